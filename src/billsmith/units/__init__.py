@@ -1,0 +1,1 @@
+"""The words that every other package uses: decimals, currencies, instants, ids, errors. See README.md."""
