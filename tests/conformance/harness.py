@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import tests.conformance.adapters  # noqa: F401 (fills the registry)
 from tests.conformance.compare import equal
-from tests.conformance.registry import NotSupported, answer
+from tests.conformance.registry import Given, NotSupported, answer
 
 DEFAULT = Path(__file__).parents[1] / "cases" / "vectors" / "worked-examples.jsonl"
 
@@ -39,10 +39,12 @@ def run_case(case: dict[str, Any]) -> Result:
     """Run one case. An error of any kind is a failure of that case alone."""
     name, kind = str(case.get("id", "?")), str(case.get("kind", "?"))
     try:
-        got, expected = answer(kind, case["input"], case["expected"])
+        given = Given(case["input"])
+        got, expected = answer(kind, given, case["expected"])
         if equal(got, expected):
             return Result(name, kind, Verdict.PASSED)
-        return Result(name, kind, Verdict.FAILED, f"expected {expected}, got {got}")
+        unread = f" (keys that the adapter didn't read: {', '.join(given.unread)})" if given.unread else ""
+        return Result(name, kind, Verdict.FAILED, f"expected {expected}, got {got}{unread}")
     except NotSupported as reason:
         return Result(name, kind, Verdict.NOT_SUPPORTED, str(reason))
     except Exception as error:
@@ -59,8 +61,8 @@ def report(results: list[Result]) -> list[str]:
     lines = [
         f"{result.id} {result.kind}: {result.verdict}: {result.detail}" for result in results if result.verdict != "passed"
     ]
-    for kind in dict.fromkeys(result.kind for result in results):
-        lines.append(f"{kind}: " + ", ".join(_counts([result for result in results if result.kind == kind])))
+    kinds = dict.fromkeys(result.kind for result in results)
+    lines += [f"{kind}: {_counts([result for result in results if result.kind == kind])}" for kind in kinds]
     passed, failed, unsupported = _tally(results)
     lines.append(f"{passed}/{len(results)} passed, {failed} failed, {unsupported} not supported")
     return lines
@@ -70,5 +72,5 @@ def _tally(results: list[Result]) -> list[int]:
     return [sum(result.verdict is verdict for result in results) for verdict in Verdict]
 
 
-def _counts(results: list[Result]) -> list[str]:
-    return [f"{count} {verdict}" for verdict, count in zip(Verdict, _tally(results), strict=True)]
+def _counts(results: list[Result]) -> str:
+    return ", ".join(f"{count} {verdict}" for verdict, count in zip(Verdict, _tally(results), strict=True))

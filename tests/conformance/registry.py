@@ -6,7 +6,7 @@ Fraction or its text), a text, a list or a dict of these. It only builds values 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from tests.conformance.compare import absolute
@@ -37,16 +37,33 @@ def adapter(*kinds: str, magnitudes: bool = False) -> Callable[[Adapter], Adapte
     return register
 
 
+class Given(dict[str, Any]):
+    """A case's input that remembers which of its keys were read."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        super().__init__(values)
+        self.read: set[str] = set()
+
+    def __getitem__(self, key: str) -> Any:
+        self.read.add(key)
+        return super().__getitem__(key)
+
+    def __contains__(self, key: object) -> bool:
+        self.read.add(str(key))
+        return super().__contains__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:  # type: ignore[override]
+        self.read.add(key)
+        return super().get(key, default)
+
+    @property
+    def unread(self) -> list[str]:
+        return sorted(self.keys() - self.read)
+
+
 def answer(kind: str, given: dict[str, Any], expected: Any) -> tuple[Any, Any]:
     """What the engine gives and what was expected, ready to compare. Raises :class:`NotSupported`."""
     if kind not in ADAPTERS:
         raise NotSupported(f"no adapter for {kind}")
     got = ADAPTERS[kind](given)
     return (absolute(got), absolute(expected)) if kind in MAGNITUDES else (got, expected)
-
-
-def refuse_unknown(given: dict[str, Any], known: Iterable[str]) -> None:
-    """Raise :class:`NotSupported` where an input has a key that the adapter would not read."""
-    unread = sorted(set(given) - set(known))
-    if unread:
-        raise NotSupported(f"keys that are not read: {', '.join(unread)}")
