@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import msgspec
 
 from billsmith.units.exact import Exact
@@ -22,4 +20,4 @@ class Quantity(msgspec.Struct, frozen=True, omit_defaults=True):
     dimensions: dict[str, str] = {}
     start: int | None = None
     full: Exact | None = None
-    amount: Decimal | None = None
+    amount: Exact | None = None

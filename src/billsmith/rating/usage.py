@@ -34,7 +34,7 @@ def usage_of(given: Given) -> Usage:
     Decimal('5')
     """
     if isinstance(given, Decimal | Fraction | int | float):
-        value = exact(given)  # type: ignore[arg-type] # a float that got past the type checker is refused there
+        value = exact(given)  # a float that got past the type checker is refused there
         return Usage(value, value)
     items = (given,) if isinstance(given, Quantity) else tuple(given)
     value = total(exact(item.value) for item in items)

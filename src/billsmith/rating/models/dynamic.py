@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import ClassVar
 
 from billsmith.catalog.price import Price, Takes
@@ -12,7 +11,7 @@ from billsmith.rating.context import Context
 from billsmith.rating.trace import Sum, Term
 from billsmith.rating.usage import Usage
 from billsmith.units.errors import InvalidPrice
-from billsmith.units.exact import exact, total
+from billsmith.units.exact import Exact, exact, total
 
 
 class Dynamic(Price, frozen=True, kw_only=True, tag_field="model", tag="dynamic"):
@@ -24,6 +23,7 @@ class Dynamic(Price, frozen=True, kw_only=True, tag_field="model", tag="dynamic"
 def dynamic(price: Dynamic, usage: Usage, context: Context) -> Priced:
     """The sum of the amounts on the events. Raises :class:`InvalidPrice` where one has none.
 
+    >>> from decimal import Decimal
     >>> from billsmith.rating.usage import usage_of
     >>> dynamic(Dynamic(), usage_of(Quantity(Decimal(3), amount=Decimal("0.31"))), Context(currency="EUR")).amount
     Decimal('0.31')
@@ -34,11 +34,10 @@ def dynamic(price: Dynamic, usage: Usage, context: Context) -> Priced:
     return Priced(amount, (Sum(usage.value, (Term(amount, name="stated by the events"),), amount, context.unit),))
 
 
-def _stated(item: Quantity) -> Decimal:
+def _stated(item: Quantity) -> Exact:
     if item.amount is None:
         raise InvalidPrice(
             "an event that is priced dynamically states no amount. Name the meter's amount_field, or send the amount",
             code="price.no_amount_on_event",
         )
-    exact(item.amount)
-    return item.amount
+    return exact(item.amount)
