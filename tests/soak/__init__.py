@@ -1,1 +1,1 @@
-"""Hours of faults and sweeps: ``make soak``. Each file here is one of them, with a ``run(workers) -> list[str]`` of what it found."""
+"""Hours of faults and sweeps: ``make soak``. Each file is one, with ``run(workers)`` giving what it found."""
