@@ -81,6 +81,10 @@ class Price(Value, frozen=True, kw_only=True):
     takes: ClassVar[Takes] = Takes.QUANTITY
     signed: ClassVar[bool] = False
     """Whether a quantity below zero gives money back; where not, it counts as zero."""
+    needs_windows: ClassVar[bool] = False
+    """Whether the usage must come by windows of time."""
+    needs_amount: ClassVar[bool] = False
+    """Whether the events must state their own amount."""
 
     convert: Convert | None = None
     free_units: Decimal | None = None
@@ -98,6 +102,16 @@ class Price(Value, frozen=True, kw_only=True):
     def inner(self) -> tuple[Price, ...]:
         """The prices inside this one."""
         return ()
+
+    @property
+    def needs_dimensions(self) -> tuple[str, ...]:
+        """The dimensions by which the usage must be grouped."""
+        return ()
+
+    @property
+    def needs_each_event(self) -> bool:
+        """Whether the total and the number of events aren't enough."""
+        return False
 
     def walk(self) -> Iterator[Price]:
         """This price and all prices inside it."""

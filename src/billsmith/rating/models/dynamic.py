@@ -18,6 +18,7 @@ class Dynamic(Price, frozen=True, kw_only=True, tag_field="model", tag="dynamic"
     """What the events themselves state, summed."""
 
     takes: ClassVar[Takes] = Takes.EVENTS
+    needs_amount: ClassVar[bool] = True
 
 
 def dynamic(price: Dynamic, usage: Usage, context: Context) -> Priced:

@@ -46,6 +46,7 @@ class Hours(Price, frozen=True, kw_only=True, tag_field="model", tag="hours"):
     """Usage by the hour of the day in which its window starts: that of a band is priced together, ``otherwise`` the rest."""
 
     takes: ClassVar[Takes] = Takes.PARTS
+    needs_windows: ClassVar[bool] = True
 
     bands: tuple[Band, ...]
     otherwise: Price

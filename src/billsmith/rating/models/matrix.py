@@ -61,6 +61,11 @@ class Matrix(Price, frozen=True, kw_only=True, tag_field="model", tag="matrix"):
         )
 
     @property
+    def needs_dimensions(self) -> tuple[str, ...]:
+        """The matrix's dimensions."""
+        return self.dimensions
+
+    @property
     def inner(self) -> tuple[Price, ...]:
         """The cells' prices, and the one for the rest."""
         prices = tuple(cell.price for cell in self.cells)

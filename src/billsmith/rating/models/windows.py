@@ -18,6 +18,7 @@ class Windows(Price, frozen=True, kw_only=True, tag_field="model", tag="windows"
     """``price`` for the quantity of each window of time; the amounts are added. Windows don't nest."""
 
     takes: ClassVar[Takes] = Takes.PARTS
+    needs_windows: ClassVar[bool] = True
 
     price: Price
 
