@@ -17,7 +17,8 @@ MAX_NODES = 200_000
 MAX_DEPTH = 60
 
 _NULL = "tag:yaml.org,2002:null"
-_KNOWN = {f"tag:yaml.org,2002:{kind}" for kind in ["null", "bool", "int", "float", "str", "timestamp", "value", "merge", "seq", "map"]}
+_SCALARS = ("null", "bool", "int", "float", "str", "timestamp", "value", "merge")
+_KNOWN = {f"tag:yaml.org,2002:{kind}" for kind in (*_SCALARS, "seq", "map")}
 
 
 class Scalar(msgspec.Struct, frozen=True):
