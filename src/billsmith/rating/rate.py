@@ -12,6 +12,7 @@ from billsmith.rating.trace import Change, Entry
 from billsmith.rating.usage import NO_USAGE, Given, Usage, together, usage_of
 from billsmith.units.exact import Exact, exact, subtract
 from billsmith.units.rounding import EXACT, ZERO, round_to
+from billsmith.units.wording import ROUNDED
 
 
 def rate(price: Price, usage: Given, context: Context) -> Charge:
@@ -45,8 +46,8 @@ def _rate_split(price: Price, this: Usage, context: Context) -> Charge:
     )
     state = run(price, together(earlier, this), context)
     billed = before.amount if context.previously_billed is None else exact(context.previously_billed)
-    change = Change("billed_before", state.amount, billed, subtract(state.amount, billed))
-    return _charge(state, context, billed, before.usage.value, (*state.trace, change))
+    change = (Change("billed_before", state.amount, billed, subtract(state.amount, billed)),) if billed else ()
+    return _charge(state, context, billed, before.usage.value, state.trace + change)
 
 
 def _charge(state: State, context: Context, billed: Exact, previous_quantity: Exact, trace: tuple[Entry, ...]) -> Charge:
@@ -56,7 +57,8 @@ def _charge(state: State, context: Context, billed: Exact, previous_quantity: Ex
     if billed:
         rounded = EXACT.subtract(rounded, round_to(billed, places, context.rounding))
     if rounded != amount:
-        trace = (*trace, Change("rounded", amount, ZERO, rounded, context.rounding.value.replace("_", " ")))
+        step = "rounded_split" if billed else "rounded"
+        trace = (*trace, Change(step, amount, ZERO, rounded, ROUNDED[context.rounding]))
     return Charge(
         currency=context.currency,
         exact=amount,
