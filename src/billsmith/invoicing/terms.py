@@ -12,9 +12,10 @@ from billsmith.catalog.reductions import Coupon
 from billsmith.invoicing.model import ExchangeRate, RoundingPlace, Settlement
 from billsmith.invoicing.totals import DraftLine, TaxRate, TaxRounding, Totals
 from billsmith.ledger.wallets import Grant
+from billsmith.units.currency import from_minor, to_minor
 from billsmith.units.errors import InvalidInvoice
 from billsmith.units.exact import Exact
-from billsmith.units.rounding import ZERO, Rounding
+from billsmith.units.rounding import Rounding
 
 
 class LineDiscount(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +38,7 @@ class AppliedCoupon(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     coupon: Coupon
-    left: Decimal | None = None
+    left: Exact | None = None
     periods_left: int | None = None
 
 
@@ -64,13 +65,13 @@ class Minimum(msgspec.Struct, frozen=True, kw_only=True):
     tax_category: str = ""
 
 
-class MinimumBasis(StrEnum):
-    """What a minimum is held against."""
+class Basis(StrEnum):
+    """What discounts, coupons and minimums are computed on."""
 
     PLACE = "place"
     """The lines as the invoice's rounding place has them: rounded at ``line``, exact at ``invoice``."""
     EXACT = "exact"
-    """The exact lines; only what is missing is rounded."""
+    """The exact lines, wherever they are rounded."""
 
 
 class Credit(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,18 +97,23 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     place: RoundingPlace = RoundingPlace.LINE
     mode: Rounding = Rounding.HALF_UP
+    basis: Basis = Basis.PLACE
     tax_rounding: TaxRounding = TaxRounding.CATEGORY
     taxes: tuple[TaxRate, ...] = ()
     tax_free: str = ""
     discounts: tuple[LineDiscount, ...] = ()
     coupons: tuple[AppliedCoupon, ...] = ()
     minimums: tuple[Minimum, ...] = ()
-    minimum_basis: MinimumBasis = MinimumBasis.PLACE
     credits: tuple[Credit, ...] = ()
     wallet: Wallet = Wallet()
     exchange_rates: tuple[ExchangeRate, ...] = ()
     date: dt.date = dt.date(1970, 1, 1)
     at: int = 0
+
+    @property
+    def rounds_lines(self) -> bool:
+        """Whether what discounts and minimums see is rounded."""
+        return self.place is RoundingPlace.LINE and self.basis is Basis.PLACE
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -135,10 +141,15 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 def in_scope(line: DraftLine, applies_to: tuple[str, ...]) -> bool:
     """Whether a line's meter or component is named, or nothing is.
 
-    >>> in_scope(DraftLine(description="Calls", amount=ZERO, meter="calls"), ("calls", "storage"))
+    >>> in_scope(DraftLine(description="Calls", amount=Decimal(5), meter="calls"), ("calls", "storage"))
     True
     """
     return not applies_to or line.meter in applies_to or line.component in applies_to
+
+
+def as_seen(amount: Exact, terms: Terms) -> Exact:
+    """An amount as the passes before tax see it: rounded to the currency where they see rounded lines."""
+    return from_minor(to_minor(amount, terms.currency, terms.mode), terms.currency) if terms.rounds_lines else amount
 
 
 def _one_of(name: str, percent: Decimal | None, amount: Decimal | None) -> None:
