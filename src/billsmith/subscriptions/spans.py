@@ -62,18 +62,27 @@ def fees_to_bill(subscription: Subscription, catalog: Catalog, since: int | None
 
     ``since`` is ``None`` for the first run. What was billed and no longer holds comes back with a share below zero.
     """
-    before = () if since is None else fee_spans(known(subscription, since), catalog, since)
-    return difference(before, fee_spans(known(subscription, until), catalog, until), subscription.zone)
+    start = _unchanged_until(subscription, since, until)
+    before = () if since is None else fee_spans(known(subscription, since), catalog, since, start)
+    after = fee_spans(known(subscription, until), catalog, until, start)
+    return difference(before, after, subscription.zone)
 
 
-def fee_spans(subscription: Subscription | None, catalog: Catalog, until: int) -> tuple[FeeSpan, ...]:
-    """Every fee due at or before an instant, since the subscription's start."""
+def _unchanged_until(subscription: Subscription, since: int | None, until: int) -> int | None:
+    """Before which instant no period can differ between two runs: the earlier run, where nothing was recorded since."""
+    if since is None or any(since < change.recorded_at <= until for change in subscription.changes):
+        return None
+    return since
+
+
+def fee_spans(subscription: Subscription | None, catalog: Catalog, until: int, start: int | None = None) -> tuple[FeeSpan, ...]:
+    """Every fee due at or before an instant: of all periods, or of those that end at ``start`` or later."""
     if subscription is None:
         return ()
     segments = timeline(subscription, catalog)
     spans = [span for span in _once(segments, subscription, catalog) if span.due_at <= until]
     for phase in phases(segments, subscription, catalog):
-        spans += [span for span in _recurring(phase, segments, subscription, catalog, until) if span.due_at <= until]
+        spans += [span for span in _recurring(phase, segments, subscription, catalog, start, until) if span.due_at <= until]
     return tuple(spans)
 
 
@@ -111,9 +120,9 @@ def charged_share(subscription: Subscription, catalog: Catalog, whole: Period, b
 def difference(before: Iterable[FeeSpan], after: Iterable[FeeSpan], zone: str) -> tuple[FeeSpan, ...]:
     """What must be billed so that ``before``, which was, becomes ``after``: credits first, each as a part of its period."""
     old, new = _by_key(before), _by_key(after)
-    credits = [_negative(span) for key, spans in old.items() for span in _missing(spans, new.get(key, []), zone)]
+    given_back = [_negative(span) for key, spans in old.items() for span in _missing(spans, new.get(key, []), zone)]
     charges = [span for key, spans in new.items() for span in _missing(spans, old.get(key, []), zone)]
-    return (*credits, *charges)
+    return (*given_back, *charges)
 
 
 _Key = tuple[str, PlanRef, Decimal, Period]
@@ -176,9 +185,15 @@ def _once(segments: tuple[Segment, ...], subscription: Subscription, catalog: Ca
 
 
 def _recurring(
-    phase: Phase, segments: tuple[Segment, ...], subscription: Subscription, catalog: Catalog, until: int
+    phase: Phase,
+    segments: tuple[Segment, ...],
+    subscription: Subscription,
+    catalog: Catalog,
+    start: int | None,
+    until: int,
 ) -> Iterator[FeeSpan]:
-    for whole in phase.schedule.between(phase.period.start, min(phase.period.end, until + 1)):
+    first = phase.period.start if start is None else max(phase.period.start, start - 1)
+    for whole in phase.schedule.between(first, min(phase.period.end, until + 1)):
         spans: dict[_Key, FeeSpan] = {}
         for segment in segments:
             served = whole.overlap(phase.period)

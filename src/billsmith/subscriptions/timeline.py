@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -89,7 +90,7 @@ def timeline(subscription: Subscription, catalog: Catalog) -> tuple[Segment, ...
     cuts = [cut for cut in cuts if subscription.starts_at <= cut <= end]
     segments = []
     state = Segment(period=Period(0, 0), plan=subscription.plan, quantities=subscription.quantities)
-    for start, stop in zip(cuts, cuts[1:], strict=False):
+    for start, stop in itertools.pairwise(cuts):
         for change in changes:
             if change.at == start:
                 state = _after(state, change)
