@@ -1,7 +1,8 @@
 """The note that late, voided or replaced usage, a changed agreement or a corrected price requires.
 
 The period is billed anew, as one invoice would be: charges, discounts, minimums, taxes, tiers and all. What the issued
-documents come to is taken off, line by line and tax by tax. So the sum of all documents is what that one invoice would have been.
+documents come to is taken off, line by line and tax by tax. So the sum of all documents is what that one invoice would have
+been.
 """
 
 from __future__ import annotations
