@@ -77,7 +77,7 @@ def _before(random: Random) -> Spelled:
 
     def convert() -> Spelled:
         factor = random.choice(["divide_by", "multiply_by"])
-        rounding = random.choice([{}, {"rounding": "ceiling"}, {"rounding": "floor", "places": random.randint(-1, 2)}])
+        rounding: Spelled = random.choice([{}, {"rounding": "ceiling"}, {"rounding": "floor", "places": random.randint(-1, 2)}])
         return {factor: str(random.randint(1, 7)), **rounding}
 
     return _some(random, convert=convert, free_units=lambda: number(random, 0, 10))
