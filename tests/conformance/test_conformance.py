@@ -28,11 +28,12 @@ def test_numbers_compare_exactly() -> None:
     assert not equal(None, "0")
 
 
-def test_only_named_keys_count_at_the_top_and_absent_items_are_zero_below() -> None:
+def test_only_named_keys_count_and_items_that_the_answer_lacks_are_zero() -> None:
     assert equal({"total": 1, "more": 2}, {"total": "1"})
     assert not equal({"more": 2}, {"total": "0"})
     assert equal({"balances": {"g1": 5, "g2": 0}}, {"balances": {"g1": "5"}})
-    assert not equal({"balances": {"g1": 5, "g2": 1}}, {"balances": {"g1": "5"}})
+    assert equal({"balances": {"g1": 5}}, {"balances": {"g1": "5", "g2": "0"}})
+    assert not equal({"balances": {"g1": 5}}, {"balances": {"g1": "5", "g2": "1"}})
 
 
 def test_a_wrong_expectation_fails_and_an_unknown_kind_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
