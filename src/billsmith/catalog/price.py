@@ -71,7 +71,7 @@ class Commitment(Value, frozen=True, kw_only=True):
             raise InvalidPrice("a commitment and its factor can't be below zero", code="price.commitment_negative")
 
 
-class Price(Value, frozen=True, kw_only=True):
+class Price(Value, frozen=True, kw_only=True, dict=True):
     """What every price model has beside its own fields.
 
     ``convert`` and ``free_units`` change the quantity before the model sees it; ``commitment``, ``discount_percent``,

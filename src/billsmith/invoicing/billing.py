@@ -56,7 +56,7 @@ def usage_line(charge: Charge, span: UsageSpan, dimensions: Mapping[str, str] | 
         kind=LineKind.USAGE,
         quantity=charge.quantity if isinstance(charge.quantity, Decimal) else None,
         unit=charge.unit,
-        unit_price=_unit_price(charge),
+        unit_price=charge.unit_price,
         period=span.part,
         tax_category=usage.tax_category,
         meter=usage.meter,
@@ -71,12 +71,6 @@ def usage_line(charge: Charge, span: UsageSpan, dimensions: Mapping[str, str] | 
 def plan_minimum(amount: Decimal, share: Fraction, subscription: str, tax_category: str = "") -> Minimum:
     """A plan's minimum for the share of the period in which its fees ran, held against the subscription's own lines."""
     return Minimum(amount=amount, share=share, subscription=subscription, tax_category=tax_category)
-
-
-def _unit_price(charge: Charge) -> Decimal | None:
-    """The amount per unit, where it has an end; else the trace says what was multiplied."""
-    price = charge.unit_amount()
-    return price if isinstance(price, Decimal) else None
 
 
 def _prorated(whole: Exact, share: Fraction, amount: Exact, places: int) -> tuple[str, ...]:

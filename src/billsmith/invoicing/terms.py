@@ -12,10 +12,10 @@ from billsmith.catalog.reductions import Coupon
 from billsmith.invoicing.model import ExchangeRate, RoundingPlace, Settlement
 from billsmith.invoicing.totals import DraftLine, TaxRate, TaxRounding, Totals
 from billsmith.ledger.wallets import Grant
-from billsmith.units.currency import from_minor, to_minor
+from billsmith.units.currency import currency_exponent
 from billsmith.units.errors import InvalidInvoice
 from billsmith.units.exact import Exact
-from billsmith.units.rounding import Rounding
+from billsmith.units.rounding import Rounding, round_to
 
 
 class LineDiscount(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,7 +149,7 @@ def in_scope(line: DraftLine, applies_to: tuple[str, ...]) -> bool:
 
 def as_seen(amount: Exact, terms: Terms) -> Exact:
     """An amount as the passes before tax see it: rounded to the currency where they see rounded lines."""
-    return from_minor(to_minor(amount, terms.currency, terms.mode), terms.currency) if terms.rounds_lines else amount
+    return round_to(amount, currency_exponent(terms.currency), terms.mode) if terms.rounds_lines else amount
 
 
 def _one_of(name: str, percent: Decimal | None, amount: Decimal | None) -> None:

@@ -52,7 +52,7 @@ def to_minor(amount: Decimal | Fraction, currency: str, mode: Rounding = Roundin
     """
     exponent = currency_exponent(currency)
     if isinstance(amount, Decimal):  # the common case, and ten times as fast as a fraction
-        return int(round_to(amount, exponent, mode).scaleb(exponent, context=EXACT))
+        return int(round_to(amount.scaleb(exponent, EXACT), 0, mode))
     if not isinstance(amount, Fraction):
         raise InvalidNumber(f"{amount!r} is not an exact amount; write it as a decimal text", code="number.not_exact")
     return round_fraction(amount, exponent, mode)
@@ -64,4 +64,4 @@ def from_minor(minor: int, currency: str) -> Decimal:
     >>> from_minor(1890, "EUR"), from_minor(5, "JPY")
     (Decimal('18.90'), Decimal('5'))
     """
-    return Decimal(minor).scaleb(-currency_exponent(currency), context=EXACT)
+    return Decimal(minor).scaleb(-currency_exponent(currency), EXACT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from billsmith.units.exact import Exact
-from billsmith.units.rounding import EXACT, Rounding, round_to, trimmed
+from billsmith.units.rounding import Rounding, round_to
 
 #: Digits shown of a number that no decimal holds; the sign ≈ says so.
 _SHOWN_PLACES = 6
@@ -29,8 +29,9 @@ def say_number(value: Exact) -> str:
     ('1,250', '0.5')
     """
     if type(value) is Decimal:
-        return f"{trimmed(value):,f}"
-    return f"≈{trimmed(round_to(value, _SHOWN_PLACES)):,f}"
+        text = f"{value:,f}"
+        return _without_zeros(text, 0) if text[-1] == "0" and "." in text else text
+    return "≈" + _without_zeros(f"{round_to(value, _SHOWN_PLACES):,f}", 0)
 
 
 def say_rate(value: Exact) -> str:
@@ -50,7 +51,18 @@ def say_money(value: Exact, places: int) -> str:
     """
     if type(value) is not Decimal:
         return f"≈{round_to(value, max(places, _SHOWN_PLACES)):,f}"
-    text = f"{value:,.{places}f}"
-    if EXACT.create_decimal(text.replace(",", "")) == value:
+    text = f"{value:,f}"
+    point = text.find(".")
+    digits = len(text) - 1 - point if point >= 0 else 0
+    if digits < places:
+        return text + ("." if point < 0 else "") + "0" * (places - digits)
+    return _without_zeros(text, places) if digits > places and text[-1] == "0" else text
+
+
+def _without_zeros(text: str, places: int) -> str:
+    """A number's text without the zeros at its end that lie beyond ``places``."""
+    whole, point, fraction = text.partition(".")
+    if not point:
         return text
-    return f"{trimmed(value):,f}"
+    kept = fraction[:places] + fraction[places:].rstrip("0")
+    return f"{whole}.{kept}" if kept else whole
