@@ -15,7 +15,8 @@ from billsmith.ledger.wallets import Grant
 from billsmith.units.currency import from_minor, to_minor
 from billsmith.units.errors import InvalidInvoice
 from billsmith.units.exact import Exact
-from billsmith.units.rounding import Rounding
+from billsmith.units.periods import Period
+from billsmith.units.rounding import ZERO, Rounding
 
 
 class LineDiscount(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +55,8 @@ class Minimum(msgspec.Struct, frozen=True, kw_only=True):
     """The least that the lines in scope come to, discounts taken off: what is missing is asked for as one line.
 
     ``amount`` is for a whole period, ``share`` the part of one that is billed. ``subscription`` limits the scope to its lines,
-    ``applies_to`` to the meters and components named.
+    ``applies_to`` to the meters and components named, ``period`` to lines whose own period lies in it. ``billed_before`` is
+    what earlier invoices asked for in that scope, such as a fee in advance.
     """
 
     amount: Decimal
@@ -62,6 +64,8 @@ class Minimum(msgspec.Struct, frozen=True, kw_only=True):
     name: str = "Minimum spend"
     applies_to: tuple[str, ...] = ()
     subscription: str = ""
+    period: Period | None = None
+    billed_before: Exact = ZERO
     tax_category: str = ""
 
 
