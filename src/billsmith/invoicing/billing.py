@@ -159,9 +159,7 @@ def _minimums(
         assert plan.minimum.amount is not None
         owed = [span for span in fee_spans(subscription, catalog, until, whole.start) if whole.holds(span.part)]
         asked = total(fee_line(span, _currency(span.offer, catalog), subscription.overrides).amount for span in owed)
-        here = total(
-            line.amount for line in lines if line.meter == "" and line.period is not None and _within(line.period, whole)
-        )
+        here = total(line.amount for line in lines if line.meter == "" and line.period is not None and whole.holds(line.period))
         yield Minimum(
             amount=plan.minimum.amount,
             share=charged_share(subscription, catalog, whole),
