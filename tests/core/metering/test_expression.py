@@ -42,7 +42,9 @@ def test_it_computes(text: str, result: str) -> None:
     assert as_fraction(parse_expression(text)(VALUES.__getitem__)) == Fraction(result)
 
 
-WRONG = "1 + ¦ (1 ¦ 1) ¦ 1 2 ¦ a b ¦ * 2 ¦ 1..2 ¦ a ** 2 ¦ __import__('os') ¦ a; b ¦ round(1, a) ¦ round(1, 999) ¦ f(1) ¦ 1 = 1 ¦ , ¦ 1e5"
+WRONG = (
+    "1 + ¦ (1 ¦ 1) ¦ 1 2 ¦ a b ¦ * 2 ¦ 1..2 ¦ a ** 2 ¦ __import__('os') ¦ a; b ¦ round(1, a) ¦ round(1, 999) ¦ f(1) ¦ , ¦ 1e5"
+)
 
 
 @pytest.mark.parametrize("text", WRONG.split(" ¦ "))
