@@ -119,6 +119,12 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         """Whether what discounts and minimums see is rounded."""
         return self.place is RoundingPlace.LINE and self.basis is Basis.PLACE
 
+    @property
+    def reduces(self) -> bool:
+        """Whether any pass asks what is left of each line."""
+        scoped = any(grant.scope for grant in self.wallet.grants)
+        return bool(self.discounts or self.coupons or self.minimums or scoped)
+
 
 class Step(msgspec.Struct, frozen=True):
     """What a pass left to be paid: the sum of the lines, or, once taxes are in, the total less what has been settled."""
@@ -131,6 +137,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """What the passes hand on.
 
     ``nets`` stands beside ``lines``: what discounts have left of each line; zero for the lines that discounts themselves are.
+    It is empty where no pass asks for it.
     """
 
     lines: tuple[DraftLine, ...]
