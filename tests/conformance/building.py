@@ -68,6 +68,8 @@ def mode(name: str | None, default: Rounding = Rounding.HALF_UP) -> Rounding:
 def mode_in(given: dict[str, Any]) -> Rounding:
     """The mode that a case names in its ``rounding``, which may be a sentence; half up where it names none."""
     words = re.sub(r"[^a-z]+", "_", str(given.get("rounding") or "").lower())
+    if words in _MODES:
+        return _MODES[words]
     return next(
         (found for name, found in _MODES.items() if f"_{name}_" in f"_{words}_" and name not in _VAGUE), Rounding.HALF_UP
     )

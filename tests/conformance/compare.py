@@ -21,7 +21,7 @@ def number(value: Any) -> Fraction | None:
 
 
 def equal(got: Any, expected: Any, *, top: bool = True) -> bool:
-    """Whether an answer meets the expectation. Only what ``expected`` names counts; an item that the answer lacks is 0 there."""
+    """Whether an answer meets the expectation. Only what ``expected`` names counts; an item that the answer lacks is 0."""
     if isinstance(expected, dict):
         if not isinstance(got, dict) or (top and not expected.keys() <= got.keys()):
             return False

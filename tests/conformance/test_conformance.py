@@ -48,7 +48,7 @@ def test_a_wrong_expectation_fails_and_an_unknown_kind_is_reported(tmp_path: Pat
     path = tmp_path / "cases.jsonl"
     path.write_text("\n".join(map(json.dumps, cases)))
     assert main(["--vectors", str(path)]) == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "1/3 passed, 1 failed, 1 not supported"
+    assert capsys.readouterr().out.splitlines()[-1] == "2/4 passed, 1 failed, 1 not supported"
     path.write_text(json.dumps(good))
     assert main(["--vectors", str(path), "--vectors", str(path)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "2/2 passed, 0 failed, 0 not supported"

@@ -31,8 +31,13 @@ from billsmith.units.exact import total as exact_sum
 
 
 def round_charges(state: State, terms: Terms) -> State:
-    """What discounts see of each line: rounded, where the invoice rounds lines."""
-    return msgspec.structs.replace(state, nets=tuple([as_seen(line.amount, terms) for line in state.lines]))
+    """What discounts and minimums, if there are any, see of each line: rounded, where the invoice rounds lines."""
+    return msgspec.structs.replace(state, nets=as_seen_all(state.lines, terms)) if terms.reduces else state
+
+
+def as_seen_all(lines: Sequence[DraftLine], terms: Terms) -> tuple[Exact, ...]:
+    """The lines' amounts as the passes before tax see them."""
+    return tuple([as_seen(line.amount, terms) for line in lines])
 
 
 Pass = Callable[[State, Terms], State]
@@ -82,7 +87,7 @@ class Assembled(msgspec.Struct, frozen=True, kw_only=True):
         terms = self.terms
         return [
             line_tax(net, line.tax_category, terms.taxes, terms.currency, terms.mode)
-            for line, net in zip(self.drafts, self.nets, strict=True)
+            for line, net in zip(self.drafts, self.nets or as_seen_all(self.drafts, terms), strict=True)
         ]
 
     def content(self, issuer: Party, recipient: Party, notes: str = "") -> Content:
@@ -140,7 +145,8 @@ def explain(lines: Sequence[DraftLine], terms: Terms) -> tuple[Step, ...]:
     steps: list[Step] = []
     for each in PASSES:
         state = each(state, terms)
-        amount = from_minor(state.due_minor, terms.currency) if state.totals else exact_sum(state.nets)
-        if state.nets and (not steps or steps[-1].amount != amount):
+        nets = state.nets or as_seen_all(state.lines, terms)
+        amount = from_minor(state.due_minor, terms.currency) if state.totals else exact_sum(nets)
+        if each is round_charges or (steps and steps[-1].amount != amount):
             steps.append(Step(each.__name__, amount))
     return tuple(steps)

@@ -23,7 +23,8 @@ def meet_minimums(state: State, terms: Terms) -> State:
 
 
 def _meet(state: State, minimum: Minimum, terms: Terms) -> State:
-    used = total(net for line, net in zip(state.lines, state.nets, strict=True) if _covers(minimum, line))
+    nets = [net for line, net in zip(state.lines, state.nets, strict=True) if _covers(minimum, line)]
+    used = total([minimum.billed_before, *nets])
     asked = simplest(multiply(minimum.amount, minimum.share))
     missing = true_up(asked, used)
     if not missing:
@@ -34,13 +35,16 @@ def _meet(state: State, minimum: Minimum, terms: Terms) -> State:
         kind=LineKind.TRUE_UP,
         tax_category=minimum.tax_category,
         subscription=minimum.subscription,
+        period=minimum.period,
         trace=(_explained(minimum, asked, used, missing, currency_exponent(terms.currency)),),
     )
     return msgspec.structs.replace(state, lines=(*state.lines, line), nets=(*state.nets, as_seen(missing, terms)))
 
 
 def _covers(minimum: Minimum, line: DraftLine) -> bool:
-    return in_scope(line, minimum.applies_to) and minimum.subscription in ("", line.subscription)
+    period = minimum.period
+    timely = period is None or (line.period is not None and period.holds(line.period))
+    return timely and in_scope(line, minimum.applies_to) and minimum.subscription in ("", line.subscription)
 
 
 def _explained(minimum: Minimum, asked: Exact, used: Exact, missing: Exact, places: int) -> str:

@@ -12,10 +12,11 @@ from billsmith.catalog.reductions import Coupon
 from billsmith.invoicing.model import ExchangeRate, RoundingPlace, Settlement
 from billsmith.invoicing.totals import DraftLine, TaxRate, TaxRounding, Totals
 from billsmith.ledger.wallets import Grant
-from billsmith.units.currency import currency_exponent
+from billsmith.units.currency import from_minor, to_minor
 from billsmith.units.errors import InvalidInvoice
 from billsmith.units.exact import Exact
-from billsmith.units.rounding import Rounding, round_to
+from billsmith.units.periods import Period
+from billsmith.units.rounding import ZERO, Rounding
 
 
 class LineDiscount(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +55,8 @@ class Minimum(msgspec.Struct, frozen=True, kw_only=True):
     """The least that the lines in scope come to, discounts taken off: what is missing is asked for as one line.
 
     ``amount`` is for a whole period, ``share`` the part of one that is billed. ``subscription`` limits the scope to its lines,
-    ``applies_to`` to the meters and components named.
+    ``applies_to`` to the meters and components named, ``period`` to lines whose own period lies in it. ``billed_before`` is
+    what earlier invoices asked for in that scope, such as a fee in advance.
     """
 
     amount: Decimal
@@ -62,6 +64,8 @@ class Minimum(msgspec.Struct, frozen=True, kw_only=True):
     name: str = "Minimum spend"
     applies_to: tuple[str, ...] = ()
     subscription: str = ""
+    period: Period | None = None
+    billed_before: Exact = ZERO
     tax_category: str = ""
 
 
@@ -115,6 +119,12 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         """Whether what discounts and minimums see is rounded."""
         return self.place is RoundingPlace.LINE and self.basis is Basis.PLACE
 
+    @property
+    def reduces(self) -> bool:
+        """Whether any pass asks what is left of each line."""
+        scoped = any(grant.scope for grant in self.wallet.grants)
+        return bool(self.discounts or self.coupons or self.minimums or scoped)
+
 
 class Step(msgspec.Struct, frozen=True):
     """What a pass left to be paid: the sum of the lines, or, once taxes are in, the total less what has been settled."""
@@ -127,6 +137,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """What the passes hand on.
 
     ``nets`` stands beside ``lines``: what discounts have left of each line; zero for the lines that discounts themselves are.
+    It is empty where no pass asks for it.
     """
 
     lines: tuple[DraftLine, ...]
@@ -149,7 +160,7 @@ def in_scope(line: DraftLine, applies_to: tuple[str, ...]) -> bool:
 
 def as_seen(amount: Exact, terms: Terms) -> Exact:
     """An amount as the passes before tax see it: rounded to the currency where they see rounded lines."""
-    return round_to(amount, currency_exponent(terms.currency), terms.mode) if terms.rounds_lines else amount
+    return from_minor(to_minor(amount, terms.currency, terms.mode), terms.currency) if terms.rounds_lines else amount
 
 
 def _one_of(name: str, percent: Decimal | None, amount: Decimal | None) -> None:

@@ -15,11 +15,11 @@ from fractions import Fraction
 import msgspec
 
 from billsmith.invoicing.model import Line, LineKind, Period, RoundingPlace, Tax
-from billsmith.units.currency import currency_exponent, from_minor, to_minor
+from billsmith.units.currency import currency_exponent, minor_factor, to_minor
 from billsmith.units.errors import InvalidInvoice
 from billsmith.units.exact import Exact, as_fraction, percent, simplest
 from billsmith.units.exact import total as exact_sum
-from billsmith.units.rounding import Rounding, round_fraction, round_to, settle_remainder
+from billsmith.units.rounding import EXACT, Rounding, round_fraction, round_to, settle_remainder
 
 
 class DraftLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +148,7 @@ def settled(draft: DraftLine, amount_minor: int, currency: str) -> Line:
         description=draft.description,
         amount_minor=amount_minor,
         kind=draft.kind,
-        exact_amount=_exact_amount(draft.amount, amount_minor, currency),
+        exact_amount=_exact_amount(draft.amount, amount_minor, minor_factor(currency)),
         quantity=draft.quantity,
         unit=draft.unit,
         unit_price=draft.unit_price,
@@ -275,8 +275,8 @@ def _taxes(rates: Sequence[TaxRate], base_minor: int, minor: Sequence[int]) -> l
     return result
 
 
-def _exact_amount(amount: Exact, amount_minor: int, currency: str) -> Decimal | None:
-    if amount == from_minor(amount_minor, currency):
-        return None
+def _exact_amount(amount: Exact, amount_minor: int, factor: Decimal) -> Decimal | None:
     amount = simplest(amount)
-    return amount if isinstance(amount, Decimal) else None
+    if not isinstance(amount, Decimal) or EXACT.multiply(amount, factor) == amount_minor:
+        return None
+    return amount

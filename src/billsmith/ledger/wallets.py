@@ -158,7 +158,8 @@ def replay(
     moments: list[tuple[int, _Order, int, Grant | Use | Recur]] = []
     for index, grant in enumerate(grants):
         moments.append((grant.effective_at, _Order.BEGIN, index, grant))
-        moments.append((grant.ends_at, _Order.END, index, grant))
+        if grant.ends_at < _FOREVER:
+            moments.append((grant.ends_at, _Order.END, index, grant))
     for index, event in enumerate(events):
         moments.append((event.at, _Order.RECUR if isinstance(event, Recur) else _Order.USE, index, event))
     for at, order, _, subject in sorted(moments, key=lambda moment: moment[:3]):

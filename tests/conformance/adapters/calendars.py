@@ -103,8 +103,10 @@ def period_boundaries(given: dict[str, Any]) -> Any:
     schedule = schedule_of(given, given["anchor"])
     if "containing" in given:
         return _bounds(schedule.containing(_day_or_instant(given["containing"], schedule)), given)
-    first = schedule.index(_day_or_instant(given["anchor"], schedule))
-    return [_bounds(schedule.period(first + index), given) for index in range(int(given.get("count", 1)))]
+    begins = _day_or_instant(given["anchor"], schedule)
+    first = schedule.index(begins)
+    periods = [schedule.period(first + index) for index in range(int(given.get("count", 1)))]
+    return [_bounds(Period(max(period.start, begins), period.end), given) for period in periods]
 
 
 def _bounds(period: Period, given: dict[str, Any]) -> list[str]:

@@ -16,17 +16,18 @@ from billsmith.invoicing.notes import Document, Note, note_by_line
 from billsmith.invoicing.progressive import Thresholds, crossings
 from billsmith.invoicing.terms import AppliedCoupon, Basis, Credit, Minimum, Terms, Wallet
 from billsmith.invoicing.totals import DraftLine, TaxRate, TaxRounding, exact_taxes, round_lines
-from billsmith.ledger.wallets import Grant, Recur, Use, replay
+from billsmith.ledger.wallets import Grant, Recur, Use, recurrences, replay
 from billsmith.metering.quantity import Quantity
 from billsmith.rating import Context, rate
 from billsmith.rating.models.per_unit import PerUnit
 from billsmith.subscriptions.proration import end_of_day, of_whole, prorate, share
-from billsmith.units.calendar import Interval, Unit, calendar_schedule
+from billsmith.units.calendar import Interval, Schedule, Unit, anniversary_at, calendar_schedule
 from billsmith.units.currency import from_minor, to_minor
 from billsmith.units.exact import Exact, total
 from billsmith.units.instants import DAY
 from billsmith.units.periods import Period
 from billsmith.units.rounding import allocate, round_to
+from tests.conformance.adapters.calendars import interval_of
 from tests.conformance.building import instant, mode_in, number
 from tests.conformance.registry import NotSupported, adapter
 
@@ -352,28 +353,36 @@ def _listed(value: Any) -> list[Any]:
 def credit_burn_down(given: dict[str, Any]) -> Any:
     if "grants_count" in given:
         return _many_grants(given)
-    grants = [_grant(stated) for stated in given["grants"]]
-    events = [event for line in given.get("timeline", []) for event in _events(line, given["grants"])]
+    timeline = given.get("timeline", [])
+    grants = [_grant(stated, timeline) for stated in given["grants"]]
+    events = [event for line in timeline for event in _events(line, given["grants"])]
     if "usage" in given:
-        events.append(Use(at=_moment(given["at"]) if "at" in given else _before_any_end(grants), amount=number(given["usage"])))
+        at = _moment(given["at"]) if "at" in given else max([grant.effective_at for grant in grants], default=0)
+        events.append(Use(at=at, amount=number(given["usage"])))
     until = max([event.at for event in events], default=0)
+    if not any(isinstance(event, Recur) for event in events):
+        events += recurrences(grants, until)
     state = replay(grants, events, until=until, overage_carries=bool(given.get("overage_carries", False)))
-    return {
-        "balances": {name: state.balances.get(name, Decimal(0)) for name in (grant.id for grant in grants)},
-        "overage": state.overage,
-    }
+    return {"balances": {grant.id: state.balances.get(grant.id, Decimal(0)) for grant in grants}, "overage": state.overage}
 
 
-def _grant(stated: dict[str, Any]) -> Grant:
+def _grant(stated: dict[str, Any], timeline: list[Any]) -> Grant:
+    voided = [line[0] for line in timeline if line[1] == "void" and line[2] == stated["id"]]
+    voided += [stated["voided"]] if stated.get("voided") else []
+    begins = next((_moment(stated[name]) for name in ("effective", "granted", "created") if name in stated), 0)
     return Grant(
         id=str(stated["id"]),
         amount=number(stated["amount"]),
         priority=int(stated.get("priority", 0)),
-        effective_at=_moment(stated["effective"]) if "effective" in stated else 0,
+        effective_at=begins,
         expires_at=_moment(stated["expires"]) if stated.get("expires") else None,
-        voided_at=_moment(stated["voided"]) if stated.get("voided") else None,
-        rollover=number(stated.get("rollover", 0)),
+        voided_at=_moment(voided[0]) if voided else None,
+        recurrence=_recurrence(stated["recurs"], begins) if stated.get("recurs") else None,
     )
+
+
+def _recurrence(said: str, begins: int) -> Schedule:
+    return anniversary_at(interval_of({"interval": said.split()[0]}), begins, "UTC")
 
 
 def _moment(text: str) -> int:
@@ -385,11 +394,6 @@ def _moment(text: str) -> int:
     return (day - 1) * DAY + (hour * 60 + minute) * 60 * 1_000_000_000
 
 
-def _before_any_end(grants: Sequence[Grant]) -> int:
-    """An instant at which every grant has begun, and none that has an end has come to it."""
-    return max([grant.effective_at for grant in grants], default=0)
-
-
 def _events(line: list[Any], stated: list[dict[str, Any]]) -> list[Use | Recur]:
     at, what = _moment(line[0]), line[1]
     if what == "use":
@@ -397,6 +401,8 @@ def _events(line: list[Any], stated: list[dict[str, Any]]) -> list[Use | Recur]:
     if what == "recur":
         named = [line[2]] if len(line) > 2 else [grant["id"] for grant in stated if "recurs" in grant]
         return [Recur(at=at, grant=name) for name in named]
+    if what == "void":  # the grant itself knows when it is voided
+        return []
     raise NotSupported(f"{what} in a timeline")
 
 
