@@ -104,6 +104,11 @@ class Price(Value, frozen=True, kw_only=True, dict=True):
         return ()
 
     @property
+    def counts_from_zero(self) -> bool:
+        """Whether a quantity below zero counts as zero: the model looks at one, and has no way of giving money back."""
+        return not self.signed and self.takes in (Takes.QUANTITY, Takes.AMOUNT)
+
+    @property
     def needs_dimensions(self) -> tuple[str, ...]:
         """The dimensions by which the usage must be grouped."""
         return ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from billsmith.catalog.price import Convert, Price, Takes
+from billsmith.catalog.price import Convert, Price
 from billsmith.rating.charge import State
 from billsmith.rating.context import Context
 from billsmith.rating.trace import Change
@@ -10,8 +10,6 @@ from billsmith.rating.usage import Usage
 from billsmith.units.exact import Exact, divide, multiply, subtract
 from billsmith.units.rounding import ZERO, round_to
 from billsmith.units.wording import ROUNDED
-
-_UNSIGNED = (Takes.QUANTITY, Takes.AMOUNT)
 
 
 def convert_units(price: Price, state: State, context: Context) -> State:
@@ -44,7 +42,7 @@ def converted(rule: Convert, value: Exact) -> Exact:
 
 def count_from_zero(price: Price, state: State, context: Context) -> State:
     """Below zero there are no tiers, packages or blocks: only a price that says it is ``signed`` gives money back."""
-    if state.usage.value >= 0 or price.signed or price.takes not in _UNSIGNED:
+    if state.usage.value >= 0:
         return state
     return _becomes(state, Usage(ZERO, max(state.usage.full, ZERO)), "below_zero", ZERO)
 

@@ -104,10 +104,10 @@ def hold_commitment(price: Price, state: State, context: Context) -> State:
 
 Step = Callable[[Price, State, Context], State]
 
-#: The order; see above for the reasons. Beside each step the field of a price that asks for it; "" where every price does.
+#: The order; see above for the reasons. Beside each step what a price must have for it; "" where nothing.
 STEPS: tuple[tuple[Step, str], ...] = (
     (convert_units, "convert"),
-    (count_from_zero, ""),
+    (count_from_zero, "counts_from_zero"),
     (take_free_units, "free_units"),
     (apply_model, ""),
     (hold_commitment, "commitment"),
@@ -129,6 +129,6 @@ def steps_of(price: Price) -> tuple[Step, ...]:
     """The steps that a price asks for, in order. Found once for each price and kept beside its fields."""
     known: tuple[Step, ...] | None = price.__dict__.get("steps")
     if known is None:
-        known = tuple(step for step, field in STEPS if not field or getattr(price, field) is not None)
+        known = tuple(step for step, field in STEPS if not field or getattr(price, field) not in (None, False))
         price.__dict__["steps"] = known
     return known

@@ -82,8 +82,9 @@ def _say_all(trace: tuple[Entry, ...], places: int, label: str, sentences: list[
 def _say_sum(entry: Sum, places: int) -> str:
     terms = entry.terms
     subject = _say_subject(entry, places)
-    if len(terms) == 1 and terms[0].count is None:
-        return subject + _say_term(terms[0], places)
+    if len(terms) == 1:
+        words = _say_term(terms[0], places)
+        return subject + words if terms[0].count is None else f"{subject}{words} = {say_money(entry.result, places)}"
     result = say_money(entry.result, places)
     return f"{subject}{' + '.join([_say_term(term, places) for term in terms])} = {result}" if terms else subject + result
 

@@ -29,9 +29,8 @@ def say_number(value: Exact) -> str:
     ('1,250', '0.5')
     """
     if type(value) is Decimal:
-        text = f"{value:,f}"
-        return _without_zeros(text, 0) if text[-1] == "0" and "." in text else text
-    return "≈" + _without_zeros(f"{round_to(value, _SHOWN_PLACES):,f}", 0)
+        return _at_least(f"{value:,f}", 0)
+    return "≈" + _at_least(f"{round_to(value, _SHOWN_PLACES):,f}", 0)
 
 
 def say_rate(value: Exact) -> str:
@@ -49,20 +48,20 @@ def say_money(value: Exact, places: int) -> str:
     >>> say_money(Decimal("120"), 2), say_money(Decimal("61.7280"), 2)
     ('120.00', '61.728')
     """
-    if type(value) is not Decimal:
-        return f"≈{round_to(value, max(places, _SHOWN_PLACES)):,f}"
-    text = f"{value:,f}"
+    if type(value) is Decimal:
+        return _at_least(f"{value:,f}", places)
+    return f"≈{round_to(value, max(places, _SHOWN_PLACES)):,f}"
+
+
+def _at_least(text: str, places: int) -> str:
+    """A number's text with at least ``places`` after the point, and no zeros at its end beyond them."""
     point = text.find(".")
-    digits = len(text) - 1 - point if point >= 0 else 0
-    if digits < places:
-        return text + ("." if point < 0 else "") + "0" * (places - digits)
-    return _without_zeros(text, places) if digits > places and text[-1] == "0" else text
-
-
-def _without_zeros(text: str, places: int) -> str:
-    """A number's text without the zeros at its end that lie beyond ``places``."""
-    whole, point, fraction = text.partition(".")
-    if not point:
+    if point < 0:
+        return f"{text}.{'0' * places}" if places else text
+    end = point + 1 + places
+    if len(text) <= end:
+        return text + "0" * (end - len(text))
+    if text[-1] != "0":
         return text
-    kept = fraction[:places] + fraction[places:].rstrip("0")
-    return f"{whole}.{kept}" if kept else whole
+    text = text[: max(len(text.rstrip("0")), end)]
+    return text[:-1] if text[-1] == "." else text
