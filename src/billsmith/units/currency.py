@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from fractions import Fraction
 
-from billsmith.units.errors import Invalid
-from billsmith.units.rounding import EXACT, Rounding, round_fraction
+from billsmith.units.errors import Invalid, InvalidNumber
+from billsmith.units.rounding import EXACT, Rounding, round_fraction, round_to
 
 _TWO_PLACES = (
     "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP CRC CUP CVE CZK "
@@ -45,12 +45,17 @@ def currency_exponent(code: str) -> int:
 
 
 def to_minor(amount: Decimal | Fraction, currency: str, mode: Rounding = Rounding.HALF_UP) -> int:
-    """An exact amount as whole minor units, rounded once.
+    """An exact amount as whole minor units, rounded once. Raises :class:`InvalidNumber` for a float.
 
     >>> to_minor(Decimal("12.345"), "EUR")
     1235
     """
-    return round_fraction(Fraction(amount), currency_exponent(currency), mode)
+    exponent = currency_exponent(currency)
+    if isinstance(amount, Decimal):  # the common case, and ten times as fast as a fraction
+        return int(round_to(amount, exponent, mode).scaleb(exponent, context=EXACT))
+    if not isinstance(amount, Fraction):
+        raise InvalidNumber(f"{amount!r} is not an exact amount; write it as a decimal text", code="number.not_exact")
+    return round_fraction(amount, exponent, mode)
 
 
 def from_minor(minor: int, currency: str) -> Decimal:
