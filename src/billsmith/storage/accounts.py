@@ -33,7 +33,7 @@ _profiles = msgspec.json.Decoder(Profile)
 def create(
     connection: Connection,
     *,
-    id: str,  # noqa: A002 (the field's word)
+    id: str,
     name: str,
     now: int,
     parent: Account | None = None,
@@ -133,7 +133,7 @@ def by_seqs(connection: Connection, seqs: Iterable[int]) -> dict[int, Account]:
     return {row.seq: _account(row) for row in rows}
 
 
-def by_id(connection: Connection, id: str) -> Account | None:  # noqa: A002
+def by_id(connection: Connection, id: str) -> Account | None:
     """The account with that UUID, wherever it stands. Only for callers that check the rule themselves."""
     row = connection.execute(_columns.where(table.c.id == id)).first()
     return _account(row) if row else None

@@ -37,7 +37,7 @@ def add(connection: Connection, credential: Credential, account: Account, secret
     connection.execute(insert(secret_table).values(hash=secret_hash, credential_seq=seq, created_at=credential.created_at))
 
 
-def by_id(connection: Connection, id: str) -> Credential | None:  # noqa: A002
+def by_id(connection: Connection, id: str) -> Credential | None:
     """The credential with that id."""
     row = connection.execute(_columns.where(table.c.id == id)).first()
     return _credential(row) if row else None

@@ -73,6 +73,14 @@ class NewInvoice(msgspec.Struct, frozen=True, kw_only=True):
     vendor: str = ""
     vendor_owner: Account | None = None
     vendor_key: str = ""
+    stated: str = ""
+
+
+class Known(NamedTuple):
+    """A vendor's id that was met before: which invoice it is, and what the vendor last stated of its state."""
+
+    seq: int
+    stated: str
 
 
 def flags_of(invoice: Invoice) -> int:
@@ -145,7 +153,7 @@ _LIST_COLUMNS = [*table.c, _issuer.c.id.label("issuer_id"), _recipient.c.id.labe
 def stored(row: Any, content: Content | None = None) -> Stored:
     """A list row as a value."""
     (
-        seq, id, issuer_seq, recipient_seq, kind, number, _number_key, flags, currency, total_minor, tax_minor, paid_minor,  # noqa: A001
+        seq, id, issuer_seq, recipient_seq, kind, number, _number_key, flags, currency, total_minor, tax_minor, paid_minor,
         stated_total, customer_name, _name_key, billing_entity, date, due_date, period_start, period_end, created_at, issued_at,
         paid_at, voided_at, scheduled_at, exported_at, _due_at, direct_debit, consolidated, batch, invoiced_by,
         payment_method, extras, issuer_id, recipient_id, *_more,
@@ -200,7 +208,7 @@ def visible_to(account: Account) -> Any:
     return (table.c.issuer_seq == account.seq) | and_(_recipient.c.path >= start, _recipient.c.path < end)
 
 
-def by_id(connection: Connection, id: str, viewer: Account | None) -> Stored | None:  # noqa: A002
+def by_id(connection: Connection, id: str, viewer: Account | None) -> Stored | None:
     """The invoice with that id if ``viewer`` may see it (``None``: the command line, which may see all), lines and all."""
     query = columns().where(table.c.id == id)
     if viewer is not None:
@@ -209,7 +217,7 @@ def by_id(connection: Connection, id: str, viewer: Account | None) -> Stored | N
     return with_content(connection, [stored(row)])[0] if row else None
 
 
-def get(connection: Connection, id: str, viewer: Account | None) -> Stored:  # noqa: A002
+def get(connection: Connection, id: str, viewer: Account | None) -> Stored:
     """As :func:`by_id`, but raises :class:`NotFound`."""
     found = by_id(connection, id, viewer)
     if found is None:
@@ -388,15 +396,25 @@ def overdue(connection: Connection, now: int, limit: int = CHUNK) -> list[Stored
     return [stored(row) for row in rows]
 
 
-def vendor_invoices(connection: Connection, vendor: str, owner: Account, keys: Iterable[str]) -> dict[str, int]:
-    """Which of a vendor's ids are known within the owner's name space, and the store's numbers for them."""
+def vendor_invoices(connection: Connection, vendor: str, owner: Account, keys: Iterable[str]) -> dict[str, Known]:
+    """Which of a vendor's ids are known within the owner's name space."""
     ids = schema.vendor_id
     rows = connection.execute(
-        select(ids.c.vendor_key, ids.c.our_seq).where(
+        select(ids.c.vendor_key, ids.c.our_seq, ids.c.stated).where(
             ids.c.vendor == vendor, ids.c.owner_seq == owner.seq, ids.c.kind == "invoice", ids.c.vendor_key.in_(list(keys))
         )
     )
-    return {row.vendor_key: row.our_seq for row in rows}
+    return {row.vendor_key: Known(row.our_seq, row.stated or "") for row in rows}
+
+
+def restate(connection: Connection, vendor: str, owner: Account, vendor_key: str, stated: str) -> None:
+    """Remember a vendor's newest statement of an invoice's state."""
+    ids = schema.vendor_id
+    connection.execute(
+        update(ids)
+        .where(ids.c.vendor == vendor, ids.c.owner_seq == owner.seq, ids.c.kind == "invoice", ids.c.vendor_key == vendor_key)
+        .values(stated=stated)
+    )
 
 
 def vendor_keys(connection: Connection, vendor: str, seqs: Iterable[int]) -> dict[int, str]:
@@ -514,6 +532,7 @@ def _note_vendor_ids(connection: Connection, seqs: Sequence[int], batch: Sequenc
             "kind": "invoice",
             "vendor_key": new.vendor_key,
             "our_seq": seq,
+            "stated": new.stated,
         }
         for seq, new in zip(seqs, batch, strict=True)
         if new.vendor_owner is not None

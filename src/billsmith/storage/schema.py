@@ -245,6 +245,8 @@ vendor_id = Table(
     Column("kind", String(16), primary_key=True),
     Column("vendor_key", key(255), primary_key=True),
     Column("our_seq", Seq, nullable=False),
+    # What the vendor's last statement said of an invoice's state: only what it changes since then moves our invoice.
+    Column("stated", Text),
     Index("vendor_id_by_ours", "vendor", "kind", "our_seq"),
     sqlite_with_rowid=False,
 )

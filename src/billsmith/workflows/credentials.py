@@ -74,7 +74,7 @@ def rotate(connection: Connection, credential: Credential, *, now: int, overlap:
     return secret
 
 
-def get(connection: Connection, id: str) -> Credential:  # noqa: A002
+def get(connection: Connection, id: str) -> Credential:
     """A credential by its id. Raises :class:`NotFound`."""
     found = store.by_id(connection, id)
     if found is None:
