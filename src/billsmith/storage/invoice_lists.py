@@ -7,7 +7,7 @@ invoice is never deleted), only flags do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -155,6 +155,28 @@ def count(connection: Connection, of: InvoiceList, criteria: Criteria = EVERYTHI
     return int(connection.execute(select(func.count()).select_from(table).where(*_conditions(of, criteria))).scalar_one())
 
 
+def batch_lengths(
+    connection: Connection, of: InvoiceList, batches: Iterable[str], criteria: Criteria = EVERYTHING
+) -> dict[str, int]:
+    """How many invoices of each batch an issuer's list holds. By flags alone it is a look at the tallies."""
+    names = sorted(set(batches))
+    if criteria.only_flags:
+        tally = schema.batch_tally
+        query = select(tally.c.batch, func.sum(tally.c.count)).where(
+            tally.c.issuer_seq == of.account_seq, tally.c.batch.in_(names)
+        )
+        if criteria.flags is not None:
+            query = query.where(tally.c.flags.in_(sorted(criteria.flags)))
+        query = query.group_by(tally.c.batch)
+    else:
+        query = (
+            select(table.c.batch, func.count())
+            .where(*_conditions(of, criteria), table.c.batch.in_(names))
+            .group_by(table.c.batch)
+        )
+    return {batch: int(length) for batch, length in connection.execute(query)}
+
+
 def version(connection: Connection, of: InvoiceList) -> int:
     """A number that grows with every change of a list; zero while it is empty."""
     changes = schema.invoice_change
@@ -171,30 +193,35 @@ def walk(
     sort: Sort,
     descending: bool = False,
     criteria: Criteria = EVERYTHING,
+    offset: int = 0,
+    limit: int | None = None,
     step: int = 200,
 ) -> Iterator[list[Stored]]:
-    """A whole list in pieces of ``step``, each read in a short transaction of its own, up to what was there at the start.
+    """A whole list (or ``limit`` of it from ``offset`` on) in pieces of at most ``step``, up to what was there at the start.
 
-    Memory is constant, and no reader holds back the writers' checkpoint.
+    Each piece is read in a short transaction of its own: memory is constant, and no reader holds back the writers'
+    checkpoint.
     """
     with database.read() as connection:
         newest = connection.execute(select(func.coalesce(func.max(table.c.seq), 0))).scalar_one()
-    offset = 0
-    while True:
+    left = limit
+    while left is None or left > 0:
+        size = step if left is None else min(step, left)
         with database.read() as connection:
             query = (
                 columns()
                 .where(*_conditions(of, criteria), table.c.seq <= newest)
                 .order_by(*_ordering(sort, descending))
                 .offset(offset)
-                .limit(step)
+                .limit(size)
             )
             piece = [stored(row) for row in connection.execute(query)]
         if piece:
             yield piece
-        if len(piece) < step:
+        if len(piece) < size:
             return
-        offset += step
+        offset += size
+        left = None if left is None else left - size
 
 
 def _conditions(of: InvoiceList, criteria: Criteria) -> list[ColumnElement[bool]]:

@@ -121,7 +121,7 @@ def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
     _note_changes(
         connection,
         [
-            _Change(seq, new.issuer.seq, new.recipient.seq, None, flags_of(new.invoice))
+            _Change(seq, new.issuer.seq, new.recipient.seq, None, flags_of(new.invoice), new.invoice.batch)
             for seq, new in zip(seqs, batch, strict=True)
         ],
     )
@@ -312,7 +312,7 @@ def move(
     add_history(connection, found.seq, HistoryEntry(at=at, what=what, actor=actor, detail=detail))
     _note_changes(
         connection,
-        [_Change(found.seq, found.issuer_seq, found.recipient_seq, flags_of(before), flags_of(after))],
+        [_Change(found.seq, found.issuer_seq, found.recipient_seq, flags_of(before), flags_of(after), after.batch)],
         lock=True,
     )
     return found._replace(invoice=after)
@@ -445,6 +445,7 @@ class _Change(NamedTuple):
     recipient_seq: int
     old: int | None
     new: int
+    batch: str
 
 
 def _row(seq: int, new: NewInvoice) -> dict[str, Any]:
@@ -569,7 +570,11 @@ def _note_changes(connection: Connection, changes: Sequence[_Change], *, lock: b
     versions = _versions(connection, lists)
     rows = []
     counts: Counter[tuple[int, int, int]] = Counter()
+    batches: Counter[tuple[int, str, int]] = Counter()
     for change in changes:
+        batches[change.issuer_seq, change.batch, change.new] += 1
+        if change.old is not None:
+            batches[change.issuer_seq, change.batch, change.old] -= 1
         for key in ((change.issuer_seq, ISSUED_BY), (change.recipient_seq, ISSUED_TO)):
             versions[key] += 1
             rows.append(
@@ -586,7 +591,8 @@ def _note_changes(connection: Connection, changes: Sequence[_Change], *, lock: b
             if change.old is not None:
                 counts[(*key, change.old)] -= 1
     connection.execute(insert(schema.invoice_change), rows)
-    _add_to_tallies(connection, counts)
+    _add_to(connection, schema.invoice_tally, ("account_seq", "role", "flags"), counts)
+    _add_to(connection, schema.batch_tally, ("issuer_seq", "batch", "flags"), batches)
     _forget_old_changes(connection, versions, rows)
 
 
@@ -604,18 +610,13 @@ def _versions(connection: Connection, lists: Sequence[tuple[int, int]]) -> dict[
     return found
 
 
-def _add_to_tallies(connection: Connection, counts: Mapping[tuple[int, int, int], int]) -> None:
-    tally = schema.invoice_tally
+def _add_to(connection: Connection, tally: Table, keys: tuple[str, ...], counts: Mapping[Any, int]) -> None:
+    """Add to the counts of a tally, in one order, so that two writers never wait for each other."""
     upsert = _insert(connection, tally)
     upsert = upsert.on_conflict_do_update(
-        index_elements=[tally.c.account_seq, tally.c.role, tally.c.flags],
-        set_={"count": tally.c.count + upsert.excluded.count},
+        index_elements=[tally.c[name] for name in keys], set_={"count": tally.c.count + upsert.excluded.count}
     )
-    rows = [
-        {"account_seq": account, "role": role, "flags": flags, "count": count}
-        for (account, role, flags), count in sorted(counts.items())
-        if count
-    ]
+    rows = [{**dict(zip(keys, key, strict=True)), "count": count} for key, count in sorted(counts.items()) if count]
     if rows:
         connection.execute(upsert, rows)
 

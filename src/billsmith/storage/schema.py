@@ -138,7 +138,7 @@ invoice = Table(
     Column("stated_total", String(64)),
     Column("customer_name", String(200), nullable=False),
     Column("name_key", key(600), nullable=False),
-    Column("billing_entity", String(200), nullable=False),
+    Column("billing_entity", key(200), nullable=False),
     Column("date", Integer, nullable=False),  # proleptic ordinal: compact, and sorts
     Column("due_date", Integer),
     Column("period_start", BigInteger, nullable=False),
@@ -152,9 +152,9 @@ invoice = Table(
     Column("due_at", BigInteger),  # when it becomes past due, while money is asked for
     Column("direct_debit", SmallInteger, nullable=False),
     Column("consolidated", SmallInteger, nullable=False),
-    Column("batch", String(32), nullable=False),
-    Column("invoiced_by", String(200), nullable=False),
-    Column("payment_method", String(64), nullable=False),
+    Column("batch", key(32), nullable=False),
+    Column("invoiced_by", key(200), nullable=False),
+    Column("payment_method", key(64), nullable=False),
     Column("extras", Text),
     Index("invoice_by_customer_name", "issuer_seq", "name_key", "created_at", "seq", "flags"),
     Index("invoice_by_creation", "issuer_seq", "created_at", "seq", "flags"),
@@ -207,6 +207,17 @@ invoice_tally = Table(
     metadata,
     Column("account_seq", Seq, ForeignKey("account.seq"), primary_key=True),
     Column("role", SmallInteger, primary_key=True),
+    Column("flags", SmallInteger, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The same for each batch of an issuer: how long a batch is, without counting.
+batch_tally = Table(
+    "batch_tally",
+    metadata,
+    Column("issuer_seq", Seq, ForeignKey("account.seq"), primary_key=True),
+    Column("batch", key(32), primary_key=True),
     Column("flags", SmallInteger, primary_key=True),
     Column("count", BigInteger, nullable=False),
     sqlite_with_rowid=False,

@@ -173,12 +173,14 @@ class _Chunk:
                 self._refuse(row, Conflict(f"{before.where} has the same id with another content", code="import.repeated_id"))
         return list(first.values())
 
-    def _known(self, rows: Sequence[Imported]) -> dict[str, Stored]:
+    def _known(self, rows: Sequence[Imported]) -> dict[str, tuple[Stored, str]]:
+        """The rows whose vendor's id was met before, with what the vendor stated then."""
         if not rows:
             return {}
-        seqs = invoices.vendor_invoices(self.connection, rows[0].vendor, self.plan.owner, [row.vendor_key for row in rows])
-        found = invoices.by_seqs(self.connection, seqs.values())
-        return {key: found[seq] for key, seq in seqs.items()}
+        keys = [row.vendor_key for row in rows]
+        known = invoices.vendor_invoices(self.connection, rows[0].vendor, self.plan.owner, keys)
+        found = invoices.by_seqs(self.connection, [entry.seq for entry in known.values()])
+        return {key: (found[entry.seq], entry.stated) for key, entry in known.items()}
 
     def _recipient(self, row: Imported) -> Account:
         if row.recipient not in self.recipients:

@@ -1,0 +1,21 @@
+"""Which APIs there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from billsmith.server.app import App
+from billsmith.server.settings import Settings
+from billsmith.vendors.acronis import routes as acronis
+from billsmith.wire.face import Face
+from billsmith.wire.services import Services
+
+_FACES: dict[str, Callable[[], Face]] = {
+    "acronis": acronis.face,
+}
+
+
+def application(settings: Settings, services: Services) -> App:
+    """The application with the APIs that the settings name."""
+    faces = [make() for name, make in _FACES.items() if name in settings.faces]
+    return App(services, faces, hosts=settings.face_hosts)
