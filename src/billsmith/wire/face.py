@@ -88,23 +88,25 @@ class Face:
         name: str,
         routes: Sequence[Route],
         *,
+        prefixes: tuple[str, ...] = (),
         authenticate: Callable[[Call], Principal],
         error: Callable[[BillsmithError, Call], Response],
         not_allowed: Callable[[Call, str], Response],
         broken: Callable[[Call], Response],
     ) -> None:
-        """``error`` writes an error in this API's form, ``not_allowed`` the answer to a method that a path lacks (with the
+        """``prefixes`` are the beginnings of paths that are this API's even where it has no such path; ``error`` writes an error in this API's form, ``not_allowed`` the answer to a method that a path lacks (with the
         allowed ones), ``broken`` the answer when we are at fault."""
         self.name = name
         self.routes = tuple(routes)
+        self.prefixes = prefixes
         self._authenticate = authenticate
         self._error = error
         self._not_allowed = not_allowed
         self._broken = broken
 
     def matches(self, path: str) -> bool:
-        """Whether any route of this face has the path."""
-        return any(candidate.pattern.fullmatch(path) for candidate in self.routes)
+        """Whether the path is this face's: one of its routes, or one that begins like them."""
+        return path.startswith(self.prefixes) or any(candidate.pattern.fullmatch(path) for candidate in self.routes)
 
     async def answer(
         self, scope: Scope, receive: Receive, send: Send, *, services: Services, base_url: str, address: str

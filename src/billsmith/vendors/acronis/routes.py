@@ -88,6 +88,7 @@ def face() -> Face:
             route("GET", "/api/2/clients/{client_id}", get_client),
             route("GET", "/api/advanced-automation/v1/InvoiceOverview", list_invoices),
         ],
+        prefixes=("/api/2/", "/api/advanced-automation/"),
         authenticate=authenticate,
         error=errors.error,
         not_allowed=errors.not_allowed,
