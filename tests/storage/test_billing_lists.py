@@ -89,9 +89,7 @@ def test_what_the_conditions_keep_out(house: House) -> None:
     with house.database.read() as connection:
         billing = billing_lists.billing_list(connection, middle)
         assert billing_lists.lengths(connection, billing) == [1, 1]
-        bare = tuple(
-            (invoice_lists.InvoiceList(role, middle.seq), invoice_lists.EVERYTHING) for role in (ISSUED_BY, ISSUED_TO)
-        )
+        bare = tuple((invoice_lists.InvoiceList(role, middle.seq), invoice_lists.EVERYTHING) for role in (ISSUED_BY, ISSUED_TO))
         assert billing_lists.lengths(connection, bare) == [2, 2]
 
 

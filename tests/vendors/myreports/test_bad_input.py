@@ -19,7 +19,9 @@ ODD = st.one_of(
     st.text(max_size=40),
     st.integers().map(str),
     st.floats().map(str),
-    st.sampled_from(["", "0", "-1", "9" * 400, "null", "[]", "' OR 1=1 --", "%00", "\u0661", "\ud7ff", "<script>", "../../etc"]),
+    st.sampled_from(
+        ["", "0", "-1", "9" * 400, "null", "[]", "' OR 1=1 --", "%00", "\u0661", "\ud7ff", "<script>", "../../etc"]
+    ),
 )
 NAMES = st.sampled_from(["pageIndex", "pageSize", "pageindex", "filter", "x"])
 
@@ -81,7 +83,9 @@ def test_any_value_of_any_field_in_a_file(field: str, value: Any) -> None:
         assert not isinstance(row, RowError) or (row.where.startswith("data[0]") and row.code and row.message)
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff", b'{"data":{}}', b'{"data":null}', b"[" * 100, b'{"data":[' + b"[" * 99])
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b"\xff", b'{"data":{}}', b'{"data":null}', b"[" * 100, b'{"data":[' + b"[" * 99]
+)
 def test_what_is_no_answer_of_the_vendors(body: bytes) -> None:
     with pytest.raises(BillsmithError) as caught:
         list(read(body, currency="EUR"))

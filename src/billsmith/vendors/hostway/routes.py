@@ -80,7 +80,7 @@ def list_invoices(call: Call) -> Response:
             else []
         )
     records = [_record(call, account, each) for each in found]
-    return json_response(encode(InvoiceList(list=records, links=paging.links(page, total, where))))
+    return json_response(encode(InvoiceList(records=records, links=paging.links(page, total, where))))
 
 
 def get_invoice(call: Call) -> Response:
@@ -110,7 +110,7 @@ def list_accounts(call: Call) -> Response:
         found = accounts.below(connection, call.principal.account, offset=offset, limit=limit)
     # A number can stand twice in a tree, a UUID can't.
     records = [_account_record(each, f"{call.base_url}/accounts/{each.id}") for each in found]
-    return json_response(encode(AccountList(list=records, links=paging.links(page, total, where))))
+    return json_response(encode(AccountList(records=records, links=paging.links(page, total, where))))
 
 
 def get_account(call: Call) -> Response:

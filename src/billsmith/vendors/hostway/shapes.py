@@ -52,12 +52,12 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
 class InvoiceList(msgspec.Struct, frozen=True, kw_only=True):
     """The list of invoices, or a page of it."""
 
-    list: list[InvoiceRecord]
+    records: list[InvoiceRecord] = msgspec.field(name="list")
     links: tuple[Link, ...]
 
 
 class AccountList(msgspec.Struct, frozen=True, kw_only=True):
     """The list of accounts, or a page of it."""
 
-    list: list[AccountRecord]
+    records: list[AccountRecord] = msgspec.field(name="list")
     links: tuple[Link, ...]

@@ -106,7 +106,10 @@ def _with_places(value: Decimal, places: int) -> Decimal:
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True):
-    list: list[msgspec.Raw]
+    records: list[msgspec.Raw] = msgspec.field(name="list")
+
+
+_ABSENT = msgspec.Raw(b"null")
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +118,7 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None = None
     currency: str | None = None
     amount: RawDecimal
-    amountDue: RawDecimal | None = None  # noqa: N815
+    amountDue: RawDecimal = _ABSENT  # noqa: N815
     description: str | None = None
     date: str
     invoiceNumber: str | None = None  # noqa: N815
@@ -132,7 +135,7 @@ def read(body: bytes, *, currency: str, time_zone: str, billing_entity: str) -> 
 
     Raises ``Invalid`` when the file is no such answer; a record that can't be read comes back as a :class:`RowError`.
     """
-    for index, raw in enumerate(decode(body, _File).list):
+    for index, raw in enumerate(decode(body, _File).records):
         where = f"list[{index}]"
         try:
             yield _imported(decode(bytes(raw), _Record), where, currency, time_zone, billing_entity)
@@ -204,7 +207,7 @@ def _state(record: _Record, total_minor: int, currency: str) -> tuple[InvoiceSta
     named = _STATUSES.get(record.status or "", InvoiceStatus.ISSUED)
     if named is InvoiceStatus.VOID:
         return named, 0
-    if record.amountDue is None:
+    if bytes(record.amountDue) == bytes(_ABSENT):
         paid = named is InvoiceStatus.PAID or (record.status is None and record.type == "payment")
         return (InvoiceStatus.PAID, total_minor) if paid else (named, 0)
     due_minor = to_minor(exact(record.amountDue, "amountDue"), currency)
