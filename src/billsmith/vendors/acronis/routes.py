@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.responses import Response
@@ -23,6 +22,7 @@ from billsmith.vendors.acronis.shapes import Batch, InvoiceOverview, Paging
 from billsmith.vendors.acronis.translate import VENDOR, row
 from billsmith.wire.credentials import basic, bearer
 from billsmith.wire.face import Call, Face, json_response, route
+from billsmith.wire.forms import read_form
 from billsmith.wire.json import encode
 from billsmith.wire.parameters import Parameters, shown
 from billsmith.wire.stream import Stream
@@ -106,7 +106,7 @@ def authenticate(call: Call) -> Principal:
 
 def grant_token(call: Call) -> Response:
     """``POST /api/2/idp/token``: client credentials, by Basic or in the form."""
-    form = Parameters(_form(call))
+    form = read_form(call)
     grant = form.text("grant_type")
     if grant is None:
         raise Invalid("grant_type is missing", code="oauth.invalid_request", where="grant_type")
@@ -293,13 +293,3 @@ def _pieces(
     batches = [Batch(BatchNumber=name, BatchLength=length) for name, length in lengths.items()]
     start = b"" if opening == b"," else opening
     yield start + b'],"Paging":' + encode(paging) + b',"Batches":' + encode(batches) + b"}"
-
-
-def _form(call: Call) -> list[tuple[str, str]]:
-    kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
-        raise Invalid("the body is not application/x-www-form-urlencoded", code="oauth.invalid_request")
-    try:
-        return parse_qsl(call.body.decode("utf-8"), keep_blank_values=True, max_num_fields=32)
-    except (UnicodeDecodeError, ValueError) as problem:
-        raise Invalid("the form can't be read", code="oauth.invalid_request") from problem
