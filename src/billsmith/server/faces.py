@@ -7,11 +7,13 @@ from collections.abc import Callable
 from billsmith.server.app import App
 from billsmith.server.settings import Settings
 from billsmith.vendors.acronis import routes as acronis
+from billsmith.vendors.amberflo import routes as amberflo
 from billsmith.wire.face import Face
 from billsmith.wire.services import Services
 
 _FACES: dict[str, Callable[[], Face]] = {
     "acronis": acronis.face,
+    "amberflo": amberflo.face,
 }
 
 
