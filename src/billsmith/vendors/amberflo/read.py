@@ -2,7 +2,7 @@
 
 The bill's ``totalPrice`` is authoritative. Items, fees, promotions, commitments and fees on the invoice become lines; where a
 list is empty but the bill has an amount for it, one line carries that amount; what the total says beyond them is a line of
-kind ``unexplained``. Every field but those that make the key, the period and the total may be absent or ``null``.
+kind ``unexplained``. Every field but the key and the total may be absent or ``null``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from billsmith.invoicing.totals import DraftLine, total
 from billsmith.units.currency import currency_exponent, to_minor
 from billsmith.units.errors import BillsmithError, Invalid
 from billsmith.units.ids import derived_id
-from billsmith.units.instants import SECOND, local_date
+from billsmith.units.instants import DAY, SECOND, local_date, start_of_day
 from billsmith.units.rounding import EXACT, parse_decimal
 from billsmith.vendors.amberflo import extras
 from billsmith.vendors.amberflo.extras import VENDOR
@@ -87,8 +87,11 @@ class _Reading:
 
     def __init__(self, row: StatedInvoice, currency: str) -> None:
         self.row = row
-        self.start = _second(row.invoiceStartTimeInSeconds, "invoiceStartTimeInSeconds")
-        self.end = _second(row.invoiceEndTimeInSeconds, "invoiceEndTimeInSeconds")
+        start = _second(row.invoiceStartTimeInSeconds or 0, "invoiceStartTimeInSeconds")
+        first = _date(row.invoiceKey, local_date(start * SECOND, "UTC"))
+        # Without times the invoice is of the one day that its key names.
+        self.start = start or start_of_day(first, "UTC") // SECOND
+        self.end = _second(row.invoiceEndTimeInSeconds or self.start + DAY // SECOND, "invoiceEndTimeInSeconds")
         if self.end <= self.start:
             raise Invalid("the invoice ends before it starts", code="import.period", where="invoiceEndTimeInSeconds")
         self.currencies = _currencies(row.paymentCurrencyInfo)
@@ -143,7 +146,7 @@ class _Reading:
         product = given.productId or PRODUCT_ID
         if product != PRODUCT_ID:
             raise Invalid('productId is not "1"', code="amberflo.product", where="invoiceKey.productId")
-        plan = _text(given.productPlanId, "invoiceKey.productPlanId", MAX_TEXT, empty=False)
+        plan = _text(given.productPlanId, "invoiceKey.productPlanId")
         first = local_date(self.start * SECOND, "UTC")
         date = _date(given, first)
         if abs((date - first).days) > 1:

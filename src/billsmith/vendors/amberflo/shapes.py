@@ -254,7 +254,7 @@ class Extras(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     planName: str = ""
 
 
-# An answer as a file holds it. Every field but those that make the key, the period and the total may be absent or null.
+# An answer as a file holds it. Every field but the key and the total may be absent or null.
 
 Text = str | None
 Int = int | None
@@ -378,10 +378,10 @@ class StatedInvoice(msgspec.Struct, frozen=True, kw_only=True):
     creditUnit: StatedCreditUnit | None = None
     externalSystemStatus: Text = None
     gracePeriodInHours: Int = None
-    invoiceEndTimeInSeconds: int
+    invoiceEndTimeInSeconds: Int = None
     invoiceKey: StatedKey
     invoicePriceStatus: Text = None
-    invoiceStartTimeInSeconds: int
+    invoiceStartTimeInSeconds: Int = None
     paymentCreatedInSeconds: Int = None
     paymentCurrencyInfo: StatedCurrencies | None = None
     paymentStatus: Text = None
