@@ -109,7 +109,9 @@ def test_each_documents_total_is_its_exact_sum_rounded_once(sqlite_house: House)
         content = invoice.content
         assert content is not None
         sub = names[invoice.recipient_id]
-        start = "2024-09-01 00:00:00" if invoice.period.start == parse_instant("2024-09-01T00:00:00Z") else "2024-10-01 00:00:00"
+        start = (
+            "2024-09-01 00:00:00" if invoice.period.start == parse_instant("2024-09-01T00:00:00Z") else "2024-10-01 00:00:00"
+        )
         key = sub.external_id, invoice.billing_entity, start
         assert exact(invoice) == expected[key]
         assert from_minor(invoice.total_minor, "USD") == round_to(expected[key], 2, Rounding.HALF_UP)
@@ -190,7 +192,7 @@ def test_a_document_for_each_sub_account_issuer_currency_and_period() -> None:
 ])  # fmt: skip
 def test_a_row_that_cant_be_read_refuses_its_document_and_no_other(bad: str, code: str) -> None:
     found = read_text(row(), bad, row(SubAccountId="sub-2"))
-    assert [each.where for each in found if isinstance(each, RowError)][0].startswith("line 3")
+    assert next(each.where for each in found if isinstance(each, RowError)).startswith("line 3")
     assert [each.code for each in found if isinstance(each, RowError)] == [code, "focus.document_refused"]
     assert [each.recipient for each in found if isinstance(each, Imported)] == ["sub-2"]
 
