@@ -168,9 +168,9 @@ def test_variants_that_do_not_add_up_give_way_to_their_item() -> None:
 
 
 def test_a_double_is_read_to_its_last_digit() -> None:
-    text = json.dumps([{**EXAMPLES[1], **EMPTY, "totalBill": bill(totalPrice=1)}]).encode()
+    text = json.dumps([{**EXAMPLES[1], **EMPTY, "totalBill": bill(totalPrice=987654)}]).encode()
     for number in ("0.30000000000000004", "1.2345678901234567e-7", "1e2", "-5.5"):
-        body = text.replace(b'"totalPrice": 1', b'"totalPrice": ' + number.encode())
+        body = text.replace(b'"totalPrice": 987654', b'"totalPrice": ' + number.encode())
         [found] = read.read(body, currency="EUR")
         assert isinstance(found, Imported)
         assert found.invoice.stated_total == Decimal(number)

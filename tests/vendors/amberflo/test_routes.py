@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
@@ -294,7 +293,7 @@ def test_doors_are_one_house(house: House) -> None:
     auth = key(house, partner)
     [customer] = get(house, "/customers", auth)
     rows = get(house, f"{INVOICES}/all", auth, customerId=customer["customerId"])
-    assert sorted(totals(rows)) == [18.9, 33, 123.75]
+    assert sorted(totals(rows)) == [18.9, 100.16, 123.75]
     plan = rows[0]["invoiceKey"]["productPlanId"]
     assert {row["paymentStatus"] for row in rows} == {"pending"}
     with house.database.write() as connection:
@@ -365,7 +364,7 @@ WORDS = st.one_of(
     st.integers().map(str),
     st.sampled_from([
         "", "cust-1", "true", "False", "1", "0", "-1", "9" * 19, "1e3", "NaN", "null", "' OR 1=1 --", "%", "_", "../..", "{}",
-        "\u202e", "\ud83d\ude00", "\x00", "2026", PLAN,
+        "\u202e", "\U0001f600", "\x00", "2026", PLAN,
     ]),
 )  # fmt: skip
 
@@ -448,4 +447,3 @@ def test_a_total_of_any_size_is_written_in_digits(sqlite_house: House) -> None:
     sqlite_house.invoice(account, customer, "900000000000000.01")
     answer = sqlite_house.client.get(f"{INVOICES}/all", headers=key(sqlite_house, account), params={"customerId": "cust-1"})
     assert b'"totalPrice":900000000000000.01,' in answer.content
-    assert Decimal("900000000000000.01") == Decimal(str(answer.json()[0]["totalBill"]["totalPrice"]))
