@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from billsmith.invoicing.model import Invoice, InvoiceKind, InvoiceStatus, LineKind
 from billsmith.storage import accounts, invoices
+from billsmith.units.currency import to_minor
 from billsmith.units.errors import BillsmithError, Invalid
 from billsmith.vendors.amberflo import extras, read
 from billsmith.vendors.amberflo.translate import VendorKey, parse_key
@@ -312,6 +313,29 @@ def test_a_customer_that_is_there_is_used_by_either_name(house: House) -> None:
     assert found["invoiceKey"]["customerId"] == CUSTOMER
     with house.database.read() as connection:
         assert len(accounts.below(connection, account)) == 2
+
+
+cents = st.decimals(min_value=-(10**6), max_value=10**6, places=7)
+
+
+@given(st.lists(cents, max_size=8), st.lists(cents, max_size=8), cents)
+def test_lines_always_sum_to_the_stated_total(usage: list[Decimal], fees: list[Decimal], stated: Decimal) -> None:
+    row = {
+        **EXAMPLES[1],
+        **EMPTY,
+        "productItemInvoices": [{"totalBill": {"price": f"<{price}>"}} for price in usage],
+        "productPlanFees": [{"cost": f"<{price}>"} for price in fees],
+        "totalBill": bill(totalPrice=f"<{stated}>"),
+    }
+    body = json.dumps(row).replace('"<', "").replace('>"', "").encode()
+    [found] = read.read(body, currency="EUR")
+    assert isinstance(found, Imported)
+    invoice = found.invoice
+    assert invoice.stated_total == stated
+    assert sum(amount for _, amount in lines(invoice)) == invoice.total_minor
+    unexplained = [amount for kind, amount in lines(invoice) if kind is LineKind.UNEXPLAINED]
+    differs = to_minor(sum([*usage, *fees], Decimal(0)), "USD") != invoice.total_minor
+    assert bool(unexplained) is (differs and bool(usage or fees))
 
 
 @given(st.text(min_size=1), st.text(), st.dates())

@@ -348,8 +348,9 @@ def test_the_length_of_a_period_in_the_customers_calendar(house: House) -> None:
     ("/paginated", {"customerId": "c", "pageToken": "0"}, "pageToken"),
     ("/paginated", {"customerId": "c", "pageToken": "2", "pageNumber": "2"}, "pageToken"),
 ])  # fmt: skip
-def test_a_bad_parameter_is_named(house: House, path: str, query: dict[str, Any], word: str) -> None:
-    answer = house.client.get(INVOICES + path, headers=key(house, house.account("Acme")), params=query)
+def test_a_bad_parameter_is_named(sqlite_house: House, path: str, query: dict[str, Any], word: str) -> None:
+    auth = key(sqlite_house, sqlite_house.account("Acme"))
+    answer = sqlite_house.client.get(INVOICES + path, headers=auth, params=query)
     assert answer.status_code == 400
     assert list(answer.json()) == ["errorMessage"]
     assert word in answer.json()["errorMessage"]

@@ -18,8 +18,9 @@ from billsmith.units.errors import Invalid, Unauthorized
 from billsmith.units.ids import parse_id
 from billsmith.units.instants import DAY, local_date, start_of_day
 from billsmith.vendors.amberflo import errors
+from billsmith.vendors.amberflo.extras import VENDOR
 from billsmith.vendors.amberflo.shapes import PRODUCT_ID, Customer, CustomerProductInvoice, PageInfo, Paginated
-from billsmith.vendors.amberflo.translate import VENDOR, VendorKey, customer_row, spell
+from billsmith.vendors.amberflo.translate import VendorKey, customer_row, spell
 from billsmith.wire.face import Call, Face, json_response, route
 from billsmith.wire.json import encode
 from billsmith.wire.parameters import Parameters, shown

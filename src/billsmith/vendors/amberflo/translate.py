@@ -22,7 +22,6 @@ from billsmith.units.instants import SECOND, local_date
 from billsmith.units.rounding import divide_round, trimmed
 from billsmith.vendors.amberflo import extras
 from billsmith.vendors.amberflo.bills import Parts, add, bill, minus, total
-from billsmith.vendors.amberflo.extras import VENDOR as VENDOR
 from billsmith.vendors.amberflo.shapes import (
     BASE_CURRENCY,
     PRODUCT_ID,
