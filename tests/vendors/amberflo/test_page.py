@@ -20,7 +20,8 @@ from tests.vendors.amberflo.support import CUSTOMER, bring_in, key
 
 PAGE = (Path(__file__).parents[3] / "docs" / "vendors" / "amberflo.md").read_text("utf-8")
 CALL = re.compile(
-    r"^\$ curl [^\n]*'http://127\.0\.0\.1:8080(/[^']+)'(?: \|\n    python3 -c \"([^\"]+)\")?\n(.+?)(?=\n\n|\n```)", re.MULTILINE | re.DOTALL
+    r"^\$ curl [^\n]*'http://127\.0\.0\.1:8080(/[^']+)'(?: \|\n    python3 -c \"([^\"]+)\")?\n(.+?)(?=\n\n|\n```)",
+    re.MULTILINE | re.DOTALL,
 )
 
 
