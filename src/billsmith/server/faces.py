@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from billsmith.api import face as native
 from billsmith.server.app import App
 from billsmith.server.settings import Settings
 from billsmith.vendors.acronis import routes as acronis
@@ -12,6 +13,7 @@ from billsmith.wire.services import Services
 
 _FACES: dict[str, Callable[[], Face]] = {
     "acronis": acronis.face,
+    "native": native.face,
 }
 
 
