@@ -77,7 +77,7 @@ def test_an_invoice_of_lines_and_taxes_adds_up_to_the_cent(house: House) -> None
     ({"lines": [LINE], "date": "2026-02-30"}, "input.invalid", "date"),
     ({"lines": [LINE], "due_date": "2026-10-30"}, "invoice.due_before_date", "due_date"),
     ({"lines": [LINE], "period": {"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T00:00:00Z"}}, "time.period", "period"),
-    ({"lines": [LINE], "period": {"start": "2026-01-01", "end": "2026-01-02T00:00:00Z"}}, "time.not_an_instant", "period.start"),
+    ({"lines": [LINE], "period": {"start": "2026-01-01", "end": "2026-01-02"}}, "time.not_an_instant", "period.start"),
     ({"lines": [LINE], "recipient": "nobody"}, "account.unknown", "recipient"),
     ({"lines": [LINE], "recipient": "r-1", "issuer": "c-1"}, "invoice.recipient", "recipient"),
     ({"lines": [LINE], "colour": "red"}, "input.invalid", None),

@@ -25,7 +25,7 @@ def write(secret: bytes, bound_to: Sequence[str], id: str) -> str:
     'ede9f834-70b3-476c-83d9-736f9f8c7dae'
     """
     raw = id_bytes(id)
-    return base64.urlsafe_b64encode(raw + _mac(secret, bound_to, raw)).rstrip(b"=").decode("ascii")
+    return _text(raw + _mac(secret, bound_to, raw))
 
 
 def read(secret: bytes, bound_to: Sequence[str], cursor: str) -> str:
@@ -35,11 +35,15 @@ def read(secret: bytes, bound_to: Sequence[str], cursor: str) -> str:
     except (binascii.Error, ValueError):
         raw = b""
     id, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-    if len(id) != 16 or not hmac.compare_digest(mac, _mac(secret, bound_to, id)):
+    if len(id) != 16 or _text(raw) != cursor or not hmac.compare_digest(mac, _mac(secret, bound_to, id)):
         raise Invalid(
             "the cursor is not one of this list with these filters; start again without it", code="input.cursor", where="cursor"
         )
     return format_id(id)
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 
 def _mac(secret: bytes, bound_to: Sequence[str], raw: bytes) -> bytes:
