@@ -6,6 +6,7 @@ numbers are read from their text. Writing: one encoder, decimals as numbers with
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any, TypeVar
@@ -74,6 +75,27 @@ def check_depth(body: bytes) -> None:
                 raise TooLarge(f"the body is nested deeper than {MAX_DEPTH}", code="input.too_deep")
         elif byte in (0x5D, 0x7D):
             depth -= 1
+
+
+def check_repeats(body: bytes) -> None:
+    """Refuse JSON in which an object names a key twice: readers differ in which of the two they take.
+
+    The body has passed :func:`check_depth`. What is not JSON passes here, and fails where it is read.
+
+    >>> check_repeats(b'{"a": 1, "b": {"a": 2}}')
+    """
+    try:
+        json.loads(body, object_pairs_hook=_without_repeats, parse_float=len, parse_int=len)
+    except (ValueError, RecursionError):
+        return
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> None:
+    names: set[str] = set()
+    for name, _value in pairs:
+        if name in names:
+            raise Invalid(f"the key {name[:60]!r} stands twice in one object", code="input.repeated", where=name[:60])
+        names.add(name)
 
 
 def exact(raw: msgspec.Raw, where: str) -> Decimal:
