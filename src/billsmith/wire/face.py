@@ -14,8 +14,9 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
+import anyio
 import anyio.to_thread
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -24,13 +25,17 @@ from starlette.types import Receive, Scope, Send
 
 from billsmith.accounts.authorisation import Principal
 from billsmith.accounts.model import is_clean_text
-from billsmith.units.errors import BillsmithError, NotFound, TooLarge
+from billsmith.units.errors import BillsmithError, Invalid, NotFound, TooLarge
 from billsmith.wire.parameters import Parameters
 from billsmith.wire.services import Services
 
 log = logging.getLogger("billsmith.wire")
 
 JSON = "application/json"
+MAX_QUERY = 16 * 1024
+#: Seconds within which a request's body must have come.
+BODY_SECONDS = 60
+NO_PARAMETERS = Parameters(())
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,8 +99,9 @@ class Face:
         not_allowed: Callable[[Call, str], Response],
         broken: Callable[[Call], Response],
     ) -> None:
-        """``prefixes`` are the beginnings of paths that are this API's even where it has no such path; ``error`` writes an error in this API's form, ``not_allowed`` the answer to a method that a path lacks (with the
-        allowed ones), ``broken`` the answer when we are at fault."""
+        """``prefixes`` are the beginnings of paths that are this API's even where it has no such path; ``error`` writes an
+        error in this API's form, ``not_allowed`` the answer to a method that a path lacks (with the allowed ones), ``broken``
+        the answer when we are at fault."""
         self.name = name
         self.routes = tuple(routes)
         self.prefixes = prefixes
@@ -122,7 +128,7 @@ class Face:
             base_url=base_url,
             address=address,
             headers=request.headers,
-            parameters=Parameters(request.query_params.multi_items()),
+            parameters=NO_PARAMETERS,
             path_values={},
             body=b"",
             query=scope.get("query_string", b"").decode("latin-1"),
@@ -131,15 +137,20 @@ class Face:
             response = await self._respond(request, call, found)
         except ClientDisconnect:
             return
+        # One caller's data: no cache between us may keep it, whatever header carried the credential.
+        response.headers.setdefault("cache-control", "no-store")
+        response.headers.setdefault("x-content-type-options", "nosniff")
         await response(scope, receive, send)
 
     async def _respond(self, request: Request, call: Call, found: Sequence[tuple[Route, re.Match[str]]]) -> Response:
         try:
+            call = msgspec.structs.replace(call, parameters=_parameters(call.query))
             chosen = _by_method(found, call.method)
             if chosen is None:
                 if not found:
                     raise NotFound("there is no such path", code="input.no_such_path")
-                return self._not_allowed(call, ", ".join(sorted({each.method for each, _ in found})))
+                allowed = _allowed(found)
+                return Response(None, 204, {"Allow": allowed}) if call.method == "OPTIONS" else self._not_allowed(call, allowed)
             route, match = chosen
             call = msgspec.structs.replace(call, path_values=_path_values(match))
             if call.method in ("POST", "PUT", "PATCH"):
@@ -170,7 +181,18 @@ def raw_path(scope: Scope) -> str:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """A body of at most ``limit`` bytes, read as it comes. Raises :class:`TooLarge`."""
+    """A body of at most ``limit`` bytes, read as it comes, within :data:`BODY_SECONDS`.
+
+    Raises :class:`TooLarge`, and :class:`Invalid` when it comes too slowly.
+    """
+    try:
+        with anyio.fail_after(BODY_SECONDS):
+            return await _read_body(request, limit)
+    except TimeoutError:
+        raise Invalid(f"the body did not arrive within {BODY_SECONDS} s", code="input.too_slow") from None
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:19]) > limit:
         raise TooLarge(f"the body has more than {limit} bytes", code="input.body_too_large")
@@ -182,6 +204,17 @@ async def read_body(request: Request, limit: int) -> bytes:
             raise TooLarge(f"the body has more than {limit} bytes", code="input.body_too_large")
         pieces.append(piece)
     return b"".join(pieces)
+
+
+def _parameters(query: str) -> Parameters:
+    if len(query) > MAX_QUERY:
+        raise Invalid(f"the query has more than {MAX_QUERY} bytes", code="input.query_too_long")
+    return Parameters(parse_qsl(query, keep_blank_values=True))
+
+
+def _allowed(found: Sequence[tuple[Route, re.Match[str]]]) -> str:
+    methods = {each.method for each, _ in found} | {"OPTIONS"}
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
 def _by_method(found: Sequence[tuple[Route, re.Match[str]]], method: str) -> tuple[Route, re.Match[str]] | None:
