@@ -20,8 +20,9 @@ from billsmith.storage import accounts, invoices
 from billsmith.storage.database import Connection, Database
 from billsmith.storage.invoices import NewInvoice, Stored
 from billsmith.units.currency import from_minor
-from billsmith.units.errors import BillsmithError, Conflict, Invalid
+from billsmith.units.errors import BillsmithError, Conflict, Invalid, InvalidInvoice
 from billsmith.units.ids import derived_id, parse_id
+from billsmith.workflows.issue_invoice import MAX_TOTAL_MINOR
 from billsmith.workflows.parties import party
 
 #: The parties of an imported invoice are filled in from the accounts when it is added.
@@ -221,6 +222,7 @@ class _Chunk:
             raise Invalid("the recipient does not stand at or below the issuer", code="import.account_elsewhere")
         content = row.invoice.content
         assert content is not None
+        _check_fits(row)
         named = row.invoice.customer_name or recipient.name
         invoice = msgspec.structs.replace(
             row.invoice,
@@ -275,6 +277,19 @@ class _Chunk:
 
     def _refuse(self, row: Imported, error: BillsmithError) -> None:
         self.report.errors.append(RowError(where=row.where, code=error.code, message=error.message))
+
+
+# What the store's columns hold: a longer text would come in on one engine and not on the other.
+_LONGEST = {"number": 64, "customer_name": 200, "billing_entity": 200, "batch": 32, "invoiced_by": 200, "payment_method": 64}
+
+
+def _check_fits(row: Imported) -> None:
+    """Refuse what no store can hold: texts too long or with control characters, amounts beyond 64 bits."""
+    check_text(row.vendor_key, "id", 255)
+    for name, longest in _LONGEST.items():
+        check_text(getattr(row.invoice, name), name, longest, empty=True)
+    if max(abs(row.invoice.total_minor), abs(row.invoice.paid_minor), abs(row.invoice.tax_minor)) > MAX_TOTAL_MINOR:
+        raise InvalidInvoice("the amount is too large to be owed", code="invoice.too_large", where="total")
 
 
 _MOVING = ("status", "paid_minor", "paid_at", "voided_at", "exported_at", "send_by_email", "payment_sent", "payment_method")
