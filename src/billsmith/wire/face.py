@@ -33,8 +33,6 @@ log = logging.getLogger("billsmith.wire")
 
 JSON = "application/json"
 MAX_QUERY = 16 * 1024
-#: Seconds within which a request's body must have come.
-BODY_SECONDS = 60
 NO_PARAMETERS = Parameters(())
 
 
@@ -154,7 +152,7 @@ class Face:
             route, match = chosen
             call = msgspec.structs.replace(call, path_values=_path_values(match))
             if call.method in ("POST", "PUT", "PATCH"):
-                body = await read_body(request, call.services.settings.max_body)
+                body = await read_body(request, call.services.settings.max_body, call.services.settings.body_seconds)
                 call = msgspec.structs.replace(call, body=body)
             if route.writes or not call.services.database.is_sqlite:
                 return await anyio.to_thread.run_sync(self._run, route, call)
@@ -180,16 +178,16 @@ def raw_path(scope: Scope) -> str:
     return raw.split(b"?", 1)[0].decode("latin-1") if raw else str(scope["path"])
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """A body of at most ``limit`` bytes, read as it comes, within :data:`BODY_SECONDS`.
+async def read_body(request: Request, limit: int, seconds: int) -> bytes:
+    """A body of at most ``limit`` bytes, read as it comes, within ``seconds``.
 
     Raises :class:`TooLarge`, and :class:`Invalid` when it comes too slowly.
     """
     try:
-        with anyio.fail_after(BODY_SECONDS):
+        with anyio.fail_after(seconds):
             return await _read_body(request, limit)
     except TimeoutError:
-        raise Invalid(f"the body did not arrive within {BODY_SECONDS} s", code="input.too_slow") from None
+        raise Invalid(f"the body did not arrive within {seconds} s", code="input.too_slow") from None
 
 
 async def _read_body(request: Request, limit: int) -> bytes:
