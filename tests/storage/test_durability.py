@@ -28,7 +28,7 @@ def fresh_seed() -> int:
 
 @pytest.mark.parametrize("seed", [20261031, fresh_seed()], ids=["fixed", "fresh"])
 def test_kill_at_any_moment_on_sqlite(tmp_path: Path, seed: int) -> None:
-    found = crash.nursery("kill", sqlite_url(tmp_path), str(KILLS // 2), str(seed))
+    found = crash.nursery("kill", sqlite_url(tmp_path), str(KILLS // 2), str(seed), "40")
     assert (found.lost, found.faults) == ([], []), found
     assert found.kills == KILLS // 2
     assert found.acknowledged > KILLS
@@ -37,9 +37,9 @@ def test_kill_at_any_moment_on_sqlite(tmp_path: Path, seed: int) -> None:
 def test_kill_at_any_moment_on_postgresql() -> None:
     url = postgres.fresh_database()
     try:
-        found = crash.nursery("kill", url, "8", str(fresh_seed()))
+        found = crash.nursery("kill", url, "8", str(fresh_seed()), "120")
         assert (found.lost, found.faults) == ([], []), found
-        assert found.acknowledged > 16
+        assert found.acknowledged > 8
     finally:
         postgres.drop_database(url)
 

@@ -117,7 +117,7 @@ def _read_some(source: int, wait: float) -> bytes:
     return os.read(source, 65536) if ready else b""
 
 
-def kill_many(url: str, kills: int, seed: int, *, longest: float = 0.04) -> Findings:
+def kill_many(url: str, kills: int, seed: int, *, longest: float) -> Findings:
     """Kill writers of one store, one after the other, and look at it after each."""
     found = Findings(seed=seed)
     chance = random.Random(seed)
@@ -218,7 +218,7 @@ def nursery(*arguments: str, lose_power_in: Path | None = None) -> Findings:
 
 def _main(what: str, where: str, count: str, seed: str, *more: Any) -> Findings:
     if what == "kill":
-        return kill_many(where, int(count), int(seed))
+        return kill_many(where, int(count), int(seed), longest=int(*more) / 1000)
     return lose_power_often(Path(where), int(count), int(seed), *more)
 
 
