@@ -1,1 +1,1 @@
-"""The same faults as in the tests, in numbers that take hours. See README.md."""
+"""Hours of faults and sweeps: ``make soak``. Each file is one, with ``run(workers)`` giving what it found."""
