@@ -7,11 +7,15 @@ from collections.abc import Callable
 from billsmith.server.app import App
 from billsmith.server.settings import Settings
 from billsmith.vendors.acronis import routes as acronis
+from billsmith.vendors.hostway import routes as hostway
+from billsmith.vendors.myreports import routes as myreports
 from billsmith.wire.face import Face
 from billsmith.wire.services import Services
 
 _FACES: dict[str, Callable[[], Face]] = {
     "acronis": acronis.face,
+    "myreports": myreports.face,
+    "hostway": hostway.face,
 }
 
 

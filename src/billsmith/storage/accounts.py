@@ -201,14 +201,32 @@ def parent_of(connection: Connection, account: Account) -> Account | None:
 
 
 def below(
-    connection: Connection, account: Account | None, *, after_seq: int = 0, limit: int = 1000, children_only: bool = False
+    connection: Connection,
+    account: Account | None,
+    *,
+    after_seq: int = 0,
+    offset: int = 0,
+    limit: int = 1000,
+    children_only: bool = False,
 ) -> list[Account]:
-    """Accounts at or below ``account`` (``None``: all), oldest first, those after ``after_seq``."""
+    """Accounts at or below ``account`` (``None``: all), oldest first, those after ``after_seq``, from the ``offset``-th on."""
     condition = _within(account)
     if children_only and account is not None:
         condition = and_(condition, table.c.parent_seq == account.seq)
-    rows = connection.execute(_columns.where(condition, table.c.seq > after_seq).order_by(table.c.seq).limit(limit))
-    return [_account(row) for row in rows]
+    query = _columns.where(condition, table.c.seq > after_seq).order_by(table.c.seq).offset(offset).limit(limit)
+    return [_account(row) for row in connection.execute(query)]
+
+
+def count_below(connection: Connection, account: Account) -> int:
+    """How many accounts stand at or below ``account``."""
+    return int(connection.execute(select(func.count()).select_from(table).where(_within(account))).scalar_one())
+
+
+def has_grandchildren(connection: Connection, account: Account) -> bool:
+    """Whether any account stands two levels below, or deeper."""
+    children = select(table.c.seq).where(table.c.parent_seq == account.seq)
+    grandchild = select(literal(1)).select_from(_parent).where(_parent.c.parent_seq.in_(children)).limit(1)
+    return connection.execute(grandchild).first() is not None
 
 
 def every_below(connection: Connection, account: Account | None) -> Iterator[Account]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.responses import Response
@@ -24,6 +23,7 @@ from billsmith.vendors.acronis.shapes import Batch, InvoiceOverview, Paging
 from billsmith.vendors.acronis.translate import NO_BATCH, VENDOR, row
 from billsmith.wire.credentials import basic, bearer
 from billsmith.wire.face import Call, Face, json_response, route
+from billsmith.wire.forms import read_form
 from billsmith.wire.json import encode
 from billsmith.wire.parameters import Parameters, shown
 from billsmith.wire.stream import Stream
@@ -108,7 +108,7 @@ def authenticate(call: Call) -> Principal:
 
 def grant_token(call: Call) -> Response:
     """``POST /api/2/idp/token``: client credentials, by Basic or in the form."""
-    form = Parameters(_form(call))
+    form = read_form(call)
     grant = form.text("grant_type")
     if grant is None:
         raise Invalid("grant_type is missing", code="oauth.invalid_request", where="grant_type")
@@ -309,13 +309,3 @@ def _pieces(
         listed = _batches(connection, of, batches, criteria)
     start = b"" if opening == b"," else opening
     yield start + b'],"Paging":' + encode(paging) + b',"Batches":' + encode(listed) + b"}"
-
-
-def _form(call: Call) -> list[tuple[str, str]]:
-    kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
-        raise Invalid("the body is not application/x-www-form-urlencoded", code="oauth.invalid_request")
-    try:
-        return parse_qsl(call.body.decode("utf-8"), keep_blank_values=True, max_num_fields=32)
-    except (UnicodeDecodeError, ValueError) as problem:
-        raise Invalid("the form can't be read", code="oauth.invalid_request") from problem
