@@ -7,6 +7,7 @@ from collections.abc import Callable
 from billsmith.server.app import App
 from billsmith.server.settings import Settings
 from billsmith.vendors.acronis import routes as acronis
+from billsmith.vendors.amberflo import routes as amberflo
 from billsmith.vendors.hostway import routes as hostway
 from billsmith.vendors.myreports import routes as myreports
 from billsmith.wire.face import Face
@@ -16,6 +17,7 @@ _FACES: dict[str, Callable[[], Face]] = {
     "acronis": acronis.face,
     "myreports": myreports.face,
     "hostway": hostway.face,
+    "amberflo": amberflo.face,
 }
 
 

@@ -237,6 +237,17 @@ def every_below(connection: Connection, account: Account | None) -> Iterator[Acc
         after = batch[-1].seq
 
 
+def shared_external_ids(connection: Connection, within: Account, names: Iterable[str]) -> set[str]:
+    """Which of these external ids more than one account at or below ``within`` has, so that they name none of them for sure."""
+    rows = connection.execute(
+        select(table.c.external_id)
+        .where(table.c.external_id.in_(sorted(set(names))), _within(within))
+        .group_by(table.c.external_id)
+        .having(func.count() > 1)
+    )
+    return {row.external_id for row in rows}
+
+
 def path_range(path: str) -> tuple[str, str]:
     """The half-open range of paths at or below ``path``: its last slash, and the character after it."""
     return path, path[:-1] + "0"

@@ -463,6 +463,28 @@ def vendor_keys(connection: Connection, vendor: str, seqs: Iterable[int]) -> dic
     return {row.our_seq: row.vendor_key for row in rows}
 
 
+def by_vendor_key_ending(
+    connection: Connection, vendor: str, recipient: Account, ending: str, start: int, end: int
+) -> Stored | None:
+    """The invoice to ``recipient`` whose id at a vendor ends so, among those whose period starts in ``[start, end)``."""
+    ids = schema.vendor_id
+    rows = connection.execute(
+        columns(ids.c.vendor_key)
+        .join(ids, ids.c.our_seq == table.c.seq)
+        .where(
+            table.c.recipient_seq == recipient.seq,
+            table.c.period_start >= start,
+            table.c.period_start < end,
+            ids.c.vendor == vendor,
+            ids.c.kind == "invoice",
+            ids.c.vendor_key.endswith(ending, autoescape=True),
+        )
+        .order_by(table.c.seq)
+    )
+    # SQLite's LIKE looks past the case of ASCII letters.
+    return next((stored(row) for row in rows if row.vendor_key.endswith(ending)), None)
+
+
 def by_seqs(connection: Connection, seqs: Iterable[int]) -> dict[int, Stored]:
     """Invoices by the store's numbers, without their documents."""
     rows = connection.execute(columns().where(table.c.seq.in_(sorted(set(seqs)))))
