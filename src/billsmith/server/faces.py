@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from billsmith.api import face as native
 from billsmith.server.app import App
 from billsmith.server.settings import Settings
 from billsmith.vendors.acronis import routes as acronis
@@ -18,6 +19,7 @@ _FACES: dict[str, Callable[[], Face]] = {
     "myreports": myreports.face,
     "hostway": hostway.face,
     "amberflo": amberflo.face,
+    "native": native.face,
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, and_, func, insert, literal, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from billsmith.accounts.model import (
     MAX_DEPTH,
@@ -77,7 +78,14 @@ def create(
         "created_at": now,
         "updated_at": now,
     }
-    seq = connection.execute(insert(table).values(values).returning(table.c.seq)).scalar_one()
+    try:
+        seq = connection.execute(insert(table).values(values).returning(table.c.seq)).scalar_one()
+    except IntegrityError:  # another writer made it since we looked (PostgreSQL)
+        raise Conflict(
+            f"there is an account with the id or the external id {external_id!r} already",
+            code="account.external_id_taken",
+            where="external_id",
+        ) from None
     path = f"{parent.path if parent else '/'}{seq}/"
     connection.execute(update(table).where(table.c.seq == seq).values(path=path))
     return by_seq(connection, seq)
@@ -119,7 +127,12 @@ def change(
         values["status"] = status.value
     if profile is not None:
         values["profile"] = msgspec.json.encode(profile).decode()
-    connection.execute(update(table).where(table.c.seq == account.seq).values(values))
+    try:
+        connection.execute(update(table).where(table.c.seq == account.seq).values(values))
+    except IntegrityError:
+        raise Conflict(
+            f"the external id {external_id!r} is taken under this parent", code="account.external_id_taken", where="external_id"
+        ) from None
     return by_seq(connection, account.seq)
 
 
@@ -227,6 +240,28 @@ def has_grandchildren(connection: Connection, account: Account) -> bool:
     children = select(table.c.seq).where(table.c.parent_seq == account.seq)
     grandchild = select(literal(1)).select_from(_parent).where(_parent.c.parent_seq.in_(children)).limit(1)
     return connection.execute(grandchild).first() is not None
+
+
+def tree_page(connection: Connection, account: Account, *, after: Account | None, limit: int) -> list[Account]:
+    """Accounts at or below ``account`` in the tree's order (one above another comes first), those after ``after``."""
+    query = _columns.where(_within(account)).order_by(table.c.path).limit(limit)
+    if after is not None:
+        query = query.where(table.c.path > after.path)
+    return [_account(row) for row in connection.execute(query)]
+
+
+def children_page(connection: Connection, parent: Account, *, after: Account | None, limit: int) -> list[Account]:
+    """The direct children of ``parent``, oldest first, those after ``after``."""
+    query = _columns.where(table.c.parent_seq == parent.seq).order_by(table.c.seq).limit(limit)
+    if after is not None:
+        query = query.where(table.c.seq > after.seq)
+    return [_account(row) for row in connection.execute(query)]
+
+
+def has_open_children(connection: Connection, parent: Account) -> bool:
+    """Whether any direct child is not closed."""
+    query = select(literal(1)).where(table.c.parent_seq == parent.seq, table.c.status != AccountStatus.CLOSED.value).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def every_below(connection: Connection, account: Account | None) -> Iterator[Account]:

@@ -84,7 +84,7 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> None:
         return
     seen: set[str] = set()
     twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-    raise Invalid(f"the key {twice[:60]!r} stands twice in one object", code="input.repeated_key")
+    raise Invalid(f"the key {twice[:60]!r} stands twice in one object", code="input.repeated", where=twice[:60])
 
 
 def exact(raw: msgspec.Raw, where: str) -> Decimal:
