@@ -12,6 +12,8 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
+from billsmith.units.periods import Period as Period
+
 
 class InvoiceKind(StrEnum):
     """What a document is."""
@@ -88,21 +90,6 @@ class Party(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tax_ids: tuple[str, ...] = ()
     email: str = ""
     language: str = ""
-
-
-class Period(msgspec.Struct, frozen=True, order=True):
-    """A span of time, ``[start, end)``, in nanoseconds UTC.
-
-    >>> Period(0, 10).contains(10)
-    False
-    """
-
-    start: int
-    end: int
-
-    def contains(self, instant: int) -> bool:
-        """Whether the instant lies in the span; the end doesn't."""
-        return self.start <= instant < self.end
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
