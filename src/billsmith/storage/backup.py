@@ -174,7 +174,7 @@ def _write(database: Database, raw: IO[bytes], now: int, progress: Progress) -> 
 
 
 def _write_table(connection: Connection, table: Table, out: IO[bytes], progress: Progress) -> int:
-    out.write(_line(_TableStart(table.name, tuple((column.name, _kind(column)) for column in table.columns))))
+    out.write(_line(_TableStart(str(table.name), tuple((str(column.name), _kind(column)) for column in table.columns))))
     rows = 0
     # In the order of the key, so that a parent stands before its children.
     result = connection.execution_options(yield_per=_CHUNK).execute(select(table).order_by(*table.primary_key.columns))
@@ -182,7 +182,7 @@ def _write_table(connection: Connection, table: Table, out: IO[bytes], progress:
         out.write(b"".join(_line(tuple(row)) for row in chunk))
         rows += len(chunk)
         progress(len(chunk))
-    out.write(_line(_TableEnd(table.name, rows)))
+    out.write(_line(_TableEnd(str(table.name), rows)))
     return rows
 
 

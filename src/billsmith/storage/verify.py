@@ -21,7 +21,7 @@ from billsmith.storage import accounts, invoices, schema
 from billsmith.storage.database import Database
 from billsmith.storage.invoices import ISSUED_BY, ISSUED_TO, Stored
 from billsmith.units.currency import from_minor
-from billsmith.units.errors import BillsmithError
+from billsmith.units.errors import BillsmithError, Invalid
 
 #: Problems that are told one by one; more are only counted.
 MOST_TOLD = 1000
@@ -92,12 +92,19 @@ def verify(database: Database, *, progress: Progress = lambda _count: None) -> R
     report.note("file")
     if not report.ok:
         return report  # what a damaged file says further on means nothing
-    _accounts(database, report)
-    _credentials(database, report)
-    _invoices(database, report, progress)
-    _tallies(database, report)
-    _numbers(database, report)
-    _vendor_ids(database, report)
+    steps: dict[str, Callable[[], None]] = {
+        "accounts": lambda: _accounts(database, report),
+        "credentials": lambda: _credentials(database, report),
+        "rows": lambda: _invoices(database, report, progress),
+        "tallies": lambda: _tallies(database, report),
+        "numbers": lambda: _numbers(database, report),
+        "vendor ids": lambda: _vendor_ids(database, report),
+    }
+    for check, step in steps.items():
+        try:
+            step()
+        except (ValueError, LookupError, Invalid) as error:
+            report.add(check, "database", f"a row can't be read, so not all was checked: {error!r}")
     return report
 
 
@@ -121,7 +128,7 @@ def count_invoices(database: Database) -> int:
 
 def _accounts(database: Database, report: Report) -> None:
     paths: dict[str, str] = {}
-    for account in _every_account(database, report):
+    for account in _every_account(database):
         report.note("accounts")
         above = "/" if account.parent_id is None else paths.get(account.parent_id, "?")
         paths[account.id] = account.path
@@ -129,15 +136,12 @@ def _accounts(database: Database, report: Report) -> None:
             report.add("accounts", account.id, f"its path {account.path} does not lead through its parent")
 
 
-def _every_account(database: Database, report: Report) -> Iterator[Account]:
+def _every_account(database: Database) -> Iterator[Account]:
+    """Every account, in short reads."""
     after = 0
     while True:
         with database.read() as connection:
-            try:
-                batch = accounts.below(connection, None, after_seq=after)
-            except (ValueError, msgspec.MsgspecError) as error:
-                report.add("accounts", f"after row {after}", f"a row can't be read: {error}")
-                return
+            batch = accounts.below(connection, None, after_seq=after)
         yield from batch
         if not batch:
             return
@@ -225,7 +229,7 @@ class _InvoiceChecks:
             return
         try:
             content = invoices.unpack_content(body)
-        except (zstandard.ZstdError, msgspec.MsgspecError) as error:
+        except (zstandard.ZstdError, ValueError, MemoryError) as error:
             self._problem("documents", stored.invoice, f"its document can't be read: {error}")
             return
         self._sums(stored.invoice, content)
@@ -332,7 +336,7 @@ def _no_more_viewers(database: Database, report: Report, wanted: int, newest: in
 
 
 def _tallies(database: Database, report: Report) -> None:
-    for account in _every_account(database, report):
+    for account in _every_account(database):
         with database.snapshot() as connection:
             for role, owner in ((ISSUED_BY, schema.invoice.c.issuer_seq), (ISSUED_TO, schema.invoice.c.recipient_seq)):
                 _tally(connection, report, account, role, owner)
