@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import uvicorn
 
+from billsmith.server.configuration import configuration
 from billsmith.server.connection import ConnectionLimits
 from billsmith.server.faces import application
-from billsmith.server.run import server
 from billsmith.server.settings import Settings, services
 from billsmith.storage import upgrade
 from billsmith.storage.database import Database, sqlite_url
@@ -82,7 +83,7 @@ def _main() -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     print(listener.getsockname()[1], flush=True)
     limits = msgspec.convert(wanted["limits"], ConnectionLimits)
-    server(settings, application(settings, everything), limits).run(sockets=[listener])
+    uvicorn.Server(configuration(application(settings, everything), limits)).run(sockets=[listener])
 
 
 def _path(kind: type, value: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from billsmith.storage.database import Database, sqlite_url
+from billsmith.storage.database import SQLITE_FILE, Database, sqlite_url
 from billsmith.units.errors import Invalid
 from billsmith.wire.services import Services, WireSettings
 from billsmith.workflows.authenticate import Authenticator
@@ -69,6 +69,11 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) 
 def open_database(settings: Settings) -> Database:
     """The database that the settings name."""
     return Database(settings.database_url or sqlite_url(settings.home))
+
+
+def sqlite_file(settings: Settings) -> Path:
+    """Where the data folder's SQLite database is, or would be."""
+    return settings.home / SQLITE_FILE
 
 
 def services(settings: Settings, database: Database, clock: Clock = system_clock) -> Services:

@@ -61,6 +61,17 @@ class Database:
             connection.rollback()
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """As :meth:`read`, but every statement of it sees the same state on PostgreSQL too, and rows can be streamed."""
+        with _translated():
+            connection = self.engine.connect()
+            if not self.is_sqlite:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with connection, _translated():
+            yield connection
+            connection.rollback()
+
+    @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that writes: committed and durable when the block ends, gone when it raises.
 
@@ -168,6 +179,12 @@ def _meaning(error: DBAPIError) -> Unavailable | Busy | None:
         sign in lower for sign in ("disk is full", "readonly database", "disk i/o error", "no space left", "could not extend")
     ):
         return Unavailable(f"the store can't be written: {text.splitlines()[0]}", code="store.cannot_write")
+    if isinstance(error.orig, sqlite3.DatabaseError) and ("malformed" in lower or "not a database" in lower):
+        return Unavailable(
+            f"the store is damaged ({text.splitlines()[0]}); restore a backup into a new folder: "
+            "billsmith restore FILE --home NEW",
+            code="store.damaged",
+        )
     if isinstance(error.orig, sqlite3.OperationalError) and ("locked" in lower or "busy" in lower):
         return Busy("another process holds the store; try again", code="store.locked")
     sqlstate = getattr(error.orig, "sqlstate", None)
