@@ -19,6 +19,7 @@ from billsmith.accounts.model import (
     check_currency,
     check_text,
     check_zone,
+    is_clean_text,
 )
 from billsmith.storage.schema import account as table
 from billsmith.units.errors import Conflict, Invalid, InvalidAccount, NotFound
@@ -166,7 +167,7 @@ def find(connection: Connection, name: str, within: Account | None = None) -> Ac
 
     Raises :class:`Invalid` when several accounts of one depth share the external id.
     """
-    if not name or len(name) > MAX_EXTERNAL_ID or "\x00" in name:
+    if not name or len(name) > MAX_EXTERNAL_ID or not is_clean_text(name):
         return None
     canonical = parse_id(name)
     if canonical is not None:

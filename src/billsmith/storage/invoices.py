@@ -49,7 +49,8 @@ PAYMENT_SENT = 1 << 4
 EXPORTED = 1 << 5
 STATUS_MASK = 0b111
 
-_compressor = zstandard.ZstdCompressor(level=3)
+# With a checksum of four bytes: a flipped bit in a document is an error, not another amount.
+_compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
 _contents = msgspec.msgpack.Decoder(Content)
 _extras = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]])
 _NO_EXTRAS: dict[str, dict[str, msgspec.Raw]] = {}
@@ -270,6 +271,25 @@ def by_vendor_key(connection: Connection, vendor: str, key: str, viewer: Account
 def by_id_range(connection: Connection, low: str, high: str, viewer: Account, *, limit: int = 20) -> list[Stored]:
     """Invoices whose id lies between two ids (both included) that ``viewer`` may see, without their documents."""
     query = columns().where(table.c.id.between(low, high), visible_to(viewer)).order_by(table.c.id).limit(limit)
+    return [stored(row) for row in connection.execute(query)]
+
+
+def newest(
+    connection: Connection,
+    viewer: Account | None,
+    *,
+    status: InvoiceStatus | None = None,
+    before_seq: int | None = None,
+    limit: int = CHUNK,
+) -> list[Stored]:
+    """Invoices that ``viewer`` may see (``None``: all), the last one to arrive first, from before ``before_seq``."""
+    query = columns().order_by(table.c.seq.desc()).limit(limit)
+    if viewer is not None:
+        query = query.where(visible_to(viewer))
+    if status is not None:
+        query = query.where(table.c.flags.op("&")(STATUS_MASK) == int(status))
+    if before_seq is not None:
+        query = query.where(table.c.seq < before_seq)
     return [stored(row) for row in connection.execute(query)]
 
 
