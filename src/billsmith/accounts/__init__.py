@@ -1,1 +1,1 @@
-"""See README.md."""
+"""Who: accounts, credentials, and the one rule of what an account may see and do. See README.md."""

@@ -1,1 +1,1 @@
-"""See README.md."""
+"""The application: settings, mounting, health. See README.md."""

@@ -1,1 +1,1 @@
-"""See README.md."""
+"""What all REST surfaces share. See README.md."""

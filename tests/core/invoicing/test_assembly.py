@@ -25,6 +25,7 @@ from billsmith.ledger.wallets import Grant
 from billsmith.units.errors import InvalidInvoice, InvalidNumber
 from billsmith.units.periods import Period
 from tests.core.invoicing.test_totals import line as taxed_line
+from tests.support.numbers import decimals
 
 D = Decimal
 VAT = TaxRate(category="", name="VAT", rate=D(20))
@@ -337,7 +338,7 @@ def test_the_periods_end_bills_what_progressive_invoices_have_not():
 
 @settings(max_examples=2000, deadline=None)
 @given(
-    st.lists(st.decimals(0, 300, places=2), max_size=8),
+    st.lists(decimals(0, 300, places=2), max_size=8),
     st.sets(st.integers(1, 900), min_size=1, max_size=3),
     st.none() | st.integers(50, 300),
 )

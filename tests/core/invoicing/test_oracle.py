@@ -23,12 +23,13 @@ from billsmith.rating.models.tiers import Tier
 from billsmith.rating.models.volume import Volume
 from billsmith.subscriptions.proration import prorate
 from tests.core.invoicing import oracle
+from tests.support.numbers import decimals, fractions
 
 names = st.sampled_from(["calls", "storage", "seats", "support"])
 categories = st.sampled_from(["standard", "reduced", "none"])
-percents = st.decimals(0, 100, places=2)
-rates = st.decimals(0, 5, places=4)
-quantities = st.decimals(0, 5000, places=3)
+percents = decimals(0, 100, places=2)
+rates = decimals(0, 5, places=4)
+quantities = decimals(0, 5000, places=3)
 
 
 @st.composite
@@ -41,7 +42,7 @@ def tiers(draw):
 def priced(draw):
     """A price of the engine, a quantity, a share of the period, and what the oracle says to it."""
     quantity = draw(quantities)
-    share = draw(st.fractions(0, 1, max_denominator=31))
+    share = draw(fractions(0, 1, max_denominator=31))
     used = Fraction(quantity)
     match draw(st.sampled_from(["per_unit", "graduated", "volume", "package"])):
         case "per_unit":
@@ -64,16 +65,14 @@ def priced(draw):
 
 
 scopes = st.sets(names, max_size=2)
-coupons = st.tuples(scopes, st.none() | st.decimals("0.01", 100, places=2), st.integers(1, 50_000))
+coupons = st.tuples(scopes, st.none() | decimals("0.01", 100, places=2), st.integers(1, 50_000))
 bills = st.fixed_dictionaries(
     {
         "charges": st.lists(st.tuples(names, categories, priced()), max_size=6),
         "line_discounts": st.lists(st.tuples(scopes, percents), max_size=2),
-        "coupons": st.lists(
-            st.tuples(scopes, st.none() | st.decimals("0.01", 100, places=2), st.integers(1, 50_000)), max_size=3
-        ),
-        "minimum": st.none() | st.tuples(st.decimals(0, 2000, places=2), st.fractions(0, 1, max_denominator=31)),
-        "taxes": st.lists(st.tuples(st.sampled_from(["standard", "reduced"]), st.decimals(0, 30, places=3)), max_size=4),
+        "coupons": st.lists(st.tuples(scopes, st.none() | decimals("0.01", 100, places=2), st.integers(1, 50_000)), max_size=3),
+        "minimum": st.none() | st.tuples(decimals(0, 2000, places=2), fractions(0, 1, max_denominator=31)),
+        "taxes": st.lists(st.tuples(st.sampled_from(["standard", "reduced"]), decimals(0, 30, places=3)), max_size=4),
         "credit_notes": st.lists(st.integers(0, 20_000), max_size=2),
         "wallet": st.integers(0, 100_000),
     }

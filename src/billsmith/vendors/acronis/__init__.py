@@ -1,1 +1,1 @@
-"""See README.md."""
+"""Acronis Advanced Automation. See README.md."""

@@ -1,0 +1,131 @@
+"""The ASGI application: every API on one port, each at its own paths, over one store."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
+
+import anyio.to_thread
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from billsmith import __version__
+from billsmith.units.errors import BillsmithError, Invalid, TooLarge
+from billsmith.wire.face import Face, raw_path
+from billsmith.wire.hosts import base_url, caller_address, origin_form
+from billsmith.wire.services import Services
+from billsmith.workflows.settle import mark_past_due
+
+log = logging.getLogger("billsmith.server")
+
+#: Seconds between two looks for invoices whose due date has passed.
+PAST_DUE_EVERY = 60
+#: Bytes of a request's path and headers.
+MAX_HEAD = 32 * 1024
+HEALTH = "/healthz"
+
+
+class App:
+    """Matches a request to a face by path (and host, where a face is bound to one) and lets it answer."""
+
+    def __init__(self, services: Services, faces: Sequence[Face], *, hosts: Mapping[str, str] | None = None) -> None:
+        """``hosts`` binds a face's name to the one host name under which it answers."""
+        self.services = services
+        self.faces = tuple(faces)
+        self._hosts = dict(hosts or {})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        settings = self.services.settings
+        try:
+            scope = origin_form(scope)
+            _check_head(scope)
+            headers = Headers(scope=scope)
+            path = raw_path(scope)
+            here = "" if path == HEALTH else base_url(scope, headers, settings)
+        except TooLarge as error:
+            await _plain(431, error)(scope, receive, send)
+            return
+        except Invalid as error:
+            await _plain(400, error)(scope, receive, send)
+            return
+        if path == HEALTH:
+            await (await self._health())(scope, receive, send)
+            return
+        face = self._face(path, here.partition("://")[2])
+        if face is None:
+            await _nothing()(scope, receive, send)
+            return
+        address = caller_address(scope, headers, settings)
+        await face.answer(scope, receive, send, services=self.services, base_url=here, address=address)
+
+    def _face(self, path: str, host: str) -> Face | None:
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and ":" in host else host
+        for face in self.faces:
+            bound = self._hosts.get(face.name)
+            if (bound is None or bound == name) and face.matches(path):
+                return face
+        return None
+
+    async def _health(self) -> Response:
+        try:
+            await anyio.to_thread.run_sync(self._ask_database)
+        except BillsmithError as error:
+            return JSONResponse({"status": "failing", "reason": error.message}, 503)
+        return JSONResponse({"status": "ok", "version": __version__})
+
+    def _ask_database(self) -> None:
+        with self.services.database.read() as connection:
+            connection.exec_driver_sql("SELECT 1")
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        background: asyncio.Task[None] | None = None
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                background = asyncio.create_task(self._keep_status())
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                if background is not None:
+                    background.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await background
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _keep_status(self) -> None:
+        while True:
+            try:
+                await anyio.to_thread.run_sync(mark_past_due, self.services.database, self.services.clock())
+            except BillsmithError as error:
+                log.warning("past due invoices were not marked: %s", error)
+            await asyncio.sleep(PAST_DUE_EVERY)
+
+
+def _check_head(scope: Scope) -> None:
+    """Refuse a head that is too long, and one whose body two parsers could cut in two ways (RFC 9112, 6.1 and 6.3)."""
+    size = sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope.get("raw_path") or b"")
+    if size > MAX_HEAD:
+        raise TooLarge(f"the path and the headers have more than {MAX_HEAD} bytes", code="input.head_too_large")
+    names = [name for name, _ in scope["headers"]]
+    if b"transfer-encoding" in names and (b"content-length" in names or scope.get("http_version") == "1.0"):
+        raise Invalid("the request says twice how long its body is", code="input.framing")
+
+
+def _plain(status: int, error: BillsmithError) -> Response:
+    """An answer before any API is known. The connection ends with it: what follows on it can't be trusted."""
+    body = {"title": error.message, "status": status, "code": error.code}
+    return JSONResponse(body, status, {"Connection": "close"})
+
+
+def _nothing() -> Response:
+    return JSONResponse({"title": "there is no such path", "status": 404, "code": "input.no_such_path"}, 404)

@@ -1,0 +1,149 @@
+"""Credentials, their secrets' hashes, and tokens. No secret is kept, only what it hashes to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, or_, select, update
+
+from billsmith.accounts.authorisation import Credential, CredentialKind, parse_scopes
+from billsmith.accounts.model import Account
+from billsmith.storage.accounts import path_range
+from billsmith.storage.schema import account as account_table
+from billsmith.storage.schema import credential as table
+from billsmith.storage.schema import credential_secret as secret_table
+from billsmith.storage.schema import token as token_table
+
+_columns = select(table, account_table.c.id.label("account_id")).join_from(
+    table, account_table, table.c.account_seq == account_table.c.seq
+)
+
+
+def add(connection: Connection, credential: Credential, account: Account, secret_hash: str) -> None:
+    """Keep a new credential and its secret's hash."""
+    seq = connection.execute(
+        insert(table)
+        .values(
+            id=credential.id,
+            account_seq=account.seq,
+            kind=credential.kind.value,
+            label=credential.label,
+            scopes=" ".join(sorted(scope.value for scope in credential.scopes)),
+            created_at=credential.created_at,
+            expires_at=credential.expires_at,
+        )
+        .returning(table.c.seq)
+    ).scalar_one()
+    connection.execute(insert(secret_table).values(hash=secret_hash, credential_seq=seq, created_at=credential.created_at))
+
+
+def by_id(connection: Connection, id: str) -> Credential | None:
+    """The credential with that id."""
+    row = connection.execute(_columns.where(table.c.id == id)).first()
+    return _credential(row) if row else None
+
+
+def by_secret(connection: Connection, secret_hash: str, now: int) -> tuple[Credential, int] | None:
+    """The credential that a secret's hash opens now, and its account's number."""
+    row = connection.execute(
+        _columns.join(secret_table, secret_table.c.credential_seq == table.c.seq).where(
+            secret_table.c.hash == secret_hash,
+            or_(secret_table.c.expires_at.is_(None), secret_table.c.expires_at > now),
+        )
+    ).first()
+    return (_credential(row), row.account_seq) if row else None
+
+
+def secrets_of(connection: Connection, credential_id: str, now: int) -> list[str]:
+    """The hashes that open a credential now."""
+    rows = connection.execute(
+        select(secret_table.c.hash)
+        .join(table, secret_table.c.credential_seq == table.c.seq)
+        .where(table.c.id == credential_id, or_(secret_table.c.expires_at.is_(None), secret_table.c.expires_at > now))
+    )
+    return [row.hash for row in rows]
+
+
+def below(
+    connection: Connection, account: Account | None, *, after_seq: int = 0, limit: int = 1000
+) -> list[tuple[int, Credential]]:
+    """Credentials of the accounts at or below ``account`` (``None``: all), oldest first, each with the store's number."""
+    query = _columns.where(table.c.seq > after_seq).order_by(table.c.seq).limit(limit)
+    if account is not None:
+        start, end = path_range(account.path)
+        query = query.where(account_table.c.path >= start, account_table.c.path < end)
+    return [(row.seq, _credential(row)) for row in connection.execute(query)]
+
+
+def of_account(connection: Connection, account: Account, *, after: str | None, limit: int) -> list[Credential]:
+    """Credentials of one account, oldest first, those after the one with the id ``after``."""
+    query = _columns.where(table.c.account_seq == account.seq).order_by(table.c.seq).limit(limit)
+    if after is not None:
+        query = query.where(table.c.seq > select(table.c.seq).where(table.c.id == after).scalar_subquery())
+    return [_credential(row) for row in connection.execute(query)]
+
+
+def rotate(connection: Connection, credential_id: str, secret_hash: str, now: int, old_until: int) -> None:
+    """Give a credential a new secret; the one before it opens until ``old_until``."""
+    seq = _seq(connection, credential_id)
+    connection.execute(
+        update(secret_table)
+        .where(
+            secret_table.c.credential_seq == seq,
+            or_(secret_table.c.expires_at.is_(None), secret_table.c.expires_at > old_until),
+        )
+        .values(expires_at=old_until)
+    )
+    connection.execute(insert(secret_table).values(hash=secret_hash, credential_seq=seq, created_at=now))
+
+
+def revoke(connection: Connection, credential_id: str, now: int) -> None:
+    """End a credential and every token made with it, at once. Again: no change."""
+    connection.execute(update(table).where(table.c.id == credential_id, table.c.revoked_at.is_(None)).values(revoked_at=now))
+    connection.execute(delete(token_table).where(token_table.c.credential_seq == _seq(connection, credential_id)))
+
+
+def add_token(connection: Connection, token_hash: str, credential_id: str, face: str, *, now: int, expires_at: int) -> None:
+    """Keep a token's hash, bound to one face; tokens that ran out go."""
+    connection.execute(delete(token_table).where(token_table.c.expires_at <= now))
+    connection.execute(
+        insert(token_table).values(
+            hash=token_hash,
+            credential_seq=_seq(connection, credential_id),
+            face=face,
+            issued_at=now,
+            expires_at=expires_at,
+        )
+    )
+
+
+def by_token(connection: Connection, token_hash: str, face: str, now: int) -> tuple[Credential, int] | None:
+    """The credential behind a token of that face that has not run out, and its account's number."""
+    row = connection.execute(
+        _columns.join(token_table, token_table.c.credential_seq == table.c.seq).where(
+            token_table.c.hash == token_hash, token_table.c.face == face, token_table.c.expires_at > now
+        )
+    ).first()
+    return (_credential(row), row.account_seq) if row else None
+
+
+def seq_of(connection: Connection, credential_id: str) -> int:
+    """The store's number of a credential."""
+    return _seq(connection, credential_id)
+
+
+def _seq(connection: Connection, credential_id: str) -> int:
+    return int(connection.execute(select(table.c.seq).where(table.c.id == credential_id)).scalar_one())
+
+
+def _credential(row: Row[Any]) -> Credential:
+    return Credential(
+        id=row.id,
+        account_id=row.account_id,
+        kind=CredentialKind(row.kind),
+        scopes=parse_scopes(row.scopes.split()),
+        label=row.label,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+    )

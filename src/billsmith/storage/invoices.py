@@ -1,0 +1,724 @@
+"""Invoices in the database: added in chunks, read, moved from state to state.
+
+Every write keeps the row, its document, the tallies, the change rows and who may see it in one transaction, so that a reader
+never finds them apart.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+import zstandard
+from sqlalchemy import Connection, Table, and_, delete, func, insert, literal, select, text, update
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from billsmith.accounts.model import Account
+from billsmith.invoicing.model import (
+    OPEN_STATUSES,
+    Content,
+    HistoryEntry,
+    Invoice,
+    InvoiceKind,
+    InvoiceStatus,
+    Payment,
+    Period,
+)
+from billsmith.storage import schema
+from billsmith.storage.accounts import ancestors, path_range
+from billsmith.storage.schema import invoice as table
+from billsmith.units.errors import Conflict, NotFound
+from billsmith.units.instants import start_of_day
+from billsmith.units.rounding import plain
+
+ISSUED_BY = 0
+ISSUED_TO = 1
+
+#: Invoices in one transaction: big enough to pay for the commit, small enough to let others write.
+CHUNK = 500
+#: Change rows kept per list; a reader further behind builds anew.
+KEEP_CHANGES = 100_000
+
+SEND_BY_EMAIL = 1 << 3
+PAYMENT_SENT = 1 << 4
+EXPORTED = 1 << 5
+STATUS_MASK = 0b111
+
+# With a checksum of four bytes: a flipped bit in a document is an error, not another amount.
+_compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
+_contents = msgspec.msgpack.Decoder(Content)
+_extras = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]])
+_NO_EXTRAS: dict[str, dict[str, msgspec.Raw]] = {}
+
+
+class Stored(NamedTuple):
+    """An invoice with the store's own numbers, which never leave it."""
+
+    seq: int
+    issuer_seq: int
+    recipient_seq: int
+    invoice: Invoice
+
+
+class NewInvoice(msgspec.Struct, frozen=True, kw_only=True):
+    """An invoice to add, with its accounts as they stand, and the vendor's id under which it came, if it came so."""
+
+    invoice: Invoice
+    issuer: Account
+    recipient: Account
+    vendor: str = ""
+    vendor_owner: Account | None = None
+    vendor_key: str = ""
+    stated: str = ""
+
+
+class Known(NamedTuple):
+    """A vendor's id that was met before: which invoice it is, and what the vendor last stated of its state."""
+
+    seq: int
+    stated: str
+
+
+def flags_of(invoice: Invoice) -> int:
+    """All that lists filter by, in one number: status, delivery, payment link, export."""
+    return (
+        int(invoice.status)
+        | (SEND_BY_EMAIL if invoice.send_by_email else 0)
+        | (PAYMENT_SENT if invoice.payment_sent else 0)
+        | (EXPORTED if invoice.exported_at is not None else 0)
+    )
+
+
+def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
+    """Add invoices (at most :data:`CHUNK` at a time is wise) and give the store's numbers for them, in order.
+
+    Raises :class:`Conflict` when an id is there already; whoever imports looks for the vendor's id first.
+    """
+    if not batch:
+        return []
+    _lock_lists(connection, batch)
+    seqs = _next_seqs(connection, len(batch))
+    try:
+        connection.execute(insert(table), [_row(seq, new) for seq, new in zip(seqs, batch, strict=True)])
+    except Exception as error:
+        if "UNIQUE" in str(error).upper() and "invoice" in str(error):
+            raise Conflict("there is an invoice with that id already", code="invoice.id_taken", where="id") from error
+        raise
+    connection.execute(
+        insert(schema.invoice_document),
+        [
+            {"invoice_seq": seq, "body": pack_content(new.invoice.content)}
+            for seq, new in zip(seqs, batch, strict=True)
+            if new.invoice.content is not None
+        ],
+    )
+    _note_viewers(connection, seqs, batch)
+    _note_vendor_ids(connection, seqs, batch)
+    _note_changes(
+        connection,
+        [
+            _Change(seq, new.issuer.seq, new.recipient.seq, None, flags_of(new.invoice), new.invoice.batch)
+            for seq, new in zip(seqs, batch, strict=True)
+        ],
+    )
+    return seqs
+
+
+def pack_content(content: Content) -> bytes:
+    """A document as it is kept: MessagePack with named keys, compressed."""
+    return _compressor.compress(msgspec.msgpack.encode(content))
+
+
+def unpack_content(body: bytes) -> Content:
+    """The inverse of :func:`pack_content`."""
+    return _contents.decode(zstandard.ZstdDecompressor().decompress(body))
+
+
+def columns(*more: Any) -> Any:
+    """A select of everything that :func:`stored` reads, joined with both accounts; ``more`` columns stand at the end."""
+    return select(*_LIST_COLUMNS, *more).select_from(
+        table.join(_issuer, table.c.issuer_seq == _issuer.c.seq).join(_recipient, table.c.recipient_seq == _recipient.c.seq)
+    )
+
+
+_issuer = schema.account.alias("issuer")
+_recipient = schema.account.alias("recipient")
+_LIST_COLUMNS = [*table.c, _issuer.c.id.label("issuer_id"), _recipient.c.id.label("recipient_id")]
+
+
+def stored(row: Any, content: Content | None = None) -> Stored:
+    """A list row as a value."""
+    (
+        seq, id, issuer_seq, recipient_seq, kind, number, _number_key, flags, currency, total_minor, tax_minor, paid_minor,
+        stated_total, customer_name, _name_key, billing_entity, date, due_date, period_start, period_end, created_at, issued_at,
+        paid_at, voided_at, scheduled_at, exported_at, _due_at, direct_debit, consolidated, batch, invoiced_by,
+        payment_method, extras, issuer_id, recipient_id, *_more,
+    ) = row  # fmt: skip
+    return Stored(
+        seq,
+        issuer_seq,
+        recipient_seq,
+        Invoice(
+            id=id,
+            issuer_id=issuer_id,
+            recipient_id=recipient_id,
+            kind=_KINDS[kind],
+            number=number,
+            status=_STATUSES[flags & STATUS_MASK],
+            currency=currency,
+            total_minor=total_minor,
+            tax_minor=tax_minor,
+            paid_minor=paid_minor,
+            stated_total=None if stated_total is None else Decimal(stated_total),
+            customer_name=customer_name,
+            billing_entity=billing_entity,
+            date=dt.date.fromordinal(date),
+            due_date=None if due_date is None else dt.date.fromordinal(due_date),
+            period=Period(period_start, period_end),
+            created_at=created_at,
+            issued_at=issued_at,
+            paid_at=paid_at,
+            voided_at=voided_at,
+            scheduled_at=scheduled_at,
+            exported_at=exported_at,
+            send_by_email=bool(flags & SEND_BY_EMAIL),
+            payment_sent=bool(flags & PAYMENT_SENT),
+            direct_debit=bool(direct_debit),
+            consolidated=bool(consolidated),
+            batch=batch,
+            invoiced_by=invoiced_by,
+            payment_method=payment_method,
+            extras=_extras.decode(extras) if extras else _NO_EXTRAS,
+            content=content,
+        ),
+    )
+
+
+_KINDS = {kind.value: kind for kind in InvoiceKind}
+_STATUSES = [InvoiceStatus(number) for number in range(8)]
+
+
+def visible_to(account: Account) -> Any:
+    """The authorisation rule in SQL: issued by the account, or issued to it or to one below it."""
+    start, end = path_range(account.path)
+    return (table.c.issuer_seq == account.seq) | and_(_recipient.c.path >= start, _recipient.c.path < end)
+
+
+def by_id(connection: Connection, id: str, viewer: Account | None) -> Stored | None:
+    """The invoice with that id if ``viewer`` may see it (``None``: the command line, which may see all), lines and all."""
+    query = columns().where(table.c.id == id)
+    if viewer is not None:
+        query = query.where(visible_to(viewer))
+    row = connection.execute(query).first()
+    return with_content(connection, [stored(row)])[0] if row else None
+
+
+def get(connection: Connection, id: str, viewer: Account | None) -> Stored:
+    """As :func:`by_id`, but raises :class:`NotFound`."""
+    found = by_id(connection, id, viewer)
+    if found is None:
+        raise NotFound("no such invoice, or not one that this account may see", code="invoice.unknown")
+    return found
+
+
+def by_number(connection: Connection, number: str, viewer: Account | None, *, limit: int = 20) -> list[Stored]:
+    """Invoices with that number (any case) that ``viewer`` may see, as its issuer or as its recipient.
+
+    Bounded: at most ``limit``. Numbers are unique for one issuer and series, not across issuers.
+    """
+    key = number_key(number)
+    query = columns().where(table.c.number_key == key)
+    if viewer is not None:
+        query = query.where(table.c.seq.in_(_seqs_by_number(viewer, key)))
+    rows = connection.execute(query.order_by(table.c.seq).limit(limit)).all()
+    return with_content(connection, [stored(row) for row in rows])
+
+
+def received(connection: Connection, recipient: Account, number: str, *, limit: int = 20) -> list[Stored]:
+    """Invoices with that number (any case) that were issued to an account, oldest first, without their documents.
+
+    Found through the issuers' index: only the account itself and those above it can have issued to it.
+    """
+    query = columns().where(
+        table.c.issuer_seq.in_(ancestors(recipient.path)),
+        table.c.number_key == number_key(number),
+        table.c.recipient_seq == recipient.seq,
+    )
+    return [stored(row) for row in connection.execute(query.order_by(table.c.seq).limit(limit))]
+
+
+def by_vendor_key(connection: Connection, vendor: str, key: str, viewer: Account) -> list[Stored]:
+    """Invoices that a vendor calls ``key``, in the name space of an account at or above ``viewer``, that it may see.
+
+    Several owners may know the same id; all of theirs come back, without their documents.
+    """
+    ids = schema.vendor_id
+    known = select(ids.c.our_seq).where(
+        ids.c.vendor == vendor,
+        ids.c.owner_seq.in_(ancestors(viewer.path)),
+        ids.c.kind == "invoice",
+        ids.c.vendor_key == key,
+    )
+    query = columns().where(table.c.seq.in_(known), visible_to(viewer)).order_by(table.c.seq)
+    return [stored(row) for row in connection.execute(query)]
+
+
+def by_id_range(connection: Connection, low: str, high: str, viewer: Account, *, limit: int = 20) -> list[Stored]:
+    """Invoices whose id lies between two ids (both included) that ``viewer`` may see, without their documents."""
+    query = columns().where(table.c.id.between(low, high), visible_to(viewer)).order_by(table.c.id).limit(limit)
+    return [stored(row) for row in connection.execute(query)]
+
+
+def newest(
+    connection: Connection,
+    viewer: Account | None,
+    *,
+    status: InvoiceStatus | None = None,
+    before_seq: int | None = None,
+    limit: int = CHUNK,
+) -> list[Stored]:
+    """Invoices that ``viewer`` may see (``None``: all), the last one to arrive first, from before ``before_seq``."""
+    query = columns().order_by(table.c.seq.desc()).limit(limit)
+    if viewer is not None:
+        query = query.where(visible_to(viewer))
+    if status is not None:
+        query = query.where(table.c.flags.op("&")(STATUS_MASK) == int(status))
+    if before_seq is not None:
+        query = query.where(table.c.seq < before_seq)
+    return [stored(row) for row in connection.execute(query)]
+
+
+def _seqs_by_number(viewer: Account, key: str) -> Any:
+    """Row numbers by number for one viewer, through the issuers' index: its own, and those above it."""
+    start, end = path_range(viewer.path)
+    issuers = [*ancestors(viewer.path)]
+    return (
+        select(table.c.seq)
+        .join(_recipient, table.c.recipient_seq == _recipient.c.seq)
+        .where(
+            table.c.number_key == key,
+            table.c.issuer_seq.in_(
+                select(schema.account.c.seq).where(
+                    schema.account.c.seq.in_(issuers) | and_(schema.account.c.path >= start, schema.account.c.path < end)
+                )
+            ),
+            visible_to(viewer),
+        )
+    )
+
+
+def with_content(connection: Connection, rows: Sequence[Stored]) -> list[Stored]:
+    """The same invoices with their documents read."""
+    if not rows:
+        return []
+    documents = schema.invoice_document
+    bodies = {
+        row.invoice_seq: row.body
+        for row in connection.execute(
+            select(documents.c.invoice_seq, documents.c.body).where(documents.c.invoice_seq.in_([row.seq for row in rows]))
+        )
+    }
+    return [
+        row._replace(invoice=msgspec.structs.replace(row.invoice, content=unpack_content(bodies[row.seq])))
+        if row.seq in bodies
+        else row
+        for row in rows
+    ]
+
+
+def move(
+    connection: Connection,
+    found: Stored,
+    *,
+    what: str,
+    actor: str,
+    at: int,
+    detail: str = "",
+    **values: Any,
+) -> Stored:
+    """Change an invoice's state (never its amounts' meaning) and write what happened into its history.
+
+    ``values`` are fields of :class:`Invoice` (``status``, ``paid_minor``, ``paid_at``, ``exported_at``, …). The row is
+    locked and read again first, so that two movers cannot both start from the same state; a caller that decided on the
+    state it read must have read it in this transaction through :func:`lock`.
+    """
+    before = found.invoice
+    after = msgspec.structs.replace(before, **values)
+    connection.execute(
+        update(table)
+        .where(table.c.seq == found.seq)
+        .values(
+            flags=flags_of(after),
+            paid_minor=after.paid_minor,
+            paid_at=after.paid_at,
+            voided_at=after.voided_at,
+            exported_at=after.exported_at,
+            issued_at=after.issued_at,
+            payment_method=after.payment_method,
+            extras=_extras_text(after),
+            due_at=_due_at(after, _zone_of(connection, found.issuer_seq)),
+        )
+    )
+    add_history(connection, found.seq, HistoryEntry(at=at, what=what, actor=actor, detail=detail))
+    _note_changes(
+        connection,
+        [_Change(found.seq, found.issuer_seq, found.recipient_seq, flags_of(before), flags_of(after), after.batch)],
+        lock=True,
+    )
+    return found._replace(invoice=after)
+
+
+def lock(connection: Connection, found: Stored) -> Stored:
+    """Read an invoice again under its row's lock, before it is moved."""
+    query = columns().where(table.c.seq == found.seq)
+    if connection.dialect.name == "postgresql":
+        query = query.with_for_update(of=table)
+    return stored(connection.execute(query).one(), found.invoice.content)
+
+
+def add_history(connection: Connection, seq: int, entry: HistoryEntry) -> None:
+    """Append one thing that happened."""
+    history = schema.invoice_history
+    step = connection.execute(select(func.coalesce(func.max(history.c.step), 0)).where(history.c.invoice_seq == seq))
+    connection.execute(
+        insert(history).values(
+            invoice_seq=seq,
+            step=step.scalar_one() + 1,
+            at=entry.at,
+            what=entry.what,
+            actor=entry.actor,
+            detail=entry.detail,
+        )
+    )
+
+
+def history(connection: Connection, seq: int) -> list[HistoryEntry]:
+    """All that happened to an invoice after it was made, oldest first."""
+    rows = connection.execute(
+        select(schema.invoice_history)
+        .where(schema.invoice_history.c.invoice_seq == seq)
+        .order_by(schema.invoice_history.c.step)
+    )
+    return [HistoryEntry(at=row.at, what=row.what, actor=row.actor, detail=row.detail) for row in rows]
+
+
+def payments(connection: Connection, seq: int) -> list[Payment]:
+    """The payments of an invoice, oldest first."""
+    rows = connection.execute(
+        select(schema.payment)
+        .where(schema.payment.c.invoice_seq == seq)
+        .order_by(schema.payment.c.recorded_at, schema.payment.c.reference)
+    )
+    return [
+        Payment(
+            id=row.id,
+            amount_minor=row.amount_minor,
+            paid_at=row.paid_at,
+            reference=row.reference,
+            method=row.method,
+            recorded_at=row.recorded_at,
+            recorded_by=row.recorded_by,
+        )
+        for row in rows
+    ]
+
+
+def add_payment(connection: Connection, seq: int, payment: Payment) -> None:
+    """Keep a payment; its reference is unique within the invoice."""
+    connection.execute(insert(schema.payment).values(invoice_seq=seq, **msgspec.structs.asdict(payment)))
+
+
+def next_number(connection: Connection, issuer: Account, series: str) -> int:
+    """The next number of an issuer's series: gapless, because it is taken in the transaction that issues."""
+    numbers = schema.number_series
+    upsert = _insert(connection, numbers).values(issuer_seq=issuer.seq, series=series, last=1)
+    upsert = upsert.on_conflict_do_update(
+        index_elements=[numbers.c.issuer_seq, numbers.c.series], set_={"last": numbers.c.last + 1}
+    )
+    return int(connection.execute(upsert.returning(numbers.c.last)).scalar_one())
+
+
+def overdue(connection: Connection, now: int, limit: int = CHUNK) -> list[Stored]:
+    """Invoices whose due date has passed and that do not say so yet."""
+    rows = connection.execute(
+        columns().where(table.c.due_at.is_not(None), table.c.due_at <= now).order_by(table.c.due_at).limit(limit)
+    )
+    return [stored(row) for row in rows]
+
+
+def vendor_invoices(connection: Connection, vendor: str, owner: Account, keys: Iterable[str]) -> dict[str, Known]:
+    """Which of a vendor's ids are known within the owner's name space."""
+    ids = schema.vendor_id
+    rows = connection.execute(
+        select(ids.c.vendor_key, ids.c.our_seq, ids.c.stated).where(
+            ids.c.vendor == vendor, ids.c.owner_seq == owner.seq, ids.c.kind == "invoice", ids.c.vendor_key.in_(list(keys))
+        )
+    )
+    return {row.vendor_key: Known(row.our_seq, row.stated or "") for row in rows}
+
+
+def restate(connection: Connection, vendor: str, owner: Account, vendor_key: str, stated: str) -> None:
+    """Remember a vendor's newest statement of an invoice's state."""
+    ids = schema.vendor_id
+    connection.execute(
+        update(ids)
+        .where(ids.c.vendor == vendor, ids.c.owner_seq == owner.seq, ids.c.kind == "invoice", ids.c.vendor_key == vendor_key)
+        .values(stated=stated)
+    )
+
+
+def vendor_keys(connection: Connection, vendor: str, seqs: Iterable[int]) -> dict[int, str]:
+    """A vendor's ids of invoices, by the store's numbers; those that came from elsewhere have none."""
+    ids = schema.vendor_id
+    rows = connection.execute(
+        select(ids.c.vendor_key, ids.c.our_seq).where(
+            ids.c.vendor == vendor, ids.c.kind == "invoice", ids.c.our_seq.in_(list(seqs))
+        )
+    )
+    return {row.our_seq: row.vendor_key for row in rows}
+
+
+def by_vendor_key_ending(
+    connection: Connection, vendor: str, recipient: Account, ending: str, start: int, end: int
+) -> Stored | None:
+    """The invoice to ``recipient`` whose id at a vendor ends so, among those whose period starts in ``[start, end)``."""
+    ids = schema.vendor_id
+    rows = connection.execute(
+        columns(ids.c.vendor_key)
+        .join(ids, ids.c.our_seq == table.c.seq)
+        .where(
+            table.c.recipient_seq == recipient.seq,
+            table.c.period_start >= start,
+            table.c.period_start < end,
+            ids.c.vendor == vendor,
+            ids.c.kind == "invoice",
+            ids.c.vendor_key.endswith(ending, autoescape=True),
+        )
+        .order_by(table.c.seq)
+    )
+    # SQLite's LIKE looks past the case of ASCII letters.
+    return next((stored(row) for row in rows if row.vendor_key.endswith(ending)), None)
+
+
+def by_seqs(connection: Connection, seqs: Iterable[int]) -> dict[int, Stored]:
+    """Invoices by the store's numbers, without their documents."""
+    rows = connection.execute(columns().where(table.c.seq.in_(sorted(set(seqs)))))
+    return {row.seq: stored(row) for row in rows}
+
+
+def number_key(number: str) -> str:
+    """How numbers are compared and sorted: without case."""
+    return number.casefold()
+
+
+class _Change(NamedTuple):
+    seq: int
+    issuer_seq: int
+    recipient_seq: int
+    old: int | None
+    new: int
+    batch: str
+
+
+def _row(seq: int, new: NewInvoice) -> dict[str, Any]:
+    invoice = new.invoice
+    return {
+        "seq": seq,
+        "id": invoice.id,
+        "issuer_seq": new.issuer.seq,
+        "recipient_seq": new.recipient.seq,
+        "kind": invoice.kind.value,
+        "number": invoice.number,
+        "number_key": number_key(invoice.number),
+        "flags": flags_of(invoice),
+        "currency": invoice.currency,
+        "total_minor": invoice.total_minor,
+        "tax_minor": invoice.tax_minor,
+        "paid_minor": invoice.paid_minor,
+        "stated_total": None if invoice.stated_total is None else plain(invoice.stated_total),
+        "customer_name": invoice.customer_name,
+        "name_key": invoice.customer_name.casefold(),
+        "billing_entity": invoice.billing_entity,
+        "date": invoice.date.toordinal(),
+        "due_date": None if invoice.due_date is None else invoice.due_date.toordinal(),
+        "period_start": invoice.period.start,
+        "period_end": invoice.period.end,
+        "created_at": invoice.created_at,
+        "issued_at": invoice.issued_at,
+        "paid_at": invoice.paid_at,
+        "voided_at": invoice.voided_at,
+        "scheduled_at": invoice.scheduled_at,
+        "exported_at": invoice.exported_at,
+        "due_at": _due_at(invoice, new.issuer.time_zone),
+        "direct_debit": int(invoice.direct_debit),
+        "consolidated": int(invoice.consolidated),
+        "batch": invoice.batch,
+        "invoiced_by": invoice.invoiced_by,
+        "payment_method": invoice.payment_method,
+        "extras": _extras_text(invoice),
+    }
+
+
+def _extras_text(invoice: Invoice) -> str | None:
+    return msgspec.json.encode(invoice.extras).decode() if invoice.extras else None
+
+
+def _due_at(invoice: Invoice, time_zone: str) -> int | None:
+    """When an unpaid invoice becomes past due: as its due date ends where the issuer is."""
+    waiting = OPEN_STATUSES - {InvoiceStatus.PAST_DUE}
+    if invoice.due_date is None or invoice.status not in waiting or invoice.due_minor <= 0:
+        return None
+    if invoice.due_date >= dt.date.max:
+        return None
+    return start_of_day(invoice.due_date + dt.timedelta(days=1), time_zone)
+
+
+def _zone_of(connection: Connection, account_seq: int) -> str:
+    zone: str = connection.execute(select(schema.account.c.time_zone).where(schema.account.c.seq == account_seq)).scalar_one()
+    return zone
+
+
+def _next_seqs(connection: Connection, count: int) -> list[int]:
+    if connection.dialect.name == "sqlite":
+        last = connection.execute(select(func.coalesce(func.max(table.c.seq), 0))).scalar_one()
+        return list(range(last + 1, last + 1 + count))
+    rows = connection.execute(text("SELECT nextval('invoice_seq_seq') FROM generate_series(1, :count)"), {"count": count})
+    return sorted(row[0] for row in rows)
+
+
+def _note_viewers(connection: Connection, seqs: Sequence[int], batch: Sequence[NewInvoice]) -> None:
+    rows = [
+        {"viewer_seq": viewer, "created_at": new.invoice.created_at, "invoice_seq": seq}
+        for seq, new in zip(seqs, batch, strict=True)
+        for viewer in ancestors(new.recipient.path)
+        if viewer != new.issuer.seq
+    ]
+    if rows:
+        connection.execute(insert(schema.invoice_viewer), rows)
+
+
+def _note_vendor_ids(connection: Connection, seqs: Sequence[int], batch: Sequence[NewInvoice]) -> None:
+    rows = [
+        {
+            "vendor": new.vendor,
+            "owner_seq": new.vendor_owner.seq,
+            "kind": "invoice",
+            "vendor_key": new.vendor_key,
+            "our_seq": seq,
+            "stated": new.stated,
+        }
+        for seq, new in zip(seqs, batch, strict=True)
+        if new.vendor_owner is not None
+    ]
+    if rows:
+        connection.execute(insert(schema.vendor_id), rows)
+
+
+def _lists_of(changes: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    return sorted({(issuer, ISSUED_BY) for issuer, _ in changes} | {(recipient, ISSUED_TO) for _, recipient in changes})
+
+
+def _lock_lists(connection: Connection, batch: Sequence[NewInvoice]) -> None:
+    lists = _lists_of([(new.issuer.seq, new.recipient.seq) for new in batch])
+    _lock(connection, lists)
+
+
+def _lock(connection: Connection, lists: Sequence[tuple[int, int]]) -> None:
+    """Versions must become visible in the order in which they are given; SQLite has one writer anyway.
+
+    Locks are taken in one order, so that two writers never wait for each other.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(_LOCK, {"keys": [account_seq * 2 + role for account_seq, role in lists]}).all()
+
+
+_LOCK = text("SELECT pg_advisory_xact_lock(key) FROM (SELECT unnest(CAST(:keys AS bigint[])) AS key) AS keys")
+
+
+def _note_changes(connection: Connection, changes: Sequence[_Change], *, lock: bool = False) -> None:
+    lists = _lists_of([(change.issuer_seq, change.recipient_seq) for change in changes])
+    if lock:
+        _lock(connection, lists)
+    versions = _versions(connection, lists)
+    rows = []
+    counts: Counter[tuple[int, int, int]] = Counter()
+    batches: Counter[tuple[int, str, int]] = Counter()
+    for change in changes:
+        batches[change.issuer_seq, change.batch, change.new] += 1
+        if change.old is not None:
+            batches[change.issuer_seq, change.batch, change.old] -= 1
+        for key in ((change.issuer_seq, ISSUED_BY), (change.recipient_seq, ISSUED_TO)):
+            versions[key] += 1
+            rows.append(
+                {
+                    "account_seq": key[0],
+                    "role": key[1],
+                    "version": versions[key],
+                    "invoice_seq": change.seq,
+                    "old_flags": change.old,
+                    "new_flags": change.new,
+                }
+            )
+            counts[(*key, change.new)] += 1
+            if change.old is not None:
+                counts[(*key, change.old)] -= 1
+    connection.execute(insert(schema.invoice_change), rows)
+    _add_to(connection, schema.invoice_tally, ("account_seq", "role", "flags"), counts)
+    _add_to(connection, schema.batch_tally, ("issuer_seq", "batch", "flags"), batches)
+    _forget_old_changes(connection, versions, rows)
+
+
+def _versions(connection: Connection, lists: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    changes = schema.invoice_change
+    found: dict[tuple[int, int], int] = dict.fromkeys(lists, 0)
+    for role in (ISSUED_BY, ISSUED_TO):
+        accounts = [account for account, of_role in lists if of_role == role]
+        rows = connection.execute(
+            select(changes.c.account_seq, func.max(changes.c.version))
+            .where(changes.c.role == role, changes.c.account_seq.in_(accounts))
+            .group_by(changes.c.account_seq)
+        )
+        found.update({(account, role): version for account, version in rows})
+    return found
+
+
+def _add_to(connection: Connection, tally: Table, keys: tuple[str, ...], counts: Mapping[Any, int]) -> None:
+    """Add to the counts of a tally, in one order, so that two writers never wait for each other."""
+    upsert = _insert(connection, tally)
+    upsert = upsert.on_conflict_do_update(
+        index_elements=[tally.c[name] for name in keys], set_={"count": tally.c.count + upsert.excluded.count}
+    )
+    rows = [{**dict(zip(keys, key, strict=True)), "count": count} for key, count in sorted(counts.items()) if count]
+    if rows:
+        connection.execute(upsert, rows)
+
+
+def _forget_old_changes(
+    connection: Connection, versions: Mapping[tuple[int, int], int], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Drop change rows that no reader needs, now and then, so that the table does not grow with the years."""
+    written = Counter((row["account_seq"], row["role"]) for row in rows)
+    changes = schema.invoice_change
+    for key, version in versions.items():
+        if version // 8192 != (version - written[key]) // 8192 and version > KEEP_CHANGES:
+            connection.execute(
+                delete(changes).where(
+                    changes.c.account_seq == key[0],
+                    changes.c.role == key[1],
+                    changes.c.version <= version - KEEP_CHANGES,
+                )
+            )
+
+
+def _insert(connection: Connection, into: Table) -> Any:
+    return sqlite_insert(into) if connection.dialect.name == "sqlite" else postgres_insert(into)
+
+
+def nothing() -> Any:
+    """A condition that no row meets."""
+    return literal(1) == 0

@@ -1,0 +1,33 @@
+"""What a door needs to work: handed in by the server, never looked up."""
+
+from __future__ import annotations
+
+import msgspec
+
+from billsmith.storage.database import Database
+from billsmith.workflows.authenticate import Authenticator
+from billsmith.workflows.clock import Clock
+
+
+class WireSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings that doors read."""
+
+    public_hosts: tuple[str, ...] = ()
+    """Host names (with port, where not the scheme's own) that links may name, besides loopback and the bound address."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses whose X-Forwarded-* headers count."""
+    max_body: int = 8 * 1024 * 1024
+    """Bytes of a request body, as sent and inflated."""
+    body_seconds: int = 60
+    """Seconds within which a request's body must have come."""
+    hostway_amounts: str = "string"
+    """How Hostway's face writes amounts: ``string`` (four decimals) or ``number``."""
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """The store, the clock, who checks credentials, and the settings."""
+
+    database: Database
+    clock: Clock
+    authenticator: Authenticator
+    settings: WireSettings = WireSettings()

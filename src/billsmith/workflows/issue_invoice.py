@@ -1,0 +1,134 @@
+"""A one-off invoice: lines and taxes in, an issued invoice with its number out, in one transaction."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+import msgspec
+
+from billsmith.accounts.model import Account, AccountStatus
+from billsmith.invoicing.model import Content, Invoice, InvoiceKind, InvoiceStatus, Period, RoundingPlace
+from billsmith.invoicing.totals import DraftLine, TaxRate, total
+from billsmith.storage import invoices
+from billsmith.storage.database import Connection
+from billsmith.storage.invoices import NewInvoice
+from billsmith.units.errors import Conflict, Invalid, InvalidInvoice
+from billsmith.units.instants import local_date, start_of_day
+from billsmith.workflows.parties import party
+
+MAX_LINES = 10_000
+#: Minor units that fit every database's 64-bit integer, with room for sums.
+MAX_TOTAL_MINOR = 10**17
+
+
+class OneOff(msgspec.Struct, frozen=True, kw_only=True):
+    """What a one-off invoice says, before it has a number and a total.
+
+    Amounts are exact, in the currency's major unit. ``date`` is today where the issuer is unless given; the period is that
+    day unless given. A negative total makes a credit note.
+    """
+
+    lines: Sequence[DraftLine]
+    taxes: Sequence[TaxRate] = ()
+    currency: str | None = None
+    date: dt.date | None = None
+    due_date: dt.date | None = None
+    period: Period | None = None
+    rounding_place: RoundingPlace = RoundingPlace.LINE
+    send_by_email: bool = False
+    direct_debit: bool = False
+    batch: str = ""
+    notes: str = ""
+    scheduled_at: int | None = None
+
+
+def issue(
+    connection: Connection,
+    issuer: Account,
+    recipient: Account,
+    what: OneOff,
+    *,
+    id: str,
+    now: int,
+    actor: str,
+) -> invoices.Stored:
+    """Issue an invoice from ``issuer`` to ``recipient`` (at or below it) under the id that the caller brings.
+
+    Raises :class:`InvalidInvoice`: no lines or too many, an amount too large, dates that can't be; :class:`Conflict` for an
+    account that is closed or an id that is taken.
+    """
+    _check(issuer, recipient, what)
+    currency = what.currency or recipient.currency
+    sums = total(what.lines, what.taxes, currency, what.rounding_place)
+    amounts = [sums.total_minor, sums.tax_minor, *(line.amount_minor for line in sums.lines)]
+    amounts += [amount for tax in sums.taxes for amount in (tax.base_minor, tax.amount_minor)]
+    if max(map(abs, amounts)) > MAX_TOTAL_MINOR:
+        raise InvalidInvoice("the amounts are too large to be owed", code="invoice.too_large", where="lines")
+    date = what.date or local_date(now, issuer.time_zone)
+    if what.due_date is not None and what.due_date < date:
+        raise InvalidInvoice("it would be due before its date", code="invoice.due_before_date", where="due_date")
+    kind = InvoiceKind.CREDIT_NOTE if sums.total_minor < 0 else InvoiceKind.INVOICE
+    invoice = Invoice(
+        id=id,
+        issuer_id=issuer.id,
+        recipient_id=recipient.id,
+        kind=kind,
+        number=_number(connection, issuer, kind, date),
+        status=InvoiceStatus.ISSUED if sums.total_minor else InvoiceStatus.PAID,
+        currency=currency,
+        total_minor=sums.total_minor,
+        tax_minor=sums.tax_minor,
+        customer_name=recipient.name,
+        billing_entity=issuer.profile.billing_entity or issuer.name,
+        date=date,
+        due_date=what.due_date,
+        period=what.period or _day(date, issuer.time_zone),
+        created_at=now,
+        issued_at=now,
+        paid_at=None if sums.total_minor else now,
+        scheduled_at=what.scheduled_at,
+        send_by_email=what.send_by_email,
+        direct_debit=what.direct_debit,
+        batch=what.batch,
+        invoiced_by=actor,
+        content=Content(
+            issuer=party(issuer, as_issuer=True),
+            recipient=party(recipient),
+            lines=sums.lines,
+            taxes=sums.taxes,
+            rounding_place=what.rounding_place,
+            notes=what.notes,
+        ),
+    )
+    [seq] = invoices.add(connection, [NewInvoice(invoice=invoice, issuer=issuer, recipient=recipient)])
+    return invoices.Stored(seq, issuer.seq, recipient.seq, invoice)
+
+
+def _check(issuer: Account, recipient: Account, what: OneOff) -> None:
+    if not recipient.is_at_or_below(issuer):
+        raise Invalid(
+            "the recipient must be the issuer or stand below it; name another issuer",
+            code="invoice.recipient",
+            where="recipient",
+        )
+    for account in (issuer, recipient):
+        if account.status is AccountStatus.CLOSED:
+            raise Conflict(f"{account.name!r} is closed; it takes no more invoices", code="account.closed")
+    if not what.lines:
+        raise InvalidInvoice("an invoice needs at least one line", code="invoice.no_lines", where="lines")
+    if len(what.lines) > MAX_LINES:
+        raise InvalidInvoice(f"at most {MAX_LINES} lines fit", code="invoice.too_many_lines", where="lines")
+    if what.period is not None and what.period.end <= what.period.start:
+        raise InvalidInvoice("the period ends before it starts", code="invoice.period", where="period")
+
+
+def _number(connection: Connection, issuer: Account, kind: InvoiceKind, date: dt.date) -> str:
+    series = "CN" if kind is InvoiceKind.CREDIT_NOTE else "INV"
+    return f"{series}-{date.year}-{invoices.next_number(connection, issuer, f'{series}-{date.year}'):06d}"
+
+
+def _day(date: dt.date, time_zone: str) -> Period:
+    if date >= dt.date.max:
+        raise InvalidInvoice("the date is too far away", code="invoice.date", where="date")
+    return Period(start_of_day(date, time_zone), start_of_day(date + dt.timedelta(days=1), time_zone))

@@ -1,0 +1,123 @@
+"""What happens to an issued invoice: payments and refunds, void, write-off, past due, export. Each can be retried."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from billsmith.invoicing.model import OPEN_STATUSES, Invoice, InvoiceStatus, Payment
+from billsmith.storage import invoices
+from billsmith.storage.database import Connection, Database
+from billsmith.storage.invoices import Stored
+from billsmith.units.errors import Conflict, Invalid
+from billsmith.units.ids import derived_id
+from billsmith.workflows.issue_invoice import MAX_TOTAL_MINOR
+
+_PAYABLE = OPEN_STATUSES | {InvoiceStatus.PAID}
+
+
+def record_payment(
+    connection: Connection,
+    found: Stored,
+    *,
+    amount_minor: int,
+    reference: str,
+    now: int,
+    actor: str,
+    paid_at: int | None = None,
+    method: str = "",
+) -> tuple[Stored, Payment]:
+    """Money received (negative: paid back). ``reference`` names it within the invoice: the same one again changes nothing.
+
+    Raises :class:`Conflict` when the same reference came with another amount, or the invoice is void or not issued.
+    """
+    found = invoices.lock(connection, found)
+    for earlier in invoices.payments(connection, found.seq):
+        if earlier.reference == reference:
+            if earlier.amount_minor != amount_minor:
+                raise Conflict(
+                    f"payment {reference!r} was recorded with another amount", code="payment.reference_taken", where="reference"
+                )
+            return found, earlier
+    invoice = found.invoice
+    if invoice.status not in _PAYABLE:
+        raise Conflict(f"an invoice that is {invoice.status.word} takes no payment", code="payment.not_payable")
+    if amount_minor == 0:
+        raise Invalid("a payment of nothing", code="payment.zero", where="amount")
+    if abs(invoice.paid_minor + amount_minor) > MAX_TOTAL_MINOR:
+        raise Invalid("more would be paid than any invoice asks for", code="payment.too_large", where="amount")
+    if invoice.paid_minor + amount_minor < 0 <= invoice.total_minor:
+        raise Invalid("more would be paid back than was paid", code="payment.refund_too_large", where="amount")
+    payment = Payment(
+        id=derived_id("payment", invoice.id, reference),
+        amount_minor=amount_minor,
+        paid_at=now if paid_at is None else paid_at,
+        reference=reference,
+        method=method,
+        recorded_at=now,
+        recorded_by=actor,
+    )
+    invoices.add_payment(connection, found.seq, payment)
+    moved = invoices.move(
+        connection, found, what="payment", actor=actor, at=now, detail=reference, **_after_payment(invoice, payment)
+    )
+    return moved, payment
+
+
+def void(connection: Connection, found: Stored, *, now: int, actor: str, reason: str = "") -> Stored:
+    """Take an invoice back. Void already: no change. Raises :class:`Conflict` when money was paid for it."""
+    found = invoices.lock(connection, found)
+    if found.invoice.status is InvoiceStatus.VOID:
+        return found
+    if found.invoice.paid_minor:
+        raise Conflict("money was paid for this invoice; pay it back first, or issue a credit note", code="invoice.paid")
+    return invoices.move(
+        connection, found, what="void", actor=actor, at=now, detail=reason, status=InvoiceStatus.VOID, voided_at=now
+    )
+
+
+def write_off(connection: Connection, found: Stored, *, now: int, actor: str, reason: str = "") -> Stored:
+    """Give up asking. Written off already: no change. Raises :class:`Conflict` when nothing is asked for."""
+    found = invoices.lock(connection, found)
+    if found.invoice.status is InvoiceStatus.WRITTEN_OFF:
+        return found
+    if found.invoice.status not in OPEN_STATUSES:
+        raise Conflict(f"an invoice that is {found.invoice.status.word} can't be written off", code="invoice.not_open")
+    return invoices.move(
+        connection, found, what="written_off", actor=actor, at=now, detail=reason, status=InvoiceStatus.WRITTEN_OFF
+    )
+
+
+def mark_past_due(database: Database, now: int) -> int:
+    """Give every open invoice whose due date has passed the status past due; how many there were."""
+    marked = 0
+    while True:
+        with database.write() as connection:
+            late = invoices.overdue(connection, now)
+            for found in late:
+                locked = invoices.lock(connection, found)
+                invoices.move(connection, locked, what="past_due", actor="clock", at=now, **_past_due(locked.invoice))
+        marked += len(late)
+        if len(late) < invoices.CHUNK:
+            return marked
+
+
+def _past_due(invoice: Invoice) -> dict[str, Any]:
+    return {"status": InvoiceStatus.PAST_DUE} if invoice.status in OPEN_STATUSES else {}
+
+
+def _after_payment(invoice: Invoice, payment: Payment) -> dict[str, Any]:
+    paid_minor = invoice.paid_minor + payment.amount_minor
+    if (invoice.total_minor >= 0 and paid_minor >= invoice.total_minor) or (
+        invoice.total_minor < 0 and paid_minor <= invoice.total_minor
+    ):
+        status = InvoiceStatus.PAID
+    elif invoice.status is InvoiceStatus.PAST_DUE:
+        status = InvoiceStatus.PAST_DUE
+    else:
+        status = InvoiceStatus.PARTIALLY_PAID if paid_minor else InvoiceStatus.ISSUED
+    return {
+        "status": status,
+        "paid_minor": paid_minor,
+        "paid_at": payment.paid_at if status is InvoiceStatus.PAID else None,
+        "payment_method": payment.method or invoice.payment_method,
+    }
