@@ -17,7 +17,7 @@ from billsmith.api.values import check_text
 from billsmith.storage.database import Connection
 from billsmith.units.errors import Invalid
 from billsmith.wire.face import Call, Handler, Route, json_response, route
-from billsmith.wire.json import check_depth, check_repeats, decode, encode
+from billsmith.wire.json import decode, encode
 from billsmith.wire.parameters import Parameters, shown
 from billsmith.workflows.idempotency import Answer, OnePerKey
 
@@ -161,8 +161,6 @@ def read_body(call: Call, kind: type[Any]) -> Any:
     media_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise Invalid("the body is not said to be application/json", code="input.media_type", where="Content-Type")
-    check_depth(call.body)
-    check_repeats(call.body)
     body = decode(call.body, kind)
     check_text(body)
     return body

@@ -19,6 +19,7 @@ from billsmith.accounts.model import (
     check_currency,
     check_text,
     check_zone,
+    is_clean_text,
 )
 from billsmith.storage.schema import account as table
 from billsmith.units.errors import Conflict, Invalid, InvalidAccount, NotFound
@@ -146,6 +147,12 @@ def by_seqs(connection: Connection, seqs: Iterable[int]) -> dict[int, Account]:
     return {row.seq: _account(row) for row in rows}
 
 
+def external_ids(connection: Connection, seqs: Iterable[int]) -> dict[int, str]:
+    """The external ids of several accounts, by the store's numbers."""
+    rows = connection.execute(select(table.c.seq, table.c.external_id).where(table.c.seq.in_(sorted(set(seqs)))))
+    return {row.seq: row.external_id for row in rows}
+
+
 def by_id(connection: Connection, id: str) -> Account | None:
     """The account with that UUID, wherever it stands. Only for callers that check the rule themselves."""
     row = connection.execute(_columns.where(table.c.id == id)).first()
@@ -160,7 +167,7 @@ def find(connection: Connection, name: str, within: Account | None = None) -> Ac
 
     Raises :class:`Invalid` when several accounts of one depth share the external id.
     """
-    if not name or len(name) > MAX_EXTERNAL_ID or "\x00" in name:
+    if not name or len(name) > MAX_EXTERNAL_ID or not is_clean_text(name):
         return None
     canonical = parse_id(name)
     if canonical is not None:
@@ -213,14 +220,32 @@ def parent_of(connection: Connection, account: Account) -> Account | None:
 
 
 def below(
-    connection: Connection, account: Account | None, *, after_seq: int = 0, limit: int = 1000, children_only: bool = False
+    connection: Connection,
+    account: Account | None,
+    *,
+    after_seq: int = 0,
+    offset: int = 0,
+    limit: int = 1000,
+    children_only: bool = False,
 ) -> list[Account]:
-    """Accounts at or below ``account`` (``None``: all), oldest first, those after ``after_seq``."""
+    """Accounts at or below ``account`` (``None``: all), oldest first, those after ``after_seq``, from the ``offset``-th on."""
     condition = _within(account)
     if children_only and account is not None:
         condition = and_(condition, table.c.parent_seq == account.seq)
-    rows = connection.execute(_columns.where(condition, table.c.seq > after_seq).order_by(table.c.seq).limit(limit))
-    return [_account(row) for row in rows]
+    query = _columns.where(condition, table.c.seq > after_seq).order_by(table.c.seq).offset(offset).limit(limit)
+    return [_account(row) for row in connection.execute(query)]
+
+
+def count_below(connection: Connection, account: Account) -> int:
+    """How many accounts stand at or below ``account``."""
+    return int(connection.execute(select(func.count()).select_from(table).where(_within(account))).scalar_one())
+
+
+def has_grandchildren(connection: Connection, account: Account) -> bool:
+    """Whether any account stands two levels below, or deeper."""
+    children = select(table.c.seq).where(table.c.parent_seq == account.seq)
+    grandchild = select(literal(1)).select_from(_parent).where(_parent.c.parent_seq.in_(children)).limit(1)
+    return connection.execute(grandchild).first() is not None
 
 
 def tree_page(connection: Connection, account: Account, *, after: Account | None, limit: int) -> list[Account]:
@@ -251,6 +276,17 @@ def every_below(connection: Connection, account: Account | None) -> Iterator[Acc
     while batch := below(connection, account, after_seq=after):
         yield from batch
         after = batch[-1].seq
+
+
+def shared_external_ids(connection: Connection, within: Account, names: Iterable[str]) -> set[str]:
+    """Which of these external ids more than one account at or below ``within`` has, so that they name none of them for sure."""
+    rows = connection.execute(
+        select(table.c.external_id)
+        .where(table.c.external_id.in_(sorted(set(names))), _within(within))
+        .group_by(table.c.external_id)
+        .having(func.count() > 1)
+    )
+    return {row.external_id for row in rows}
 
 
 def path_range(path: str) -> tuple[str, str]:

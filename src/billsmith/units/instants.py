@@ -1,7 +1,8 @@
-"""Instants: whole nanoseconds since 1970-01-01T00:00:00Z, read from and written to text. Bounds: years 1 to 9999.
+"""Instants: whole nanoseconds since 1970-01-01T00:00:00Z, read from and written to text.
 
-An instant is a plain ``int``; a *civil date* is a ``datetime.date``. The time zone database is the tzdata package's alone,
-so that two machines give the same answer (design rule 7).
+Bounds: what 64 bits hold, 1677-09-21 to 2262-04-11; an instant that comes in from outside beyond them is refused. An
+instant is a plain ``int``; a *civil date* is a ``datetime.date``. The time zone database is the tzdata package's alone, so
+that two machines give the same answer (design rule 7).
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+
+EARLIEST = -(2**63)
+LATEST = 2**63 - 1
 
 _EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
 _INSTANT = re.compile(
@@ -59,6 +63,16 @@ def parse_instant(text: str, *, zone_missing: str | None = None, where: str | No
     if match is None or (match[8] is None and zone_missing is None):
         hint = "2026-10-31T12:00:00Z" if match is None else f"{text}Z (the offset is missing)"
         raise InvalidTime(f"{text[:40]!r} is not an instant such as {hint}", code="time.not_an_instant", where=where)
+    return _within_bounds(_instant_of(match, text, zone_missing, where), text, where)
+
+
+def _within_bounds(instant: int, text: str, where: str | None = None) -> int:
+    if not EARLIEST <= instant <= LATEST:
+        raise InvalidTime(f"{text[:40]!r} is not between 1677-09-22 and 2262-04-10", code="time.out_of_range", where=where)
+    return instant
+
+
+def _instant_of(match: re.Match[str], text: str, zone_missing: str | None, where: str | None) -> int:
     year, month, day, hour, minute, second = (int(match[index]) for index in range(1, 7))
     try:
         ordinal = dt.date(year, month, day).toordinal()
@@ -141,17 +155,47 @@ def start_of_day(day: dt.date, zone_name: str) -> int:
     >>> format_instant(start_of_day(dt.date(2024, 7, 1), "Europe/Amsterdam"))
     '2024-06-30T22:00:00Z'
     """
+    return local_instant(day, 0, zone_name)
+
+
+@lru_cache(maxsize=65_536)
+def local_instant(day: dt.date, time: int, zone_name: str) -> int:
+    """The first instant at which a zone's clocks read ``time`` (nanoseconds after midnight) of a civil date, or later.
+
+    Where clocks jump over the reading it is the instant of the jump; where they show it twice, the first of the two. So a
+    later reading never gives an earlier instant.
+
+    >>> format_instant(local_instant(dt.date(2024, 3, 31), 2 * HOUR + 30 * MINUTE, "Europe/Amsterdam"))
+    '2024-03-31T01:00:00Z'
+    """
+    seconds, nanos = divmod(time, SECOND)
     wanted = zone(zone_name)
-    naive = dt.datetime(day.year, day.month, day.day)  # noqa: DTZ001 (the zone comes in two lines below)
-    first, second = (_seconds(naive.replace(tzinfo=wanted, fold=fold)) for fold in (0, 1))
+    naive = dt.datetime(day.year, day.month, day.day) + dt.timedelta(seconds=seconds)  # noqa: DTZ001 (the zone comes below)
+    try:
+        first, second = (_seconds(naive.replace(tzinfo=wanted, fold=fold)) for fold in (0, 1))
+    except OverflowError:  # the first or the last day that the calendar has
+        raise InvalidTime(f"{day} is too far away", code="time.out_of_range") from None
+    _within_bounds(first * SECOND, day.isoformat())
     if first > second:  # a gap: fold 0 reads the clock before the jump, fold 1 the one after
-        return _first_instant_after_gap(second, first, day, wanted) * SECOND
-    return first * SECOND
+        return _first_instant_after_gap(second, first, naive, wanted) * SECOND
+    return first * SECOND + nanos
 
 
-def _first_instant_after_gap(low: int, high: int, day: dt.date, wanted: zoneinfo.ZoneInfo) -> int:
+def local_reading(instant: int, zone_name: str) -> tuple[dt.date, int]:
+    """What a zone's clocks show at an instant: the civil date and the nanoseconds after midnight.
+
+    >>> local_reading(parse_instant("2024-12-31T23:30:00Z"), "Europe/Amsterdam")
+    (datetime.date(2025, 1, 1), 1800000000000)
+    """
+    seconds, nanos = divmod(instant, SECOND)
+    moment = dt.datetime.fromtimestamp(seconds, tz=dt.UTC).astimezone(zone(zone_name))
+    clock = moment.hour * 3_600 + moment.minute * 60 + moment.second
+    return moment.date(), clock * SECOND + nanos
+
+
+def _first_instant_after_gap(low: int, high: int, naive: dt.datetime, wanted: zoneinfo.ZoneInfo) -> int:
     while high - low > 1:
         middle = (low + high) // 2
         moment = dt.datetime.fromtimestamp(middle, tz=dt.UTC).astimezone(wanted)
-        low, high = (low, middle) if moment.date() >= day else (middle, high)
+        low, high = (low, middle) if moment.replace(tzinfo=None) >= naive else (middle, high)
     return high
