@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from billsmith.api import lookups
-from billsmith.api.face import OPERATIONS
+from billsmith.api.routes import OPERATIONS
 from billsmith.storage import accounts
 from tests.api.support import Caller
 from tests.support.house import House
