@@ -89,7 +89,12 @@ def test_errors_of_every_status_are_problems_that_fit_the_document(house: House,
         problem(answer, status, code, answer.json().get("where"))
         jsonschema.validate(answer.json(), schema)
         assert set(answer.json()) <= set(schema["properties"])
-    assert answers[7][2].headers["allow"] == "GET, POST"
+    assert answers[7][2].headers["allow"] == "GET, HEAD, OPTIONS, POST"
+    long = caller("GET", "/v1/invoices", params={"number": "x" * 17_000})
+    problem(long, 400, "input.query_too_long")
+    for path in ("/", "/v2/invoices"):
+        problem(house.client.get(path), 404, "input.no_such_path")
+    problem(house.client.get("/v1/invoices", headers={"Host": "evil.example"}), 400, "input.host")
     monkeypatch.setattr(house.services.authenticator._failures, "_per_minute", 0)
     limited = house.client.get("/v1/accounts", headers={"Authorization": "Bearer x"})
     problem(limited, 429, "access.rate_limited")
