@@ -160,3 +160,17 @@ def test_answers_fit_their_shapes_beyond_what_is_generated(house: House, documen
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**whole, "total": 1.5}, schema)
     assert json.dumps(whole["lines"][0]["exact_amount"]) == '"0.999"'
+
+
+def test_the_documents_examples_work_as_they_stand(house: House) -> None:
+    caller = Caller(house, house.account("Provider"))
+    made = caller.post("/v1/accounts", {"name": "Acme", "external_id": "other"})["id"]
+    caller.post("/v1/accounts", {"name": "Acme", "external_id": "acme", "parent": made})
+    ids = {"account": made, "credential": caller.post("/v1/credentials", {"kind": "basic"})["id"]}
+    for operation in (each for each in OPERATIONS if each.body is not None and each.id != "closeAccount"):
+        if "{invoice}" in operation.path:
+            ids["invoice"] = caller.post("/v1/invoices", {"recipient": "acme", "lines": [{"description": "x", "amount": 50}]})[
+                "id"
+            ]
+        answer = caller(operation.method, operation.path.format(**ids), dict(operation.example))
+        assert answer.status_code == operation.status, (operation.id, answer.text)

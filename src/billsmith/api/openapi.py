@@ -92,7 +92,7 @@ def _operation(operation: Operation, schemas: dict[Any, Any], operations: Sequen
         parameters.append(_IDEMPOTENCY_KEY)
         result["requestBody"] = {
             "required": any(field.required for field in msgspec.structs.fields(operation.body)),
-            "content": {"application/json": {"schema": schemas[operation.body]}},
+            "content": {"application/json": {"schema": schemas[operation.body], "example": dict(operation.example)}},
         }
     result["responses"] = {
         str(operation.status): {**_success(operation, schemas), **_links(operation, operations)},

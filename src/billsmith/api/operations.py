@@ -54,6 +54,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     scope: Scope
     query: tuple[QueryParameter, ...] = ()
     body: type[msgspec.Struct] | None = None
+    example: Mapping[str, Any] = {}
+    """A body to begin with."""
     status: int = 200
     answer: type[msgspec.Struct]
     read: Callable[[Call], msgspec.Struct] | None = None
