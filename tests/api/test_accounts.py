@@ -58,7 +58,7 @@ def house_account(house: House, id: str) -> Any:
     ({"name": "a\u001b[31m"}, "input.control_character", "name"),
     ({"name": "x", "id": "11111111-1111-1111-1111-111111111111"}, "input.invalid", None),
     ({"name": "x", "parent": "nobody"}, "account.unknown", "parent"),
-    ({"name": "x", "currency": "eur"}, "input.invalid", "currency"),
+    ({"name": "x", "currency": "eur"}, "currency.unknown", "currency"),
     ({"name": "x", "currency": "XXX"}, "currency.unknown", "currency"),
     ({"name": "x", "time_zone": "Mars/Olympus"}, "time.unknown_zone", "time_zone"),
     ({"name": "x", "time_zone": "../../etc/passwd"}, "time.unknown_zone", "time_zone"),

@@ -112,7 +112,7 @@ def test_a_cursor_is_good_for_its_account_list_filters_and_order_only(house: Hou
         (provider, "/v1/invoices", {"issuer": "top"}),
     ):
         problem(caller("GET", path, params={"cursor": cursor, **parameters}), 400, "input.cursor", "cursor")
-    for broken in (cursor[:-1], cursor + "A", cursor[::-1], "A" * len(cursor), "", "*", cursor + "="):
+    for broken in (cursor[:-1], cursor + "A", cursor[::-1], "A" * len(cursor), "*", cursor + "="):
         problem(provider("GET", "/v1/invoices", params={"cursor": broken}), 400, "input.cursor", "cursor")
 
 

@@ -51,7 +51,9 @@ def pages(house: House, billing: BillingList, size: int, total: int) -> list[int
     return found
 
 
-def test_pages_lengths_and_walks_agree_with_the_plain_answer(house: House) -> None:
+@pytest.mark.parametrize("near", [0, 2, billing_lists.NEAR])
+def test_pages_lengths_and_walks_agree_with_the_plain_answer(house: House, near: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(billing_lists, "NEAR", near)
     tree = family(house)
     dice = random.Random(20261031)
     issuers = {

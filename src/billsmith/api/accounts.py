@@ -12,7 +12,7 @@ from billsmith.accounts.model import MAX_EXTERNAL_ID, MAX_NAME, Account, Account
 from billsmith.api import cursors
 from billsmith.api.lookups import account_of_field, account_of_path
 from billsmith.api.operations import Made, Operation, QueryParameter, bound_to, limit_of, list_parameters
-from billsmith.api.values import AccountName, CurrencyCode, Id, Instant, ShortText, Text
+from billsmith.api.values import CLEAN, AccountName, CurrencyCode, Id, Instant, ShortText, Text
 from billsmith.storage import accounts
 from billsmith.storage.database import Connection
 from billsmith.storage.upgrade import cursor_key
@@ -22,8 +22,8 @@ from billsmith.wire.face import Call
 from billsmith.workflows.close_account import close
 from billsmith.workflows.new_ids import new_id
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
-ExternalId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_EXTERNAL_ID)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME, extra_json_schema=CLEAN)]
+ExternalId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_EXTERNAL_ID, extra_json_schema=CLEAN)]
 Country = Annotated[str, msgspec.Meta(pattern="^([A-Z]{2})?$", description="ISO 3166, two letters.")]
 TaxIds = Annotated[tuple[ShortText, ...], msgspec.Meta(max_length=20)]
 

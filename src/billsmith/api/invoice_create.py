@@ -15,6 +15,8 @@ from billsmith.api.invoices import view
 from billsmith.api.lookups import account_of_field
 from billsmith.api.operations import Made, Operation
 from billsmith.api.values import (
+    CLEAN,
+    CLEAN_LINES,
     AccountName,
     CurrencyCode,
     Instant,
@@ -40,8 +42,9 @@ MAX_TAXES = 20
 #: A tax of more percent than this is a slip of the pen.
 MAX_RATE = 1000
 
-Description = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
-Batch = Annotated[str, msgspec.Meta(max_length=32)]
+Description = Annotated[str, msgspec.Meta(min_length=1, max_length=2000, extra_json_schema=CLEAN_LINES)]
+Batch = Annotated[str, msgspec.Meta(max_length=32, extra_json_schema=CLEAN)]
+TaxName = Annotated[str, msgspec.Meta(min_length=1, max_length=200, extra_json_schema=CLEAN)]
 
 
 class LineCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,7 +63,7 @@ class LineCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class TaxCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A tax on the lines of a category. ``rate`` is in percent; ``compound`` also taxes the taxes before it."""
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    name: TaxName
     rate: RawDecimal
     category: ShortText = ""
     included: bool = False

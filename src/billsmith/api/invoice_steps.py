@@ -12,7 +12,7 @@ from billsmith.api.invoice_shapes import InvoiceView, PaymentView, payment_view
 from billsmith.api.invoices import view
 from billsmith.api.lookups import invoice_of_path
 from billsmith.api.operations import Made, Operation
-from billsmith.api.values import Instant, ShortText, Text, check_places, read_instant
+from billsmith.api.values import CLEAN, Instant, ShortText, Text, check_places, read_instant
 from billsmith.storage import invoices
 from billsmith.storage.database import Connection
 from billsmith.storage.invoices import Stored
@@ -26,6 +26,9 @@ from billsmith.workflows import settle
 MAX_REFERENCE = 128
 
 
+Reference = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_REFERENCE, extra_json_schema=CLEAN)]
+
+
 class PaymentCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Money received, in the invoice's currency; negative: paid back.
 
@@ -33,7 +36,7 @@ class PaymentCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """
 
     amount: RawDecimal
-    reference: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_REFERENCE)] | None = None
+    reference: Reference | None = None
     paid_at: Instant | None = None
     method: ShortText = ""
 

@@ -130,15 +130,15 @@ def _one_of(parameters: Parameters, name: str, words: list[str]) -> str | None:
 
 def _name(parameters: Parameters, name: str) -> str | None:
     text = parameters.text(name)
-    if text is not None and not 1 <= len(text) <= 128:
+    if text is not None and len(text) > 128:
         raise Invalid(f"{name} is a UUID or an external id", code="input.account_name", where=name)
     return text
 
 
 def _number(parameters: Parameters) -> str | None:
     number = parameters.text("number")
-    if number is not None and not 1 <= len(number) <= 64:
-        raise Invalid("number has 1 to 64 characters", code="input.number", where="number")
+    if number is not None and len(number) > 64:
+        raise Invalid("number has at most 64 characters", code="input.number", where="number")
     return number
 
 

@@ -71,7 +71,7 @@ def list_parameters() -> tuple[QueryParameter, ...]:
         QueryParameter(
             name="cursor",
             description="The `next_cursor` of the page before, with the same filters and order.",
-            schema={"type": "string", "maxLength": 100},
+            schema={"type": "string", "minLength": 1, "maxLength": 100},
         ),
     )
 
@@ -172,6 +172,8 @@ def _check(operation: Operation, call: Call) -> None:
         if name not in known:
             there_are = f"there are {', '.join(sorted(known))}" if known else "there are none here"
             raise Invalid(f"{shown(name)} is no parameter; {there_are}", code="input.unknown_parameter", where=name[:60])
+        if call.parameters.text(name) == "":
+            raise Invalid(f"{name} is empty; leave it out or give it a value", code="input.empty", where=name)
     require(call.principal, operation.scope)
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from billsmith.accounts.model import is_clean_text
 from billsmith.invoicing.model import Period
-from billsmith.units.currency import currency_exponent, from_minor
+from billsmith.units.currency import EXPONENTS, currency_exponent, from_minor
 from billsmith.units.errors import Invalid, InvalidTime
 from billsmith.units.instants import format_instant, parse_date, parse_instant
 from billsmith.units.rounding import plain
@@ -21,18 +21,28 @@ LAST_DAY = dt.date(2199, 12, 31)
 _FIRST = 0
 _END = parse_instant("2200-01-01T00:00:00Z")
 
+#: What :func:`check_text` lets pass, in the document's words.
+CLEAN = {"pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"}
+CLEAN_LINES = {"pattern": "^[^\\u0000-\\u0009\\u000b-\\u001f\\u007f-\\u009f]*$"}
+
 Id = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uuid"})]
 Instant = Annotated[str, msgspec.Meta(max_length=40, extra_json_schema={"format": "date-time"})]
 #: An amount as we write it: a decimal in text, so that no reader takes it for a float.
 Amount = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": "^-?[0-9]+([.][0-9]+)?$", "examples": ["18.90"]})]
-CurrencyCode = Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$", examples=["EUR"])]
+CurrencyCode = Annotated[str, msgspec.Meta(extra_json_schema={"enum": sorted(EXPONENTS), "examples": ["EUR"]})]
 #: A UUID or an external id at or below the caller's account.
 AccountName = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=128, description="A UUID, or an external id at or below the caller's account.")
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=128,
+        description="A UUID, or an external id at or below the caller's account.",
+        extra_json_schema=CLEAN,
+    ),
 ]
-ShortText = Annotated[str, msgspec.Meta(max_length=64)]
-Text = Annotated[str, msgspec.Meta(max_length=200)]
-LongText = Annotated[str, msgspec.Meta(max_length=2000)]
+ShortText = Annotated[str, msgspec.Meta(max_length=64, extra_json_schema=CLEAN)]
+Text = Annotated[str, msgspec.Meta(max_length=200, extra_json_schema=CLEAN)]
+LongText = Annotated[str, msgspec.Meta(max_length=2000, extra_json_schema=CLEAN_LINES)]
 
 #: Fields that people write in lines.
 _WITH_LINES = frozenset({"notes", "description"})

@@ -147,6 +147,12 @@ def by_seqs(connection: Connection, seqs: Iterable[int]) -> dict[int, Account]:
     return {row.seq: _account(row) for row in rows}
 
 
+def external_ids(connection: Connection, seqs: Iterable[int]) -> dict[int, str]:
+    """The external ids of several accounts, by the store's numbers."""
+    rows = connection.execute(select(table.c.seq, table.c.external_id).where(table.c.seq.in_(sorted(set(seqs)))))
+    return {row.seq: row.external_id for row in rows}
+
+
 def by_id(connection: Connection, id: str) -> Account | None:
     """The account with that UUID, wherever it stands. Only for callers that check the rule themselves."""
     row = connection.execute(_columns.where(table.c.id == id)).first()

@@ -22,6 +22,8 @@ from billsmith.storage.invoices import ISSUED_BY, ISSUED_TO, Stored, number_key
 
 #: Rows of one piece of a walk.
 STEP = 200
+#: Rows that are sooner read and skipped than bisected.
+NEAR = 32
 
 
 #: A list, and which of it.
@@ -53,9 +55,21 @@ def lengths(connection: Connection, billing: BillingList) -> list[int]:
 
 def page(connection: Connection, billing: BillingList, *, offset: int = 0, limit: int) -> list[Stored]:
     """``limit`` invoices from the ``offset``-th on, by the start of their period, their number, their arrival."""
-    starts = _split(connection, billing, offset)
-    parts = [_part(connection, source, start, limit) for source, start in zip(billing, starts, strict=True)]
-    return list(islice(heapq.merge(*parts, key=_key), limit))
+    if len(billing) == 1:
+        return _part(connection, billing[0], offset, limit)
+    sizes = lengths(connection, billing) if offset else [0, 0]
+    if offset > sum(sizes):
+        return []
+    first, second = billing
+    low, high = _share(connection, billing, sizes, offset)
+    # What is still open of the first list's share is read from both, and skipped.
+    still_open = high - low
+    merged = heapq.merge(
+        _part(connection, first, low, still_open + limit),
+        _part(connection, second, offset - high, still_open + limit),
+        key=_key,
+    )
+    return list(islice(merged, still_open, still_open + limit))
 
 
 def walk(database: Database, billing: BillingList, limits: Sequence[int]) -> Iterator[list[Stored]]:
@@ -87,15 +101,11 @@ def _part(connection: Connection, source: Source, offset: int, limit: int) -> li
     return invoice_lists.page(connection, of, sort=Sort.PERIOD, criteria=criteria, offset=offset, limit=limit)
 
 
-def _split(connection: Connection, billing: BillingList, offset: int) -> list[int]:
-    """How many rows of each source stand before the ``offset``-th of the whole."""
-    if offset == 0 or len(billing) == 1:
-        return [offset, *[0 for _ in billing[1:]]]
+def _share(connection: Connection, billing: BillingList, sizes: Sequence[int], offset: int) -> tuple[int, int]:
+    """How many of the ``offset`` rows before a page are the first list's: at least, and at most; ``NEAR`` apart or less."""
     first, second = billing
-    of_first, of_second = lengths(connection, billing)
-    offset = min(offset, of_first + of_second)
-    low, high = max(0, offset - of_second), min(offset, of_first)
-    while low < high:
+    low, high = max(0, offset - sizes[1]), min(offset, sizes[0])
+    while high - low > NEAR:
         middle = (low + high) // 2
         [ahead] = _part(connection, first, middle, 1)
         [before] = _part(connection, second, offset - middle - 1, 1)
@@ -103,4 +113,4 @@ def _split(connection: Connection, billing: BillingList, offset: int) -> list[in
             low = middle + 1
         else:
             high = middle
-    return [low, offset - low]
+    return low, high

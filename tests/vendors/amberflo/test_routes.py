@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import tracemalloc
 from typing import Any
 from urllib.parse import quote
 
@@ -13,13 +14,16 @@ from hypothesis import strategies as st
 from billsmith.accounts.authorisation import CredentialKind, Scope
 from billsmith.accounts.model import Account, AccountStatus, Profile
 from billsmith.invoicing.model import InvoiceStatus, Period
-from billsmith.storage import accounts, credentials, invoices
+from billsmith.storage import accounts, credentials, invoice_lists, invoices
+from billsmith.storage.invoice_lists import InvoiceList, Sort
 from billsmith.units.instants import DAY, SECOND, parse_instant
 from billsmith.vendors.amberflo import routes
+from billsmith.wire.face import Call
+from billsmith.wire.parameters import Parameters
 from billsmith.workflows.settle import mark_past_due, record_payment, void, write_off
 from tests.support.house import House
 from tests.vendors.acronis.test_tutorial import EXAMPLE as ACRONIS_EXAMPLE
-from tests.vendors.amberflo.support import CUSTOMER, INVOICES, PLAN, bring_in, get, key
+from tests.vendors.amberflo.support import ALL_KINDS, CUSTOMER, INVOICES, PLAN, bring_in, get, key
 
 
 def period(start: str, end: str) -> Period:
@@ -55,24 +59,41 @@ def test_an_account_is_named_by_external_id_or_uuid(house: House) -> None:
     assert totals(get(house, f"{INVOICES}/all", key(house, family.reseller), customerId="reseller")) == [20]
 
 
-@pytest.mark.parametrize(("path", "query"), [
-    ("", {"latest": "true"}),
-    ("", {"productPlanId": PLAN, "year": "2026", "month": "10", "day": "31"}),
-    ("/all", {}),
-    ("/all", {"latest": "true"}),
-    ("/paginated", {}),
-])  # fmt: skip
-def test_another_accounts_customer_is_as_unknown_as_none(house: House, path: str, query: dict[str, str]) -> None:
-    family = Family(house)
+def answers_about_others(house: House, family: Family, path: str, query: dict[str, str]) -> set[tuple[Any, ...]]:
+    """What a reseller is told of accounts that are not there, and of those that are but not its own."""
     auth = key(house, family.reseller)
     answers = set()
     for name in ("nobody", family.sibling.id, "sibling", family.nephew.id, "cust-2", family.provider.id, "provider"):
         answer = house.client.get(INVOICES + path, headers=auth, params={"customerId": name, **query})
         answers.add((answer.status_code, answer.content, tuple(sorted(answer.headers.items()))))
-    assert len(answers) == 1
-    # The negative control: a customer of one's own is told apart.
-    own = house.client.get(f"{INVOICES}/all", headers=auth, params={"customerId": "cust-1"})
-    assert (own.status_code, own.content) not in {(status, body) for status, body, _ in answers}
+    return answers
+
+
+LOOKS = [
+    ("", {"latest": "true"}),
+    ("", {"productPlanId": PLAN, "year": "2026", "month": "10", "day": "31"}),
+    ("/all", {}),
+    ("/all", {"latest": "true"}),
+    ("/paginated", {}),
+]
+
+
+@pytest.mark.parametrize(("path", "query"), LOOKS)
+def test_another_accounts_customer_is_as_unknown_as_none(house: House, path: str, query: dict[str, str]) -> None:
+    [(status, body, _)] = answers_about_others(house, Family(house), path, query)
+    empty = {"": b"null", "/all": b"null" if query else b"[]"}
+    assert status == 200
+    assert body == empty.get(
+        path, b'{"pageInfo":{"pageNumber":1,"pageSize":50,"pageToken":"","totalPages":0,"totalResults":0},"data":[]}'
+    )
+
+
+def test_without_the_look_up_below_the_caller_others_would_show(sqlite_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The negative control: with accounts found anywhere, the same question is answered in more than one way."""
+    family = Family(sqlite_house)
+    find = accounts.find
+    monkeypatch.setattr(accounts, "find", lambda connection, name, _within: find(connection, name))
+    assert len(answers_about_others(sqlite_house, family, "/all", {})) > 1
 
 
 def test_customers_are_the_accounts_strictly_below(house: House) -> None:
@@ -448,3 +469,31 @@ def test_a_total_of_any_size_is_written_in_digits(sqlite_house: House) -> None:
     sqlite_house.invoice(account, customer, "900000000000000.01")
     answer = sqlite_house.client.get(f"{INVOICES}/all", headers=key(sqlite_house, account), params={"customerId": "cust-1"})
     assert b'"totalPrice":900000000000000.01,' in answer.content
+
+
+def peak(house: House, account: Account, held: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Bytes that a stream of the customer's list takes at most while it is consumed."""
+    monkeypatch.setattr(routes, "MAX_HELD", held)
+    call = Call(
+        services=house.services, method="GET", path="", base_url="", address="", headers={}, parameters=Parameters([]),
+        path_values={}, body=b"", query="",
+    )  # fmt: skip
+    query = routes.Query(customer="cust-1", product="1", with_status=True, latest=False)
+    of = InvoiceList(invoices.ISSUED_TO, account.seq)
+    tracemalloc.start()
+    for piece in routes._pieces(call, account, query, invoice_lists.walk(house.database, of, sort=Sort.PERIOD)):
+        assert piece
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_a_stream_takes_little_memory_however_long(sqlite_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = sqlite_house
+    account = house.account("Acme")
+    customer = house.account("Cust", account, external_id="cust-1")
+    for _ in range(120):
+        house.invoice(account, customer, lines=ALL_KINDS * 10)
+    few = peak(house, customer, 4, monkeypatch)
+    # The negative control: all documents of a piece at once.
+    assert peak(house, customer, 1000, monkeypatch) > 4 * few

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 from starlette.responses import Response
@@ -28,8 +28,8 @@ from billsmith.wire.stream import Stream
 
 _INVOICES = "/payments/billing/customer-product-invoice"
 
-#: Rows that one answer holds in memory; more are streamed.
-MAX_HELD = 500
+#: Invoices with all of their lines that are held in memory at once; longer answers are streamed so many at a time.
+MAX_HELD = 20
 MAX_PAGE_SIZE = 500
 DEFAULT_PAGE_SIZE = 50
 #: Accounts that one piece of a streamed list of customers holds.
@@ -103,11 +103,8 @@ def list_invoices(call: Call) -> Response:
         if invoice_lists.count(connection, of) <= MAX_HELD:
             rows = invoice_lists.page(connection, of, sort=Sort.PERIOD, descending=True, limit=MAX_HELD)
             return json_response(encode(_spelled(connection, customer, rows, query)))
-    return Stream(
-        _pieces(call, customer, query),
-        content_type="application/json",
-        in_thread=not call.services.database.is_sqlite,
-    )
+    walk = invoice_lists.walk(call.services.database, of, sort=Sort.PERIOD, descending=True)
+    return _streamed(call, _pieces(call, customer, query, walk))
 
 
 def page_of_invoices(call: Call) -> Response:
@@ -118,21 +115,13 @@ def page_of_invoices(call: Call) -> Response:
     with call.services.database.read() as connection:
         customer = _customer(connection, call.principal, query)
         if customer is None:
-            found, data = 0, []
-        else:
-            of = InvoiceList(ISSUED_TO, customer.seq)
-            found = invoice_lists.count(connection, of)
-            rows = invoice_lists.page(connection, of, sort=Sort.PERIOD, descending=True, offset=(number - 1) * size, limit=size)
-            data = _spelled(connection, customer, rows, query, with_uuid=True)
-    pages = -(-found // size)
-    info = PageInfo(
-        pageNumber=number,
-        pageSize=size,
-        pageToken=str(number + 1) if number < pages else "",
-        totalPages=pages,
-        totalResults=found,
-    )
-    return json_response(encode(Paginated(pageInfo=info, data=data)))
+            return json_response(encode(Paginated(pageInfo=_page_info(number, size, 0), data=[])))
+        of = InvoiceList(ISSUED_TO, customer.seq)
+        info = _page_info(number, size, invoice_lists.count(connection, of))
+        rows = invoice_lists.page(connection, of, sort=Sort.PERIOD, descending=True, offset=(number - 1) * size, limit=size)
+    opening = b'{"pageInfo":' + encode(info) + b',"data":['
+    pieces = _pieces(call, customer, query, [rows], opening, b"]}", with_uuid=True)
+    return json_response(b"".join(pieces)) if len(rows) <= MAX_HELD else _streamed(call, pieces)
 
 
 def list_customers(call: Call) -> Response:
@@ -140,7 +129,7 @@ def list_customers(call: Call) -> Response:
     require(call.principal, Scope.INVOICES_READ)
     if "customerId" in call.parameters:
         return _one_customer(call, call.parameters.text("customerId") or "")
-    return Stream(_customer_pieces(call), content_type="application/json", in_thread=not call.services.database.is_sqlite)
+    return _streamed(call, _customer_pieces(call))
 
 
 def get_customer(call: Call) -> Response:
@@ -196,6 +185,12 @@ def read_page(parameters: Parameters) -> tuple[int, int]:
     return number or 1, size
 
 
+def _page_info(number: int, size: int, found: int) -> PageInfo:
+    pages = -(-found // size)
+    token = str(number + 1) if number < pages else ""
+    return PageInfo(pageNumber=number, pageSize=size, pageToken=token, totalPages=pages, totalResults=found)
+
+
 def _customer(connection: Connection, principal: Principal, query: Query) -> Account | None:
     """The customer, if it lies at or below the caller's account and has the product (there is one)."""
     found = accounts.find(connection, query.customer, principal.account)
@@ -232,15 +227,28 @@ def _spelled(
     ]
 
 
-def _pieces(call: Call, customer: Account, query: Query) -> Iterator[bytes]:
-    database = call.services.database
-    opening = b"["
-    for rows in invoice_lists.walk(database, InvoiceList(ISSUED_TO, customer.seq), sort=Sort.PERIOD, descending=True):
-        with database.read() as connection:
-            spelled = _spelled(connection, customer, rows, query)
-        yield opening + b",".join(encode(each) for each in spelled)
-        opening = b","
-    yield b"]" if opening == b"," else b"[]"
+def _pieces(
+    call: Call,
+    customer: Account,
+    query: Query,
+    lists: Iterable[list[Stored]],
+    opening: bytes = b"[",
+    closing: bytes = b"]",
+    *,
+    with_uuid: bool = False,
+) -> Iterator[bytes]:
+    """An array of invoices as bytes, the documents of :data:`MAX_HELD` at a time."""
+    for rows in lists:
+        for start in range(0, len(rows), MAX_HELD):
+            with call.services.database.read() as connection:
+                spelled = _spelled(connection, customer, rows[start : start + MAX_HELD], query, with_uuid=with_uuid)
+            yield opening + b",".join(encode(each) for each in spelled)
+            opening = b","
+    yield closing if opening == b"," else opening + closing
+
+
+def _streamed(call: Call, pieces: Iterator[bytes]) -> Response:
+    return Stream(pieces, content_type="application/json", in_thread=not call.services.database.is_sqlite)
 
 
 def _one_customer(call: Call, name: str) -> Response:

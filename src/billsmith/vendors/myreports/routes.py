@@ -158,8 +158,8 @@ def _is_billed(account: Account, found: Stored, recipient: Account) -> bool:
 
 def _rows(connection: Connection, found: Sequence[Stored]) -> list[BillingRow]:
     ids = invoices.vendor_keys(connection, VENDOR, [each.seq for each in found])
-    recipients = accounts.by_seqs(connection, [each.recipient_seq for each in found])
-    return [row(each.invoice, recipients[each.recipient_seq], ids.get(each.seq)) for each in found]
+    names = accounts.external_ids(connection, [each.recipient_seq for each in found])
+    return [row(each.invoice, names[each.recipient_seq], ids.get(each.seq)) for each in found]
 
 
 def _streamed(call: Call, billing: BillingList, lengths: Sequence[int]) -> Response:

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import msgspec
 
-from billsmith.accounts.model import Account, check_text
+from billsmith.accounts.model import check_text
 from billsmith.invoicing.model import Content, Invoice, InvoiceKind, InvoiceStatus, Period
 from billsmith.units.currency import from_minor, to_minor
 from billsmith.units.errors import BillsmithError, Invalid
@@ -25,10 +25,14 @@ MILLISECOND = 1_000_000
 _INVOICE_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
 
 
-def row(invoice: Invoice, recipient: Account, vendor_id: str | None = None) -> BillingRow:
-    """An invoice as a row of the list; ``vendor_id`` is the vendor's own id for it, where it came from there."""
+def row(invoice: Invoice, external_id: str, vendor_id: str | None = None) -> BillingRow:
+    """An invoice as a row of the list.
+
+    ``external_id`` is the recipient's: it names the tenant where it is a GUID, else the account's UUID does. ``vendor_id`` is
+    the vendor's own id for the invoice, where it came from there.
+    """
     return BillingRow(
-        tenantId=tenant_id(recipient),
+        tenantId=external_id if parse_id(external_id) else invoice.recipient_id,
         invoiceid=vendor_id or short_id(invoice.id),
         invoiceNumber=invoice.number,
         customerName=invoice.customer_name,
@@ -36,11 +40,6 @@ def row(invoice: Invoice, recipient: Account, vendor_id: str | None = None) -> B
         billingPeriodEnd=_instant((invoice.period.end - 1) // MILLISECOND * MILLISECOND),
         invoiceValue=shown_total(invoice),
     )
-
-
-def tenant_id(account: Account) -> str:
-    """A tenant's GUID: the account's external id where that is one, else its UUID."""
-    return account.external_id if parse_id(account.external_id) else account.id
 
 
 def short_id(id: str) -> str:
