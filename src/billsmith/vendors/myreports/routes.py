@@ -92,11 +92,12 @@ def list_invoices(call: Call) -> Response:
     page = read_page(call.parameters)
     with call.services.database.read() as connection:
         billing = billing_lists.billing_list(connection, call.principal.account)
-        if page is None and sum(lengths := billing_lists.lengths(connection, billing)) > MAX_HELD:
-            return _streamed(call, billing, lengths)
+        lengths = [] if page else billing_lists.lengths(connection, billing)
+        streamed = sum(lengths) > MAX_HELD
         index, size = (page.index, page.size) if page else (0, MAX_HELD)
-        found = billing_lists.page(connection, billing, offset=index * size, limit=size)
-        rows = _rows(connection, found)
+        rows = [] if streamed else _rows(connection, billing_lists.page(connection, billing, offset=index * size, limit=size))
+    if streamed:  # after the connection is given back: a stream takes its own, again and again
+        return _streamed(call, billing, lengths)
     answer = BillingData(
         page_size=len(rows),
         page_index=page.index if page else None,
