@@ -49,7 +49,8 @@ PAYMENT_SENT = 1 << 4
 EXPORTED = 1 << 5
 STATUS_MASK = 0b111
 
-_compressor = zstandard.ZstdCompressor(level=3)
+# With a checksum of four bytes: a flipped bit in a document is an error, not another amount.
+_compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
 _contents = msgspec.msgpack.Decoder(Content)
 _extras = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]])
 _NO_EXTRAS: dict[str, dict[str, msgspec.Raw]] = {}
@@ -273,6 +274,25 @@ def by_id_range(connection: Connection, low: str, high: str, viewer: Account, *,
     return [stored(row) for row in connection.execute(query)]
 
 
+def newest(
+    connection: Connection,
+    viewer: Account | None,
+    *,
+    status: InvoiceStatus | None = None,
+    before_seq: int | None = None,
+    limit: int = CHUNK,
+) -> list[Stored]:
+    """Invoices that ``viewer`` may see (``None``: all), the last one to arrive first, from before ``before_seq``."""
+    query = columns().order_by(table.c.seq.desc()).limit(limit)
+    if viewer is not None:
+        query = query.where(visible_to(viewer))
+    if status is not None:
+        query = query.where(table.c.flags.op("&")(STATUS_MASK) == int(status))
+    if before_seq is not None:
+        query = query.where(table.c.seq < before_seq)
+    return [stored(row) for row in connection.execute(query)]
+
+
 def _seqs_by_number(viewer: Account, key: str) -> Any:
     """Row numbers by number for one viewer, through the issuers' index: its own, and those above it."""
     start, end = path_range(viewer.path)
@@ -461,6 +481,28 @@ def vendor_keys(connection: Connection, vendor: str, seqs: Iterable[int]) -> dic
         )
     )
     return {row.our_seq: row.vendor_key for row in rows}
+
+
+def by_vendor_key_ending(
+    connection: Connection, vendor: str, recipient: Account, ending: str, start: int, end: int
+) -> Stored | None:
+    """The invoice to ``recipient`` whose id at a vendor ends so, among those whose period starts in ``[start, end)``."""
+    ids = schema.vendor_id
+    rows = connection.execute(
+        columns(ids.c.vendor_key)
+        .join(ids, ids.c.our_seq == table.c.seq)
+        .where(
+            table.c.recipient_seq == recipient.seq,
+            table.c.period_start >= start,
+            table.c.period_start < end,
+            ids.c.vendor == vendor,
+            ids.c.kind == "invoice",
+            ids.c.vendor_key.endswith(ending, autoescape=True),
+        )
+        .order_by(table.c.seq)
+    )
+    # SQLite's LIKE looks past the case of ASCII letters.
+    return next((stored(row) for row in rows if row.vendor_key.endswith(ending)), None)
 
 
 def by_seqs(connection: Connection, seqs: Iterable[int]) -> dict[int, Stored]:
