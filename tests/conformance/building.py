@@ -41,6 +41,10 @@ _MODES = {
 }
 
 
+#: Words that say something else in a sentence.
+_VAGUE = {"round", "up", "down"}
+
+
 def number(value: Any) -> Decimal:
     """A number of a case, whole or as text."""
     return Decimal(value) if isinstance(value, int) else parse_decimal(value)
@@ -59,6 +63,16 @@ def mode(name: str | None, default: Rounding = Rounding.HALF_UP) -> Rounding:
     if name not in _MODES:
         raise NotSupported(f"rounding {name}")
     return _MODES[name]
+
+
+def mode_in(given: dict[str, Any]) -> Rounding:
+    """The mode that a case names in its ``rounding``, which may be a sentence; half up where it names none."""
+    words = re.sub(r"[^a-z]+", "_", str(given.get("rounding") or "").lower())
+    if words in _MODES:
+        return _MODES[words]
+    return next(
+        (found for name, found in _MODES.items() if f"_{name}_" in f"_{words}_" and name not in _VAGUE), Rounding.HALF_UP
+    )
 
 
 def instant(text: str) -> int:

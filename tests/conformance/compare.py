@@ -20,23 +20,17 @@ def number(value: Any) -> Fraction | None:
     return None
 
 
-def equal(got: Any, expected: Any, *, named_keys_only: bool = True) -> bool:
-    """Whether an answer meets the expectation.
-
-    At the top only the keys that ``expected`` names count. Further in, dicts are items by name, and an item absent from one
-    side is 0 there.
-    """
+def equal(got: Any, expected: Any, *, top: bool = True) -> bool:
+    """Whether an answer meets the expectation. Only what ``expected`` names counts; an item that the answer lacks is 0."""
     if isinstance(expected, dict):
-        if not isinstance(got, dict):
+        if not isinstance(got, dict) or (top and not expected.keys() <= got.keys()):
             return False
-        if named_keys_only:
-            return all(key in got and equal(got[key], value, named_keys_only=False) for key, value in expected.items())
-        return all(equal(got.get(key, 0), expected.get(key, 0), named_keys_only=False) for key in got.keys() | expected.keys())
+        return all(equal(got.get(key, 0), value, top=False) for key, value in expected.items())
     if isinstance(expected, list):
         return (
             isinstance(got, list | tuple)
             and len(got) == len(expected)
-            and all(equal(one, other, named_keys_only=False) for one, other in zip(got, expected, strict=True))
+            and all(equal(one, other, top=False) for one, other in zip(got, expected, strict=True))
         )
     wanted = number(expected)
     return got == expected if wanted is None else number(got) == wanted

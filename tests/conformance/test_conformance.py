@@ -28,11 +28,12 @@ def test_numbers_compare_exactly() -> None:
     assert not equal(None, "0")
 
 
-def test_only_named_keys_count_at_the_top_and_absent_items_are_zero_below() -> None:
+def test_only_named_keys_count_and_items_that_the_answer_lacks_are_zero() -> None:
     assert equal({"total": 1, "more": 2}, {"total": "1"})
     assert not equal({"more": 2}, {"total": "0"})
     assert equal({"balances": {"g1": 5, "g2": 0}}, {"balances": {"g1": "5"}})
-    assert not equal({"balances": {"g1": 5, "g2": 1}}, {"balances": {"g1": "5"}})
+    assert equal({"balances": {"g1": 5}}, {"balances": {"g1": "5", "g2": "0"}})
+    assert not equal({"balances": {"g1": 5}}, {"balances": {"g1": "5", "g2": "1"}})
 
 
 def test_a_wrong_expectation_fails_and_an_unknown_kind_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,7 +48,7 @@ def test_a_wrong_expectation_fails_and_an_unknown_kind_is_reported(tmp_path: Pat
     path = tmp_path / "cases.jsonl"
     path.write_text("\n".join(map(json.dumps, cases)))
     assert main(["--vectors", str(path)]) == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "1/3 passed, 1 failed, 1 not supported"
+    assert capsys.readouterr().out.splitlines()[-1] == "2/4 passed, 1 failed, 1 not supported"
     path.write_text(json.dumps(good))
     assert main(["--vectors", str(path), "--vectors", str(path)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "2/2 passed, 0 failed, 0 not supported"

@@ -79,6 +79,17 @@ class House:
         assert answer.status_code == 200, answer.text
         return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
+    def myreports_token(self, account: Account) -> dict[str, str]:
+        """The headers of a myreports client of this account."""
+        client_id, secret = self.key(account, CredentialKind.OAUTH_CLIENT)
+        answer = self.client.post("/connect/token", data={"grant_type": "client_credentials"}, auth=(client_id, secret))
+        assert answer.status_code == 200, answer.text
+        return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+    def hostway_user(self, account: Account) -> tuple[str, str]:
+        """User name and password of a Hostway user of this account."""
+        return self.key(account, CredentialKind.BASIC)
+
 
 VAT = TaxRate(category="standard", name="VAT", rate=Decimal(21))
 DATE = dt.date(2026, 10, 31)

@@ -16,7 +16,7 @@ from billsmith.units.currency import currency_exponent
 from billsmith.units.errors import Invalid, InvalidCatalog
 from billsmith.units.values import Value
 
-T = TypeVar("T", Meter, Plan, "PriceBook")
+T = TypeVar("T", Meter, Plan, AddOn, "PriceBook")
 
 
 class PriceBook(Value, frozen=True, kw_only=True):
@@ -65,6 +65,10 @@ class Catalog(Value, frozen=True, kw_only=True):
     def plan(self, code: str, version: int | None = None) -> Plan:
         """The plan of a code, in its newest version unless one is named. Raises :class:`InvalidCatalog`."""
         return _find(self.plans, code, version, "plan", None)
+
+    def add_on(self, code: str, version: int | None = None) -> AddOn:
+        """The add-on of a code, in its newest version unless one is named. Raises :class:`InvalidCatalog`."""
+        return _find(self.add_ons, code, version, "add-on", None)
 
     def price_book(self, code: str, version: int | None = None, *, where: str | None = None) -> PriceBook:
         """The price book of a code, in its newest version unless one is named. Raises :class:`InvalidCatalog`."""
@@ -140,7 +144,7 @@ def _find(parts: tuple[T, ...], code: str, version: int | None, kind: str, where
     known = ", ".join(sorted({part.code for part in parts})) or "none"
     raise InvalidCatalog(
         f"there is no {kind} {named}; known: {known}. Add it, or mend the name",
-        code=f"catalog.unknown_{kind.replace(' ', '_')}",
+        code=f"catalog.unknown_{kind.replace(' ', '_').replace('-', '_')}",
         where=where,
     )
 

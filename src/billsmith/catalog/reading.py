@@ -40,7 +40,12 @@ def parse(text: str, source_name: str) -> Catalog:
 
 def read_as(kind: Any, text: str, source_name: str) -> Any:
     """Read any catalog value, a price alone for example."""
-    return _Reader(source_name).value(read_tree(text, source_name), kind, "")
+    return from_tree(kind, read_tree(text, source_name), source_name)
+
+
+def from_tree(kind: Any, tree: Node, source_name: str) -> Any:
+    """Make any catalog value of a tree of texts."""
+    return _Reader(source_name).value(tree, kind, "")
 
 
 class _Reader:

@@ -17,7 +17,8 @@ MAX_NODES = 200_000
 MAX_DEPTH = 60
 
 _NULL = "tag:yaml.org,2002:null"
-_OURS = "tag:yaml.org,2002:"
+_SCALARS = ("null", "bool", "int", "float", "str", "timestamp", "value", "merge")
+_KNOWN = {f"tag:yaml.org,2002:{kind}" for kind in (*_SCALARS, "seq", "map")}
 
 
 class Scalar(msgspec.Struct, frozen=True):
@@ -86,7 +87,7 @@ class _Reader:
                 code="catalog.too_large",
                 where=f"{self._source}:{line}",
             )
-        if not node.tag.startswith(_OURS):
+        if node.tag not in _KNOWN:
             raise self._bad(f"the tag {node.tag} is not read. Drop it", line)
         if isinstance(node, yaml.ScalarNode):
             plain_null = node.tag == _NULL and node.style is None

@@ -9,6 +9,7 @@ from billsmith.rating.trace import Change
 from billsmith.rating.usage import Usage
 from billsmith.units.exact import Exact, divide, multiply, subtract
 from billsmith.units.rounding import ZERO, round_to
+from billsmith.units.wording import ROUNDED
 
 
 def convert_units(price: Price, state: State, context: Context) -> State:
@@ -19,7 +20,7 @@ def convert_units(price: Price, state: State, context: Context) -> State:
     factor = rule.divide_by if rule.multiply_by is None else rule.multiply_by
     assert factor is not None
     step = "divide" if rule.multiply_by is None else "multiply"
-    detail = "" if rule.rounding is None else f", rounded {rule.rounding.value.replace('_', ' ')}"
+    detail = "" if rule.rounding is None else f", rounded {ROUNDED[rule.rounding]}"
     usage = Usage(converted(rule, state.usage.value), converted(rule, state.usage.full))
     return _becomes(state, usage, step, factor, detail)
 

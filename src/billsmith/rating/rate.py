@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import msgspec
 
 from billsmith.catalog.price import Price
@@ -10,8 +12,10 @@ from billsmith.rating.context import Context
 from billsmith.rating.steps import run
 from billsmith.rating.trace import Change, Entry
 from billsmith.rating.usage import NO_USAGE, Given, Usage, together, usage_of
+from billsmith.units.errors import InvalidPrice
 from billsmith.units.exact import Exact, exact, subtract
 from billsmith.units.rounding import EXACT, ZERO, round_to
+from billsmith.units.wording import ROUNDED
 
 
 def rate(price: Price, usage: Given, context: Context) -> Charge:
@@ -45,18 +49,27 @@ def _rate_split(price: Price, this: Usage, context: Context) -> Charge:
     )
     state = run(price, together(earlier, this), context)
     billed = before.amount if context.previously_billed is None else exact(context.previously_billed)
-    change = Change("billed_before", state.amount, billed, subtract(state.amount, billed))
-    return _charge(state, context, billed, before.usage.value, (*state.trace, change))
+    change = (Change("billed_before", state.amount, billed, subtract(state.amount, billed)),) if billed else ()
+    return _charge(state, context, billed, before.usage.value, state.trace + change)
+
+
+#: The largest amount that a charge may have; more digits than anybody owes, and all that a store keeps.
+_LIMIT = Decimal(10) ** 30
 
 
 def _charge(state: State, context: Context, billed: Exact, previous_quantity: Exact, trace: tuple[Entry, ...]) -> Charge:
     places = context.digits
+    if not -_LIMIT < state.amount < _LIMIT:
+        raise InvalidPrice(
+            "this comes to 10^30 or more. Check the price and the unit of the usage", code="price.amount_too_large"
+        )
     amount = subtract(state.amount, billed) if billed else state.amount
     rounded = round_to(state.amount, places, context.rounding)
     if billed:
         rounded = EXACT.subtract(rounded, round_to(billed, places, context.rounding))
     if rounded != amount:
-        trace = (*trace, Change("rounded", amount, ZERO, rounded, context.rounding.value.replace("_", " ")))
+        step = "rounded_split" if billed else "rounded"
+        trace = (*trace, Change(step, amount, ZERO, rounded, ROUNDED[context.rounding]))
     return Charge(
         currency=context.currency,
         exact=amount,

@@ -25,9 +25,9 @@ class Term(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Sum(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a model made of a quantity: terms that sum to ``result``."""
+    """What a model made of a quantity: terms that sum to ``result``. Without ``quantity`` they don't depend on one."""
 
-    quantity: Exact
+    quantity: Exact | None
     terms: tuple[Term, ...]
     result: Exact
     unit: str = ""
@@ -68,6 +68,7 @@ _WORDING = {
     "minimum": "at least {by_m}: {before_m} becomes {after_m}",
     "billed_before": "{before_m} less {by_m} billed before = {after_m}",
     "rounded": "{before_m} rounded {detail} = {after_m}",
+    "rounded_split": "{before_m}, so that all splits sum to the whole rounded {detail} = {after_m}",
 }
 
 
@@ -93,16 +94,22 @@ def _sentences(trace: tuple[Entry, ...], places: int, label: str) -> Iterator[st
 
 
 def _say_sum(entry: Sum, places: int) -> str:
-    quantity = say_money(entry.quantity, places) if entry.money else say_number(entry.quantity)
-    subject = f"{quantity} {entry.unit}" if entry.unit else quantity
+    subject = _say_subject(entry, places)
     result = say_money(entry.result, places)
     terms = entry.terms
     if not terms:
-        return f"{subject}: {result}"
+        return subject + result
     words = " + ".join([_say_term(term, places) for term in terms])
     if len(terms) == 1 and terms[0].count is None:
-        return f"{subject}: {words}"
-    return f"{subject}: {words} = {result}"
+        return subject + words
+    return f"{subject}{words} = {result}"
+
+
+def _say_subject(entry: Sum, places: int) -> str:
+    if entry.quantity is None:
+        return ""
+    quantity = say_money(entry.quantity, places) if entry.money else say_number(entry.quantity)
+    return f"{quantity} {entry.unit}: " if entry.unit else f"{quantity}: "
 
 
 def _say_term(term: Term, places: int) -> str:
@@ -111,8 +118,14 @@ def _say_term(term: Term, places: int) -> str:
         return f"{term.name} {amount}" if term.name else amount
     if term.rate_unit:
         return f"{say_money(term.count, places)} × {say_rate(term.rate)} {term.rate_unit}"
-    name = f" {term.name}" if term.name else ""
+    name = f" {_singular(term.name) if term.count == 1 else term.name}" if term.name else ""
     return f"{say_number(term.count)}{name} × {say_rate(term.rate)}"
+
+
+def _singular(name: str) -> str:
+    """One of what a name counts: "packages of 10" is a package of 10."""
+    first, space, rest = name.partition(" ")
+    return first.removesuffix("s") + space + rest
 
 
 def _say_change(entry: Change, places: int) -> str:

@@ -16,6 +16,10 @@ from billsmith.units.rounding import ZERO
 Given = Exact | int | Quantity | Iterable[Quantity]
 
 
+#: What is read as one number. Floats and texts that got past the type checker are among them, for ``exact`` to refuse.
+_NUMBERS = (Decimal, Fraction, int, float, str)
+
+
 class Usage(msgspec.Struct, frozen=True):
     """A total ``value``; ``full`` is the total before proration; ``items`` are the parts, where there are any."""
 
@@ -33,8 +37,8 @@ def usage_of(given: Given) -> Usage:
     >>> usage_of([Quantity(Decimal(2)), Quantity(Decimal(3))]).value
     Decimal('5')
     """
-    if isinstance(given, Decimal | Fraction | int | float):
-        value = exact(given)  # a float that got past the type checker is refused there
+    if isinstance(given, _NUMBERS):
+        value = exact(given)
         return Usage(value, value)
     items = (given,) if isinstance(given, Quantity) else tuple(given)
     value = total(exact(item.value) for item in items)

@@ -10,13 +10,11 @@ from collections.abc import Callable
 
 import uvicorn
 
+from billsmith.server.configuration import configuration
 from billsmith.server.faces import application
 from billsmith.server.settings import Settings, services
 from billsmith.storage.database import Database
 from billsmith.units.errors import Conflict, Invalid
-
-#: Seconds that requests under way get to finish once the end was asked for.
-GRACE = 10
 
 #: Told the address once requests are answered, and a function that ends the server.
 Started = Callable[[str, Callable[[], None]], None]
@@ -28,16 +26,7 @@ def serve(settings: Settings, database: Database, *, started: Started) -> None:
     Raises :class:`Conflict` when the port is taken, :class:`Invalid` when there is no such address.
     """
     listening = _listen(settings.host, settings.port)
-    config = uvicorn.Config(
-        application(settings, services(settings, database)),
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        date_header=True,
-        timeout_graceful_shutdown=GRACE,
-    )
+    config = configuration(application(settings, services(settings, database)))
     # uvicorn ends in good order on either signal and then raises it once more, for whoever had a handler before.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:

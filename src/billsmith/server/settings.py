@@ -35,6 +35,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     max_body: int = 8 * 1024 * 1024
+    body_seconds: int = 60
+    """Seconds within which a request's body must have come."""
     faces: tuple[str, ...] = FACES
     """The APIs that are served."""
     face_hosts: dict[str, str] = {}
@@ -89,6 +91,7 @@ def services(settings: Settings, database: Database, clock: Clock = system_clock
             public_hosts=tuple(host.lower() for host in settings.public_hosts),
             trusted_proxies=settings.trusted_proxies,
             max_body=settings.max_body,
+            body_seconds=settings.body_seconds,
             hostway_amounts=settings.hostway_amounts,
         ),
     )

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from sqlalchemy import Connection as Connection
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.pool import QueuePool
 
 from billsmith.storage.locks import WriterQueue
@@ -42,6 +43,7 @@ class Database:
         if self.is_sqlite:
             assert self.url.database, "a SQLite database is a file here"
             self.file: Path | None = Path(self.url.database)
+            _make_private(self.file)
             self._queue: WriterQueue | None = WriterQueue(self.file)
             self.engine = _sqlite_engine(self.url, synchronous)
         else:
@@ -93,6 +95,13 @@ class Database:
 def sqlite_url(folder: Path) -> str:
     """The URL of the database in a data folder."""
     return f"sqlite:///{(folder / SQLITE_FILE).absolute()}"
+
+
+def _make_private(file: Path) -> None:
+    """A new database is its owner's alone to read; SQLite gives the files beside it the same mode."""
+    if file.parent.is_dir():
+        with suppress(FileExistsError, OSError):
+            os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _sqlite_engine(url: URL, synchronous: str) -> Engine:
@@ -153,6 +162,8 @@ def _translated() -> Iterator[None]:
         if ours is None:
             raise
         raise ours from error
+    except NoConnection as error:
+        raise Busy("every connection to the store is in use; try again", code="store.locked") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
             raise Unavailable(

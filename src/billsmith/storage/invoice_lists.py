@@ -12,10 +12,12 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, case, func, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, or_, select
 
+from billsmith.invoicing.model import InvoiceKind
 from billsmith.storage import schema
 from billsmith.storage.database import Database
+from billsmith.storage.extras import extra_text
 from billsmith.storage.invoices import (
     EXPORTED,
     ISSUED_BY,
@@ -102,6 +104,15 @@ _ORDERS: dict[Sort, _Order] = {
 }
 
 
+class VendorField(msgspec.Struct, frozen=True, kw_only=True):
+    """A vendor's own field of an invoice has this text; or the invoice lacks the field and is of one of these kinds."""
+
+    vendor: str
+    name: str
+    text: str
+    kinds: frozenset[InvoiceKind] = frozenset()
+
+
 class Criteria(msgspec.Struct, frozen=True, kw_only=True):
     """Which of a list: all of these hold. ``flags`` are the combinations that pass (``None``: all)."""
 
@@ -112,11 +123,15 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
     """Equal without case."""
     number_part: str | None = None
     """Contained without case."""
+    recipient_near_seq: int | None = None
+    """The recipient is this account or a direct child of it."""
+    not_issuer_seq: int | None = None
+    vendor_field: VendorField | None = None
 
     @property
     def only_flags(self) -> bool:
         """Whether the tallies can count this."""
-        return (self.recipient_seq, self.issuer_seq, self.number, self.number_part) == (None, None, None, None)
+        return msgspec.structs.replace(self, flags=None) == EVERYTHING
 
 
 EVERYTHING = Criteria()
@@ -236,7 +251,21 @@ def _conditions(of: InvoiceList, criteria: Criteria) -> list[ColumnElement[bool]
         conditions.append(table.c.number_key == number_key(criteria.number))
     if criteria.number_part is not None:
         conditions.append(table.c.number_key.contains(number_key(criteria.number_part), autoescape=True))
+    if criteria.recipient_near_seq is not None:
+        account = schema.account.c
+        near = or_(account.seq == criteria.recipient_near_seq, account.parent_seq == criteria.recipient_near_seq)
+        conditions.append(table.c.recipient_seq.in_(select(account.seq).where(near)))
+    if criteria.not_issuer_seq is not None:
+        conditions.append(table.c.issuer_seq != criteria.not_issuer_seq)
+    if criteria.vendor_field is not None:
+        conditions.append(_has(criteria.vendor_field))
     return conditions
+
+
+def _has(field: VendorField) -> ColumnElement[bool]:
+    own = extra_text(table.c.extras, literal(field.vendor), literal(field.name))
+    kinds = sorted(kind.value for kind in field.kinds)
+    return or_(own == field.text, and_(own.is_(None), table.c.kind.in_(kinds)))
 
 
 def _ordering(sort: Sort, descending: bool) -> list[ColumnElement[Any]]:

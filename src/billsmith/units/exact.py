@@ -44,7 +44,10 @@ def add(first: Exact, second: Exact) -> Exact:
     (Decimal('0.3'), Fraction(4, 3))
     """
     if type(first) is Decimal and type(second) is Decimal:
-        return EXACT.add(first, second)
+        try:
+            return EXACT.add(first, second)
+        except Inexact:  # more than two hundred digits
+            pass
     return as_fraction(first) + as_fraction(second)
 
 
@@ -55,7 +58,10 @@ def subtract(first: Exact, second: Exact) -> Exact:
     Decimal('0.2')
     """
     if type(first) is Decimal and type(second) is Decimal:
-        return EXACT.subtract(first, second)
+        try:
+            return EXACT.subtract(first, second)
+        except Inexact:  # more than two hundred digits
+            pass
     return as_fraction(first) - as_fraction(second)
 
 
@@ -66,7 +72,10 @@ def multiply(first: Exact, second: Exact) -> Exact:
     Decimal('0.150')
     """
     if type(first) is Decimal and type(second) is Decimal:
-        return EXACT.multiply(first, second)
+        try:
+            return EXACT.multiply(first, second)
+        except Inexact:  # more than two hundred digits
+            pass
     return as_fraction(first) * as_fraction(second)
 
 

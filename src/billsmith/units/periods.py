@@ -24,6 +24,14 @@ class Period(msgspec.Struct, frozen=True, order=True):
         """Whether the instant lies in the span; the end doesn't."""
         return self.start <= instant < self.end
 
+    def holds(self, other: Period) -> bool:
+        """Whether the other span lies in this one; an empty span at the end doesn't.
+
+        >>> Period(0, 10).holds(Period(5, 10)), Period(0, 10).holds(Period(10, 10))
+        (True, False)
+        """
+        return self.contains(other.start) and other.end <= self.end
+
     def overlap(self, other: Period) -> Period | None:
         """What both spans share, or ``None``.
 

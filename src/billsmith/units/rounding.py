@@ -149,6 +149,15 @@ def round_to(value: Decimal | Fraction, places: int, mode: Rounding = Rounding.H
     return value.quantize(Decimal(1).scaleb(-places), rounding=_MODES[mode], context=_ROUNDING)
 
 
+def to_integer(value: Decimal, mode: Rounding = Rounding.HALF_UP) -> int:
+    """Round to a whole number.
+
+    >>> to_integer(Decimal("2.5")), to_integer(Decimal("2.5"), Rounding.HALF_EVEN)
+    (3, 2)
+    """
+    return int(value.to_integral_value(_MODES[mode]))
+
+
 def round_fraction(value: Fraction, places: int, mode: Rounding = Rounding.HALF_UP) -> int:
     """Round ``value`` to ``places`` and give it as an integer of that unit.
 

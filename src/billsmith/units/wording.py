@@ -5,10 +5,21 @@ from __future__ import annotations
 from decimal import Decimal
 
 from billsmith.units.exact import Exact
-from billsmith.units.rounding import EXACT, round_to, trimmed
+from billsmith.units.rounding import EXACT, Rounding, round_to, trimmed
 
 #: Digits shown of a number that no decimal holds; the sign ≈ says so.
 _SHOWN_PLACES = 6
+
+#: How a mode is read aloud after "rounded".
+ROUNDED = {
+    Rounding.HALF_UP: "half up",
+    Rounding.HALF_EVEN: "half to even",
+    Rounding.HALF_DOWN: "half down",
+    Rounding.UP: "away from zero",
+    Rounding.DOWN: "towards zero",
+    Rounding.CEILING: "up",
+    Rounding.FLOOR: "down",
+}
 
 
 def say_number(value: Exact) -> str:

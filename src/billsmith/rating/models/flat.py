@@ -31,4 +31,4 @@ def flat(price: Flat, usage: Usage, context: Context) -> Priced:
     >>> flat(Flat(amount=Decimal("49.00")), NO_USAGE, Context(currency="EUR")).amount
     Decimal('49.00')
     """
-    return Priced(price.amount, (Sum(usage.value, (Term(price.amount, name="flat fee"),), price.amount, context.unit),))
+    return Priced(price.amount, (Sum(None, (Term(price.amount, name="flat fee"),), price.amount),))

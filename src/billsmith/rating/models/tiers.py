@@ -123,4 +123,4 @@ def tier_terms(tier: Tier, units: Exact) -> tuple[Term, ...]:
     if not tier.flat_amount:
         return (by_unit,)
     flat = Term(tier.flat_amount, name="flat fee")
-    return (flat, by_unit) if tier.unit_amount else (flat,)
+    return (flat, by_unit) if amount else (flat,)
