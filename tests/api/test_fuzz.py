@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi import checks
 
-from billsmith.api.face import OPERATIONS
 from billsmith.api.openapi import document
+from billsmith.api.routes import OPERATIONS
 from billsmith.storage.database import Database, sqlite_url
 from billsmith.wire.json import encode
 from tests.api.support import Caller

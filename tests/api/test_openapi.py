@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 from schemathesis.specs.openapi import definitions
 
-from billsmith.api.face import OPERATIONS, face
 from billsmith.api.operations import routes_of
+from billsmith.api.routes import OPERATIONS, face
 from tests.api.support import Caller, problem
 from tests.support.house import House
 
