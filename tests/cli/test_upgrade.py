@@ -24,7 +24,7 @@ def older(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     shutil.copytree(str(upgrade.migrations_folder()), folder)
     (folder / "versions" / "0002_next.py").write_text(NEXT.format(last=last))
     monkeypatch.setattr(upgrade, "migrations_folder", lambda: folder)
-    yield program
+    return program
 
 
 def test_init_brings_an_older_store_up_to_date(older: Program) -> None:
