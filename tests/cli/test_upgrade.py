@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from tests.storage.test_upgrade import NEXT
 
 
 @pytest.fixture
-def older(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
+def older(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     """A store that this program's next release finds."""
     stocked(program)
     folder = tmp_path / "migrations"
@@ -24,7 +23,7 @@ def older(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     shutil.copytree(str(upgrade.migrations_folder()), folder)
     (folder / "versions" / "0002_next.py").write_text(NEXT.format(last=last))
     monkeypatch.setattr(upgrade, "migrations_folder", lambda: folder)
-    yield program
+    return program
 
 
 def test_init_brings_an_older_store_up_to_date(older: Program) -> None:
