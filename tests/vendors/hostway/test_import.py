@@ -120,7 +120,7 @@ def test_currency_is_the_records_else_what_is_said_else_the_accounts(house: Hous
     ({"amountDue": "abc"}, "amountDue", "number.syntax"),
     ({"currency": "usd"}, "currency", "currency.unknown"),
     ({"date": "2026-02-29"}, "date", "time.not_a_date"),
-    ({"date": "9999-12-31"}, "date", "import.date"),
+    ({"date": "9999-12-31"}, "date", "time.out_of_range"),
     ({"date": "0001-01-01"}, "", "time.out_of_range"),
     ({"startDate": "2026-03-02", "endDate": "2026-03-01"}, "endDate", "import.period"),
     ({"invoiceNumber": None}, "invoiceNumber", "import.id"),

@@ -90,13 +90,16 @@ def list_invoices(call: Call) -> Response:
     """``GET /billingdata``: what the token's account bills to its children, and what it is billed; all, or a page."""
     require(call.principal, Scope.INVOICES_READ)
     page = read_page(call.parameters)
+    lengths: list[int] = []
+    rows: list[BillingRow] = []
     with call.services.database.read() as connection:
         billing = billing_lists.billing_list(connection, call.principal.account)
-        lengths = [] if page else billing_lists.lengths(connection, billing)
-        streamed = sum(lengths) > MAX_HELD
-        index, size = (page.index, page.size) if page else (0, MAX_HELD)
-        rows = [] if streamed else _rows(connection, billing_lists.page(connection, billing, offset=index * size, limit=size))
-    if streamed:  # after the connection is given back: a stream takes its own, again and again
+        if page is None:
+            lengths = billing_lists.lengths(connection, billing)
+        if sum(lengths) <= MAX_HELD:
+            index, size = (page.index, page.size) if page else (0, MAX_HELD)
+            rows = _rows(connection, billing_lists.page(connection, billing, offset=index * size, limit=size))
+    if sum(lengths) > MAX_HELD:  # after the connection is given back: a stream takes its own, again and again
         return _streamed(call, billing, lengths)
     answer = BillingData(
         page_size=len(rows),
