@@ -225,7 +225,7 @@ def test_catalog_rates_hold_in_their_country_and_in_their_newest_version():
         ([], "120.00", 0, [12000]),
     ],
 )
-def test_credit_notes_then_wallet(credits, wallet, due, settled):  # noqa: A002
+def test_credit_notes_then_wallet(credits, wallet, due, settled):
     asked = terms(
         taxes=(VAT,),
         credits=tuple(Credit(reference=str(amount), amount_minor=amount) for amount in credits),

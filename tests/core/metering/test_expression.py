@@ -13,6 +13,13 @@ from billsmith.metering.expression import parse_expression
 from billsmith.units.errors import Invalid
 from billsmith.units.exact import as_fraction
 
+
+@pytest.fixture(autouse=True)
+def _read_anew() -> None:
+    """A formula that was read before would hide what reading does now."""
+    parse_expression.cache_clear()
+
+
 VALUES = {"a": Decimal(2), "b.c": Decimal("0.5"), "value": Decimal(7), "_x1": Decimal(-3)}
 
 
