@@ -17,10 +17,8 @@ from tests.conformance.registry import adapter
 
 
 def _window_price(given: dict[str, Any]) -> Price:
-    if "price" in given:
-        inner = price(given["price"])
-    else:
-        inner = price(given, "graduated" if "tiers" in given else "per_unit")
+    kind = "graduated" if "tiers" in given else "per_unit"
+    inner = price(given["price"]) if "price" in given else price(given, kind)
     return msgspec.structs.replace(inner, commitment=commitment(given))
 
 
