@@ -29,7 +29,8 @@ def say_number(value: Exact) -> str:
     ('1,250', '0.5')
     """
     if type(value) is Decimal:
-        return _at_least(f"{value:,f}", 0)
+        text = f"{value:,f}"
+        return _at_least(text, 0) if "." in text else text
     return "≈" + _at_least(f"{round_to(value, _SHOWN_PLACES):,f}", 0)
 
 
@@ -49,7 +50,10 @@ def say_money(value: Exact, places: int) -> str:
     ('120.00', '61.728')
     """
     if type(value) is Decimal:
-        return _at_least(f"{value:,f}", places)
+        text = f"{value:,f}"
+        if len(text) > places and text[-1 - places] == ".":  # nearly always
+            return text
+        return _at_least(text, places)
     return f"≈{round_to(value, max(places, _SHOWN_PLACES)):,f}"
 
 
