@@ -571,10 +571,13 @@ def _note_changes(connection: Connection, changes: Sequence[_Change], *, lock: b
     rows = []
     counts: Counter[tuple[int, int, int]] = Counter()
     batches: Counter[tuple[int, str, int]] = Counter()
+    pairs: Counter[tuple[int, int, int]] = Counter()
     for change in changes:
         batches[change.issuer_seq, change.batch, change.new] += 1
+        pairs[change.issuer_seq, change.recipient_seq, change.new] += 1
         if change.old is not None:
             batches[change.issuer_seq, change.batch, change.old] -= 1
+            pairs[change.issuer_seq, change.recipient_seq, change.old] -= 1
         for key in ((change.issuer_seq, ISSUED_BY), (change.recipient_seq, ISSUED_TO)):
             versions[key] += 1
             rows.append(
@@ -593,6 +596,7 @@ def _note_changes(connection: Connection, changes: Sequence[_Change], *, lock: b
     connection.execute(insert(schema.invoice_change), rows)
     _add_to(connection, schema.invoice_tally, ("account_seq", "role", "flags"), counts)
     _add_to(connection, schema.batch_tally, ("issuer_seq", "batch", "flags"), batches)
+    _add_to(connection, schema.pair_tally, ("issuer_seq", "recipient_seq", "flags"), pairs)
     _forget_old_changes(connection, versions, rows)
 
 

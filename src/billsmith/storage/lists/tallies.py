@@ -1,0 +1,51 @@
+"""Totals without counting: the tallies that every write keeps, and the version of a list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from billsmith.storage.direct import Direct
+from billsmith.storage.invoices import ISSUED_BY
+from billsmith.storage.lists.criteria import InvoiceList
+
+
+def flags_tally(direct: Direct, of: InvoiceList) -> dict[int, int]:
+    """How many invoices of a list have which flags."""
+    return dict(
+        direct.rows("SELECT flags, count FROM invoice_tally WHERE account_seq = ? AND role = ?", (of.account_seq, of.role))
+    )
+
+
+def pair_tally(direct: Direct, of: InvoiceList, other_seq: int) -> dict[int, int]:
+    """The same for those of a list that have a certain account on their other side."""
+    issuer, recipient = (of.account_seq, other_seq) if of.role == ISSUED_BY else (other_seq, of.account_seq)
+    return dict(
+        direct.rows("SELECT flags, count FROM pair_tally WHERE issuer_seq = ? AND recipient_seq = ?", (issuer, recipient))
+    )
+
+
+def issuers_to(direct: Direct, recipient_seq: int, limit: int) -> list[int]:
+    """Who issued to an account; at most ``limit`` of them."""
+    rows = direct.rows("SELECT DISTINCT issuer_seq FROM pair_tally WHERE recipient_seq = ? LIMIT ?", (recipient_seq, limit))
+    return [row[0] for row in rows]
+
+
+def batch_tally(direct: Direct, of: InvoiceList, batches: Iterable[str], mask: int) -> dict[str, int]:
+    """How many invoices of an issuer's batches pass."""
+    names = list(batches)
+    rows = direct.rows(
+        f"SELECT batch, flags, count FROM batch_tally WHERE issuer_seq = ? AND batch IN ({', '.join('?' * len(names))})",
+        (of.account_seq, *names),
+    )
+    lengths = dict.fromkeys(names, 0)
+    for batch, flags, count in rows:
+        if mask >> flags & 1:
+            lengths[batch] += count
+    return lengths
+
+
+def version_of(direct: Direct, of: InvoiceList) -> int:
+    """A number that grows with every change of a list; zero while it is empty."""
+    row = direct.row("SELECT max(version) FROM invoice_change WHERE account_seq = ? AND role = ?", (of.account_seq, of.role))
+    assert row is not None
+    return row[0] or 0
