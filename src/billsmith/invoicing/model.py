@@ -12,6 +12,8 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
+from billsmith.units.periods import Period as Period
+
 
 class InvoiceKind(StrEnum):
     """What a document is."""
@@ -90,21 +92,6 @@ class Party(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     language: str = ""
 
 
-class Period(msgspec.Struct, frozen=True, order=True):
-    """A span of time, ``[start, end)``, in nanoseconds UTC.
-
-    >>> Period(0, 10).contains(10)
-    False
-    """
-
-    start: int
-    end: int
-
-    def contains(self, instant: int) -> bool:
-        """Whether the instant lies in the span; the end doesn't."""
-        return self.start <= instant < self.end
-
-
 class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One position of an invoice.
 
@@ -129,6 +116,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     dimensions: dict[str, str] = {}
     trace: tuple[str, ...] = ()
     corrects: str = ""
+    account: str = ""
+    """The account below the recipient whose line this is, on a consolidated invoice."""
 
 
 class Tax(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -145,6 +134,31 @@ class Tax(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why nothing is charged, where an exemption or reverse charge says so."""
 
 
+class SettlementKind(StrEnum):
+    """What paid for a part of an invoice when it was made."""
+
+    CREDIT_NOTE = "credit_note"
+    WALLET = "wallet"
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A part of the total that was settled when the invoice was made. ``reference`` is the credit note or the grant."""
+
+    kind: SettlementKind
+    reference: str
+    amount_minor: int
+
+
+class ExchangeRate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One unit of ``base`` was worth ``rate`` of ``quote`` from ``date`` on, as ``source`` published it."""
+
+    base: str
+    quote: str
+    rate: Decimal
+    date: dt.date
+    source: str = ""
+
+
 class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is kept of an invoice beside its list row: parties, lines, taxes. The stored document, with named keys."""
 
@@ -153,6 +167,8 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lines: tuple[Line, ...]
     taxes: tuple[Tax, ...] = ()
     rounding_place: RoundingPlace = RoundingPlace.LINE
+    settlements: tuple[Settlement, ...] = ()
+    exchange_rates: tuple[ExchangeRate, ...] = ()
     notes: str = ""
 
 

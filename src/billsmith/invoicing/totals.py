@@ -15,15 +15,19 @@ from fractions import Fraction
 import msgspec
 
 from billsmith.invoicing.model import Line, LineKind, Period, RoundingPlace, Tax
-from billsmith.units.currency import currency_exponent, from_minor, to_minor
+from billsmith.units.currency import currency_exponent, minor_factor, to_minor
 from billsmith.units.errors import InvalidInvoice
+from billsmith.units.exact import Exact, as_fraction, percent, simplest
+from billsmith.units.exact import total as exact_sum
 from billsmith.units.rounding import EXACT, Rounding, round_fraction, round_to, settle_remainder
-
-Exact = Decimal | Fraction
 
 
 class DraftLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line before rounding: ``amount`` is exact, in the currency's major unit. The other fields are :class:`Line`'s."""
+    """A line before rounding: ``amount`` is exact, in the currency's major unit. The other fields are :class:`Line`'s.
+
+    ``currency`` is empty where the amount is in the invoice's. Lines of one ``group`` are parts of one amount, such as a
+    coupon's: at the place ``line`` the group's sum is rounded and its lines share it.
+    """
 
     description: str
     amount: Exact
@@ -40,6 +44,9 @@ class DraftLine(msgspec.Struct, frozen=True, kw_only=True):
     dimensions: dict[str, str] = {}
     trace: tuple[str, ...] = ()
     corrects: str = ""
+    account: str = ""
+    currency: str = ""
+    group: str = ""
 
 
 class TaxRate(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,8 +103,8 @@ def total(
     >>> sums.lines[0].amount_minor, sums.taxes[0].amount_minor, sums.total_minor
     (1001, 210, 1211)
     """
-    amounts = round_lines([line.amount for line in lines], currency, place, mode)
-    rounded = tuple(settled(line, amount, currency) for line, amount in zip(lines, amounts, strict=True))
+    amounts = round_lines(lines, currency, place, mode)
+    rounded = tuple([settled(line, amount, currency) for line, amount in zip(lines, amounts, strict=True)])
     charged = tax_lines(lines, amounts, taxes, currency, mode, tax_rounding)
     lines_minor = sum(amounts)
     added = sum(tax.amount_minor for tax in charged if not tax.included)
@@ -110,19 +117,28 @@ def total(
     )
 
 
-def round_lines(amounts: Sequence[Exact], currency: str, place: RoundingPlace, mode: Rounding) -> list[int]:
+def round_lines(lines: Sequence[DraftLine], currency: str, place: RoundingPlace, mode: Rounding) -> list[int]:
     """Exact amounts as minor units: each rounded, or the exact sum rounded once and shared by largest remainder.
 
-    >>> third = Fraction(1, 3)
-    >>> round_lines([third, third, third], "EUR", RoundingPlace.LINE, Rounding.HALF_UP)
+    >>> thirds = [DraftLine(description="a third", amount=Fraction(1, 3))] * 3
+    >>> round_lines(thirds, "EUR", RoundingPlace.LINE, Rounding.HALF_UP)
     [33, 33, 33]
-    >>> round_lines([third, third, third], "EUR", RoundingPlace.INVOICE, Rounding.HALF_UP)
+    >>> round_lines(thirds, "EUR", RoundingPlace.INVOICE, Rounding.HALF_UP)
     [34, 33, 33]
     """
-    if place is RoundingPlace.LINE:
-        return [to_minor(amount, currency, mode) for amount in amounts]
+    if place is RoundingPlace.INVOICE:
+        return _round_together(lines, currency, mode)
+    amounts = [to_minor(line.amount, currency, mode) for line in lines]
+    for group in {line.group: None for line in lines if line.group}:
+        members = [index for index, line in enumerate(lines) if line.group == group]
+        for index, part in zip(members, _round_together([lines[index] for index in members], currency, mode), strict=True):
+            amounts[index] = part
+    return amounts
+
+
+def _round_together(lines: Sequence[DraftLine], currency: str, mode: Rounding) -> list[int]:
     factor = 10 ** currency_exponent(currency)
-    shares = [Fraction(amount) * factor for amount in amounts]
+    shares = [as_fraction(line.amount) * factor for line in lines]
     return settle_remainder(round_fraction(sum(shares, Fraction(0)), 0, mode), shares)
 
 
@@ -132,7 +148,7 @@ def settled(draft: DraftLine, amount_minor: int, currency: str) -> Line:
         description=draft.description,
         amount_minor=amount_minor,
         kind=draft.kind,
-        exact_amount=_exact_amount(draft.amount, amount_minor, currency),
+        exact_amount=_exact_amount(draft.amount, amount_minor, minor_factor(currency)),
         quantity=draft.quantity,
         unit=draft.unit,
         unit_price=draft.unit_price,
@@ -145,6 +161,7 @@ def settled(draft: DraftLine, amount_minor: int, currency: str) -> Line:
         dimensions=draft.dimensions,
         trace=draft.trace,
         corrects=draft.corrects,
+        account=draft.account,
     )
 
 
@@ -180,7 +197,7 @@ def exact_taxes(base: Exact, rates: Sequence[TaxRate]) -> list[Fraction]:
     [Fraction(20, 1)]
     """
     factors = _factors(rates)
-    net = Fraction(base) / (
+    net = as_fraction(base) / (
         1 + sum((factor for factor, rate in zip(factors, rates, strict=True) if rate.included), Fraction(0))
     )
     return [net * factor for factor in factors]
@@ -210,12 +227,8 @@ def _by_category(rates: Iterable[TaxRate]) -> Mapping[str, list[TaxRate]]:
 
 def _rounded(base_minor: int, rates: Sequence[TaxRate], mode: Rounding) -> list[int]:
     if len(rates) == 1 and not rates[0].included:  # nearly every category: one product, no fractions
-        return [_percent_of(base_minor, rates[0].rate, mode)]
+        return [int(round_to(percent(Decimal(base_minor), rates[0].rate), 0, mode))]
     return [round_fraction(tax, 0, mode) for tax in exact_taxes(Fraction(base_minor), rates)]
-
-
-def _percent_of(base_minor: int, rate: Decimal, mode: Rounding) -> int:
-    return int(round_to(EXACT.multiply(rate.scaleb(-2, context=EXACT), base_minor), 0, mode))
 
 
 def _line_by_line(
@@ -234,8 +247,8 @@ def _rounded_once(
     factor = 10 ** currency_exponent(currency)
     exact: dict[str, list[Fraction]] = {}
     for category, rates in taxed.items():
-        base = sum((Fraction(line.amount) for line in lines if line.tax_category == category), Fraction(0))
-        exact[category] = exact_taxes(base * factor, rates)
+        base = exact_sum(line.amount for line in lines if line.tax_category == category)
+        exact[category] = [tax * factor for tax in exact_taxes(base, rates)]
     shares = [tax for taxes in exact.values() for tax in taxes]
     parts = iter(settle_remainder(round_fraction(sum(shares, Fraction(0)), 0, mode), shares))
     return {category: [next(parts) for _ in taxes] for category, taxes in exact.items()}
@@ -262,23 +275,8 @@ def _taxes(rates: Sequence[TaxRate], base_minor: int, minor: Sequence[int]) -> l
     return result
 
 
-def _exact_amount(amount: Exact, amount_minor: int, currency: str) -> Decimal | None:
-    if isinstance(amount, Fraction):
-        ended = _terminating(amount)
-        if ended is None:
-            return None
-        amount = ended
-    return None if amount == from_minor(amount_minor, currency) else amount
-
-
-def _terminating(value: Fraction) -> Decimal | None:
-    """The fraction as a decimal if its digits end."""
-    rest, twos, fives = value.denominator, 0, 0
-    while rest % 2 == 0:
-        rest, twos = rest // 2, twos + 1
-    while rest % 5 == 0:
-        rest, fives = rest // 5, fives + 1
-    if rest != 1:
+def _exact_amount(amount: Exact, amount_minor: int, factor: Decimal) -> Decimal | None:
+    amount = simplest(amount)
+    if not isinstance(amount, Decimal) or EXACT.multiply(amount, factor) == amount_minor:
         return None
-    places = max(twos, fives)
-    return Decimal(value.numerator * 10**places // value.denominator).scaleb(-places, context=EXACT)
+    return amount

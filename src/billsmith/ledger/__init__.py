@@ -1,1 +1,1 @@
-"""See README.md."""
+"""What is held and owed: double-entry postings, wallets, commitments. See README.md."""

@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from billsmith.units.errors import Invalid, InvalidNumber
-from billsmith.units.rounding import EXACT, Rounding, round_fraction, round_to
+from billsmith.units.rounding import EXACT, Rounding, round_fraction, to_integer
 
 _TWO_PLACES = (
     "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP CRC CUP CVE CZK "
@@ -26,6 +26,11 @@ EXPONENTS: dict[str, int] = {
     **dict.fromkeys(_THREE_PLACES.split(), 3),
     **dict.fromkeys(_FOUR_PLACES.split(), 4),
 }
+
+
+#: By places: how many minor units make a major one, and one minor unit as a part of it.
+_FACTORS = {places: Decimal(10**places) for places in range(5)}
+_UNITS = {places: Decimal(1).scaleb(-places) for places in range(5)}
 
 
 def currency_exponent(code: str) -> int:
@@ -50,12 +55,20 @@ def to_minor(amount: Decimal | Fraction, currency: str, mode: Rounding = Roundin
     >>> to_minor(Decimal("12.345"), "EUR")
     1235
     """
-    exponent = currency_exponent(currency)
-    if isinstance(amount, Decimal):  # the common case, and ten times as fast as a fraction
-        return int(round_to(amount, exponent, mode).scaleb(exponent, context=EXACT))
-    if not isinstance(amount, Fraction):
-        raise InvalidNumber(f"{amount!r} is not an exact amount; write it as a decimal text", code="number.not_exact")
-    return round_fraction(amount, exponent, mode)
+    if type(amount) is Decimal and amount.is_finite():  # the common case, and ten times as fast as a fraction
+        return to_integer(EXACT.multiply(amount, minor_factor(currency)), mode)
+    if type(amount) is Fraction:
+        return round_fraction(amount, currency_exponent(currency), mode)
+    raise InvalidNumber(f"{amount!r} is not an exact amount; read it as a decimal from its text", code="number.not_exact")
+
+
+def minor_factor(currency: str) -> Decimal:
+    """How many minor units make one major unit.
+
+    >>> minor_factor("KWD")
+    Decimal('1000')
+    """
+    return _FACTORS[currency_exponent(currency)]
 
 
 def from_minor(minor: int, currency: str) -> Decimal:
@@ -64,4 +77,4 @@ def from_minor(minor: int, currency: str) -> Decimal:
     >>> from_minor(1890, "EUR"), from_minor(5, "JPY")
     (Decimal('18.90'), Decimal('5'))
     """
-    return Decimal(minor).scaleb(-currency_exponent(currency), context=EXACT)
+    return EXACT.multiply(Decimal(minor), _UNITS[currency_exponent(currency)])

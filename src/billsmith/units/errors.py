@@ -77,6 +77,18 @@ class InvalidInvoice(Invalid):
     default_code = "invoice.invalid"
 
 
+class InvalidEvent(Invalid):
+    """Usage that can't be counted."""
+
+    default_code = "event.invalid"
+
+
+class InvalidPrice(Invalid):
+    """A price that can't be, or usage that it can't rate."""
+
+    default_code = "price.invalid"
+
+
 class InvalidCatalog(Invalid):
     """A price book that can't be read."""
 

@@ -141,17 +141,43 @@ def start_of_day(day: dt.date, zone_name: str) -> int:
     >>> format_instant(start_of_day(dt.date(2024, 7, 1), "Europe/Amsterdam"))
     '2024-06-30T22:00:00Z'
     """
+    return local_instant(day, 0, zone_name)
+
+
+@lru_cache(maxsize=65_536)
+def local_instant(day: dt.date, time: int, zone_name: str) -> int:
+    """The first instant at which a zone's clocks read ``time`` (nanoseconds after midnight) of a civil date, or later.
+
+    Where clocks jump over the reading it is the instant of the jump; where they show it twice, the first of the two. So a
+    later reading never gives an earlier instant.
+
+    >>> format_instant(local_instant(dt.date(2024, 3, 31), 2 * HOUR + 30 * MINUTE, "Europe/Amsterdam"))
+    '2024-03-31T01:00:00Z'
+    """
+    seconds, nanos = divmod(time, SECOND)
     wanted = zone(zone_name)
-    naive = dt.datetime(day.year, day.month, day.day)  # noqa: DTZ001 (the zone comes in two lines below)
+    naive = dt.datetime(day.year, day.month, day.day) + dt.timedelta(seconds=seconds)  # noqa: DTZ001 (the zone comes below)
     first, second = (_seconds(naive.replace(tzinfo=wanted, fold=fold)) for fold in (0, 1))
     if first > second:  # a gap: fold 0 reads the clock before the jump, fold 1 the one after
-        return _first_instant_after_gap(second, first, day, wanted) * SECOND
-    return first * SECOND
+        return _first_instant_after_gap(second, first, naive, wanted) * SECOND
+    return first * SECOND + nanos
 
 
-def _first_instant_after_gap(low: int, high: int, day: dt.date, wanted: zoneinfo.ZoneInfo) -> int:
+def local_reading(instant: int, zone_name: str) -> tuple[dt.date, int]:
+    """What a zone's clocks show at an instant: the civil date and the nanoseconds after midnight.
+
+    >>> local_reading(parse_instant("2024-12-31T23:30:00Z"), "Europe/Amsterdam")
+    (datetime.date(2025, 1, 1), 1800000000000)
+    """
+    seconds, nanos = divmod(instant, SECOND)
+    moment = dt.datetime.fromtimestamp(seconds, tz=dt.UTC).astimezone(zone(zone_name))
+    clock = moment.hour * 3_600 + moment.minute * 60 + moment.second
+    return moment.date(), clock * SECOND + nanos
+
+
+def _first_instant_after_gap(low: int, high: int, naive: dt.datetime, wanted: zoneinfo.ZoneInfo) -> int:
     while high - low > 1:
         middle = (low + high) // 2
         moment = dt.datetime.fromtimestamp(middle, tz=dt.UTC).astimezone(wanted)
-        low, high = (low, middle) if moment.date() >= day else (middle, high)
+        low, high = (low, middle) if moment.replace(tzinfo=None) >= naive else (middle, high)
     return high

@@ -99,12 +99,14 @@ def parse_decimal(
     shift = int(exponent or 0)
     digits = (whole + fraction).lstrip("0")
     places = max(len(fraction) - shift, 0)
+    if not digits:
+        return ZERO.quantize(Decimal(1).scaleb(-min(places, max_places)))
     if len(digits) + max(shift - len(fraction), 0) > max_digits:
         raise InvalidNumber(f"{text} has more than {max_digits} digits", code="number.too_many_digits", where=where)
     if places > max_places:
         significant = (whole + fraction).rstrip("0") or "0"
         needed = max(places - (len(whole + fraction) - len(significant)), 0)
-        if needed > max_places and digits:
+        if needed > max_places:
             raise InvalidNumber(
                 f"{text} has more than {max_places} places after the point", code="number.too_many_places", where=where
             )
@@ -145,6 +147,15 @@ def round_to(value: Decimal | Fraction, places: int, mode: Rounding = Rounding.H
     if isinstance(value, Fraction):
         return EXACT.create_decimal(round_fraction(value, places, mode)).scaleb(-places, context=EXACT)
     return value.quantize(Decimal(1).scaleb(-places), rounding=_MODES[mode], context=_ROUNDING)
+
+
+def to_integer(value: Decimal, mode: Rounding = Rounding.HALF_UP) -> int:
+    """Round to a whole number.
+
+    >>> to_integer(Decimal("2.5")), to_integer(Decimal("2.5"), Rounding.HALF_EVEN)
+    (3, 2)
+    """
+    return int(value.to_integral_value(_MODES[mode]))
 
 
 def round_fraction(value: Fraction, places: int, mode: Rounding = Rounding.HALF_UP) -> int:

@@ -94,8 +94,12 @@ class Face:
         not_allowed: Callable[[Call, str], Response],
         broken: Callable[[Call], Response],
     ) -> None:
-        """``prefixes`` are the beginnings of paths that are this API's even where it has no such path; ``error`` writes an error in this API's form, ``not_allowed`` the answer to a method that a path lacks (with the
-        allowed ones), ``broken`` the answer when we are at fault."""
+        """Put an API together.
+
+        ``prefixes`` are the beginnings of paths that are this API's even where it has no such path; ``error`` writes an error
+        in its form, ``not_allowed`` the answer to a method that a path lacks (with those it has), ``broken`` the answer when
+        we are at fault.
+        """
         self.name = name
         self.routes = tuple(routes)
         self.prefixes = prefixes

@@ -152,7 +152,7 @@ def rates_compound(rates):
 @given(amounts_of, currencies, st.sampled_from(Rounding))
 def test_at_the_invoice_place_the_lines_sum_to_the_exact_total_rounded(amounts, currency, mode):
     exponent = {"EUR": 2, "JPY": 0, "KWD": 3}[currency]
-    minor = round_lines(amounts, currency, RoundingPlace.INVOICE, mode)
+    minor = round_lines([line(amount) for amount in amounts], currency, RoundingPlace.INVOICE, mode)
     exact = [Fraction(amount) * 10**exponent for amount in amounts]
     assert sum(minor) == round_fraction(sum(exact, Fraction(0)), 0, mode)
     assert all(abs(part - share) < 1 for part, share in zip(minor, exact, strict=True))
@@ -166,6 +166,6 @@ def test_at_the_invoice_place_the_lines_sum_to_the_exact_total_rounded(amounts, 
 )
 def test_the_short_way_for_one_tax_agrees_with_the_exact_one(amount, percent, mode):
     drafts = [line(amount)]
-    base = round_lines([amount], "EUR", RoundingPlace.LINE, mode)[0]
+    base = round_lines([line(amount)], "EUR", RoundingPlace.LINE, mode)[0]
     (tax,) = total(drafts, [rate(percent)], "EUR", mode=mode).taxes
     assert tax.amount_minor == round_fraction(exact_taxes(Fraction(base), [rate(percent)])[0], 0, mode)

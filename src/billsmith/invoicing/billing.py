@@ -1,0 +1,197 @@
+"""Spans and charges → draft lines: what is asked for, with its period and its trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+
+from billsmith.catalog.catalog import Catalog
+from billsmith.catalog.offer import Plan
+from billsmith.catalog.price import Price
+from billsmith.invoicing.model import LineKind
+from billsmith.invoicing.terms import Minimum
+from billsmith.invoicing.totals import DraftLine
+from billsmith.ledger.wallets import Grant
+from billsmith.rating.charge import Charge
+from billsmith.rating.context import Context
+from billsmith.rating.rate import rate
+from billsmith.rating.usage import Given
+from billsmith.subscriptions.proration import prorate
+from billsmith.subscriptions.spans import (
+    FeeSpan,
+    UsageSpan,
+    billing_periods,
+    charged_share,
+    fee_spans,
+    fees_to_bill,
+    usage_spans,
+)
+from billsmith.subscriptions.subscription import PlanRef, Subscription, known
+from billsmith.subscriptions.timeline import plan_of, timeline
+from billsmith.units.calendar import anniversary_at
+from billsmith.units.currency import currency_exponent
+from billsmith.units.exact import Exact, subtract, total
+from billsmith.units.ids import derived_id
+from billsmith.units.periods import Period
+from billsmith.units.rounding import Rounding
+from billsmith.units.wording import say_money
+
+
+def fee_line(
+    span: FeeSpan, currency: str, overrides: Mapping[str, Price] | None = None, mode: Rounding = Rounding.HALF_UP
+) -> DraftLine:
+    """A fee's span as a line: the price of its quantity, times its share of the period. Below zero it is a credit.
+
+    ``overrides`` are the subscription's own prices, by component.
+    """
+    fee = span.fee
+    price = (overrides or {}).get(fee.code, fee.price)
+    charge = rate(price, span.quantity, Context(currency=currency, unit=fee.unit, rounding=mode))
+    amount = prorate(charge.exact, span.share)
+    return DraftLine(
+        description=fee.name or fee.code,
+        amount=amount,
+        currency=currency,
+        kind=LineKind.FEE if span.share > 0 else LineKind.CREDIT,
+        quantity=span.quantity,
+        unit=fee.unit,
+        period=span.part,
+        tax_category=fee.tax_category,
+        plan=span.offer.code,
+        subscription=span.subscription,
+        component=fee.code,
+        trace=(*charge.sentences, *_prorated(charge.exact, span.share, amount, currency_exponent(currency))),
+    )
+
+
+def usage_line(charge: Charge, span: UsageSpan, dimensions: Mapping[str, str] | None = None) -> DraftLine:
+    """A rated usage as a line, with the charge's trace."""
+    usage = span.charge
+    return DraftLine(
+        description=usage.name or usage.key,
+        amount=charge.exact,
+        currency=charge.currency,
+        kind=LineKind.USAGE,
+        quantity=charge.quantity if isinstance(charge.quantity, Decimal) else None,
+        unit=charge.unit,
+        unit_price=_unit_price(charge),
+        period=span.part,
+        tax_category=usage.tax_category,
+        meter=usage.meter,
+        plan=span.offer.code,
+        subscription=span.subscription,
+        component=usage.key,
+        dimensions=dict(dimensions or {}),
+        trace=charge.sentences,
+    )
+
+
+class Bill(msgspec.Struct, frozen=True, kw_only=True):
+    """What a subscription asks for in one run: its lines, and the minimums to hold against them."""
+
+    lines: tuple[DraftLine, ...]
+    minimums: tuple[Minimum, ...]
+
+
+Measured = Callable[[UsageSpan], Given]
+
+
+def bill(subscription: Subscription, catalog: Catalog, measured: Measured, since: int | None, until: int) -> Bill:
+    """What a run at ``until`` asks of a subscription, after a run at ``since`` (``None``: the first).
+
+    ``measured`` gives the usage of a span as the engine measured it. Fees come first, then usage, each in the plan's order.
+    Amounts are in the plan's currency (the catalog's unless the plan has its own), named on the lines.
+    """
+    held = known(subscription, until)
+    if held is None:
+        return Bill(lines=(), minimums=())
+    spans = fees_to_bill(subscription, catalog, since, until)
+    fees = [fee_line(span, _currency(span.offer, catalog), subscription.overrides) for span in spans]
+    usage = [_usage(span, held, catalog, measured(span)) for span in usage_spans(held, catalog, since, until)]
+    lines = (*fees, *usage)
+    return Bill(lines=lines, minimums=tuple(_minimums(held, catalog, lines, since, until)))
+
+
+def included_grants(subscription: Subscription, catalog: Catalog, span: Period) -> list[Grant]:
+    """The credits that come with the plan, for each billing period that begins in ``span``."""
+    grants = []
+    for whole, part in billing_periods(subscription, catalog, span):
+        if not span.contains(part.start):
+            continue
+        plan = _plan_at(subscription, catalog, part.start)
+        for index, credit in enumerate(plan.credits):
+            lasting = credit.expires_after
+            grants.append(
+                Grant(
+                    id=derived_id("included", subscription.id, plan.code, str(index), str(whole.start)),
+                    amount=credit.amount,
+                    priority=credit.priority,
+                    effective_at=part.start,
+                    expires_at=anniversary_at(lasting, part.start, subscription.zone).boundary(1) if lasting else None,
+                    scope=frozenset(credit.meters),
+                    paid=False,
+                )
+            )
+    return grants
+
+
+def _usage(span: UsageSpan, subscription: Subscription, catalog: Catalog, usage: Given) -> DraftLine:
+    plan = _plan_or_none(span.offer, catalog)
+    price = subscription.overrides.get(span.charge.key) or catalog.price_of(span.charge, plan)
+    unit = catalog.meter(span.charge.meter).unit
+    context = Context(currency=_currency(span.offer, catalog), unit=unit, zone=subscription.zone)
+    return usage_line(rate(price, usage, context), span)
+
+
+def _minimums(
+    subscription: Subscription, catalog: Catalog, lines: Sequence[DraftLine], since: int | None, until: int
+) -> Iterator[Minimum]:
+    """The minimums of the billing periods that ended between the runs, each held against all that was asked for the period."""
+    for whole, part in billing_periods(
+        subscription, catalog, Period(subscription.starts_at if since is None else since, until)
+    ):
+        plan = _plan_at(subscription, catalog, part.start)
+        if plan.minimum is None or part.end > until or (since is not None and part.end <= since):
+            continue
+        assert plan.minimum.amount is not None
+        owed = [span for span in fee_spans(subscription, catalog, until, whole.start) if whole.holds(span.part)]
+        asked = total(fee_line(span, _currency(span.offer, catalog), subscription.overrides).amount for span in owed)
+        here = total(line.amount for line in lines if line.meter == "" and line.period is not None and whole.holds(line.period))
+        yield Minimum(
+            amount=plan.minimum.amount,
+            share=charged_share(subscription, catalog, whole),
+            subscription=subscription.id,
+            period=whole,
+            billed_before=subtract(asked, here),
+        )
+
+
+def _plan_at(subscription: Subscription, catalog: Catalog, instant: int) -> Plan:
+    segments = timeline(subscription, catalog)
+    segment = next(each for each in segments if each.period.contains(instant))
+    return plan_of(segment.plan, catalog)
+
+
+def _plan_or_none(offer: PlanRef, catalog: Catalog) -> Plan | None:
+    found = [plan for plan in catalog.plans if (plan.code, plan.version) == (offer.code, offer.version)]
+    return found[0] if found else None
+
+
+def _currency(offer: PlanRef, catalog: Catalog) -> str:
+    plan = _plan_or_none(offer, catalog)
+    return (plan.currency if plan else "") or catalog.currency
+
+
+def _unit_price(charge: Charge) -> Decimal | None:
+    """The amount per unit, where it has an end; else the trace says what was multiplied."""
+    price = charge.unit_amount()
+    return price if isinstance(price, Decimal) else None
+
+
+def _prorated(whole: Exact, share: Fraction, amount: Exact, places: int) -> tuple[str, ...]:
+    if share == 1:
+        return ()
+    return (f"{say_money(whole, places)} × {share} of the period = {say_money(amount, places)}",)

@@ -1,0 +1,52 @@
+"""Minimum spend: what the lines in scope lack is asked for as a line of its own, prorated where the period was."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import msgspec
+
+from billsmith.invoicing.model import LineKind
+from billsmith.invoicing.terms import Minimum, State, Terms, as_seen, in_scope
+from billsmith.invoicing.totals import DraftLine
+from billsmith.ledger.commitments import true_up
+from billsmith.units.currency import currency_exponent
+from billsmith.units.exact import Exact, multiply, simplest, total
+from billsmith.units.wording import say_money
+
+
+def meet_minimums(state: State, terms: Terms) -> State:
+    """Add the true-up of each minimum that the lines do not reach."""
+    for minimum in terms.minimums:
+        state = _meet(state, minimum, terms)
+    return state
+
+
+def _meet(state: State, minimum: Minimum, terms: Terms) -> State:
+    nets = [net for line, net in zip(state.lines, state.nets, strict=True) if _covers(minimum, line)]
+    used = total([minimum.billed_before, *nets])
+    asked = simplest(multiply(minimum.amount, minimum.share))
+    missing = true_up(asked, used)
+    if not missing:
+        return state
+    line = DraftLine(
+        description=minimum.name,
+        amount=missing,
+        kind=LineKind.TRUE_UP,
+        tax_category=minimum.tax_category,
+        subscription=minimum.subscription,
+        period=minimum.period,
+        trace=(_explained(minimum, asked, used, missing, currency_exponent(terms.currency)),),
+    )
+    return msgspec.structs.replace(state, lines=(*state.lines, line), nets=(*state.nets, as_seen(missing, terms)))
+
+
+def _covers(minimum: Minimum, line: DraftLine) -> bool:
+    period = minimum.period
+    timely = period is None or (line.period is not None and period.holds(line.period))
+    return timely and in_scope(line, minimum.applies_to) and minimum.subscription in ("", line.subscription)
+
+
+def _explained(minimum: Minimum, asked: Exact, used: Exact, missing: Exact, places: int) -> str:
+    prorated = "" if minimum.share == 1 else f" ({say_money(minimum.amount, places)} × {Fraction(minimum.share)})"
+    return f"minimum {say_money(asked, places)}{prorated} − {say_money(used, places)} used = {say_money(missing, places)}"

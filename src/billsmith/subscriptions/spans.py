@@ -1,0 +1,275 @@
+"""What is owed for which part of which period: the spans of fees and of usage, and what a change makes of them.
+
+A fee's span says: this quantity of this fee, for this part of that period, due then. What an invoice asks for is the difference
+between what was owed as it was known at the last run and what is owed as it is known now (:func:`fees_to_bill`): so a change in
+the middle of a period paid in advance credits what is unused and charges what is new, and so does one that is dated back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+
+from billsmith.catalog.catalog import Catalog
+from billsmith.catalog.offer import Fee, Proration, Timing, UsageCharge
+from billsmith.subscriptions.proration import share
+from billsmith.subscriptions.subscription import PlanRef, Subscription, known
+from billsmith.subscriptions.timeline import FOREVER, Phase, Segment, phases, plan_of, runs, timeline
+from billsmith.units.periods import Period
+
+
+class FeeSpan(msgspec.Struct, frozen=True, kw_only=True):
+    """A fee for ``part`` of the billing period ``whole``: ``share`` of the price of ``quantity``; below zero it is given back.
+
+    A fee that is asked for once has an empty ``part`` at its instant.
+    """
+
+    subscription: str
+    offer: PlanRef
+    fee: Fee
+    quantity: Decimal
+    part: Period
+    whole: Period
+    share: Fraction
+    due_at: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the fee isn't divided: asked for once, or never prorated."""
+        return not self.fee.recurs or self.fee.proration is Proration.NONE
+
+
+class UsageSpan(msgspec.Struct, frozen=True, kw_only=True):
+    """A usage charge for the usage in ``part`` of the metering period ``whole``, due when the part has ended."""
+
+    subscription: str
+    offer: PlanRef
+    charge: UsageCharge
+    part: Period
+    whole: Period
+
+    @property
+    def due_at(self) -> int:
+        """When it can be billed."""
+        return self.part.end
+
+
+def fees_to_bill(subscription: Subscription, catalog: Catalog, since: int | None, until: int) -> tuple[FeeSpan, ...]:
+    """The fees that a run at ``until`` bills, after a run at ``since`` billed all that was due and known then.
+
+    ``since`` is ``None`` for the first run. What was billed and no longer holds comes back with a share below zero.
+    """
+    start = _unchanged_until(subscription, since, until)
+    before = () if since is None else fee_spans(known(subscription, since), catalog, since, start)
+    after = fee_spans(known(subscription, until), catalog, until, start)
+    return difference(before, after, subscription.zone)
+
+
+def _unchanged_until(subscription: Subscription, since: int | None, until: int) -> int | None:
+    """Before which instant no period can differ between two runs: the earlier run, where nothing was recorded since."""
+    if since is None or any(since < change.recorded_at <= until for change in subscription.changes):
+        return None
+    return since
+
+
+def fee_spans(subscription: Subscription | None, catalog: Catalog, until: int, start: int | None = None) -> tuple[FeeSpan, ...]:
+    """Every fee due at or before an instant: of all periods, or of those that end at ``start`` or later."""
+    if subscription is None:
+        return ()
+    segments = timeline(subscription, catalog)
+    spans = [span for span in _once(segments, subscription, catalog) if span.due_at <= until]
+    for phase in phases(segments, subscription, catalog):
+        spans += [span for span in _recurring(phase, segments, subscription, catalog, start, until) if span.due_at <= until]
+    return tuple(spans)
+
+
+def usage_spans(subscription: Subscription, catalog: Catalog, since: int | None, until: int) -> tuple[UsageSpan, ...]:
+    """The usage charges whose part ended after ``since`` (none: ever) and at or before ``until``."""
+    found = []
+    segments = timeline(subscription, catalog)
+    for phase in phases(segments, subscription, catalog):
+        for run, segment in runs(segments):
+            served = phase.period.overlap(run)
+            if served is not None:
+                found += list(_usage(served, phase, segment, subscription, catalog, until))
+    return tuple(span for span in found if (since is None or span.due_at > since) and span.due_at <= until)
+
+
+def billing_periods(subscription: Subscription, catalog: Catalog, span: Period) -> list[tuple[Period, Period]]:
+    """The billing periods that share time with ``span``: each whole, with the part of it that the subscription has."""
+    found = []
+    for phase in phases(timeline(subscription, catalog), subscription, catalog):
+        served = phase.period.overlap(span)
+        if served is not None:
+            for whole in phase.schedule.between(served.start, served.end):
+                part = whole.overlap(phase.period)
+                assert part is not None
+                found.append((whole, part))
+    return found
+
+
+def charged_share(subscription: Subscription, catalog: Catalog, whole: Period, by: Proration = Proration.DAY) -> Fraction:
+    """The share of a period in which fees ran: what a minimum spend is prorated by."""
+    parts = [segment.period.overlap(whole) for segment in timeline(subscription, catalog) if segment.charged]
+    return sum((share(part, whole, by, subscription.zone) for part in parts if part is not None), Fraction(0))
+
+
+def difference(before: Iterable[FeeSpan], after: Iterable[FeeSpan], zone: str) -> tuple[FeeSpan, ...]:
+    """What must be billed so that ``before``, which was, becomes ``after``: credits first, each as a part of its period."""
+    old, new = _by_key(before), _by_key(after)
+    given_back = [_negative(span) for key, spans in old.items() for span in _missing(spans, new.get(key, []), zone)]
+    charges = [span for key, spans in new.items() for span in _missing(spans, old.get(key, []), zone)]
+    return (*given_back, *charges)
+
+
+_Key = tuple[str, PlanRef, Decimal, Period]
+
+
+def _by_key(spans: Iterable[FeeSpan]) -> dict[_Key, list[FeeSpan]]:
+    groups: dict[_Key, list[FeeSpan]] = {}
+    for span in spans:
+        groups.setdefault((span.fee.code, span.offer, span.quantity, span.whole), []).append(span)
+    return groups
+
+
+def _missing(spans: list[FeeSpan], others: list[FeeSpan], zone: str) -> Iterator[FeeSpan]:
+    """The parts of ``spans`` that ``others`` don't have. What isn't divided is there or not."""
+    for span in spans:
+        if span.is_whole:
+            if not others:
+                yield span
+            continue
+        for part in _without(span.part, [other.part for other in others]):
+            divided = share(part, span.whole, span.fee.proration, zone)
+            if divided:
+                yield msgspec.structs.replace(span, part=part, share=divided)
+
+
+def _without(part: Period, others: Iterable[Period]) -> list[Period]:
+    """What is left of a period when the others are cut out of it."""
+    left = []
+    start = part.start
+    for other in sorted(others):
+        cut = part.overlap(other)
+        if cut is not None:
+            if cut.start > start:
+                left.append(Period(start, cut.start))
+            start = max(start, cut.end)
+    return [*left, Period(start, part.end)] if start < part.end else left
+
+
+def _negative(span: FeeSpan) -> FeeSpan:
+    return msgspec.structs.replace(span, share=-span.share)
+
+
+def _offers(segment: Segment, catalog: Catalog) -> Iterator[tuple[PlanRef, Fee]]:
+    for fee in plan_of(segment.plan, catalog).fees:
+        yield segment.plan, fee
+    for reference in segment.add_ons:
+        for fee in catalog.add_on(reference.code, reference.version).fees:
+            yield reference, fee
+
+
+def _once(segments: tuple[Segment, ...], subscription: Subscription, catalog: Catalog) -> Iterator[FeeSpan]:
+    """The fees asked for once: when their plan or add-on first begins."""
+    seen: set[tuple[str, str]] = set()
+    for segment in segments:
+        for offer, fee in _offers(segment, catalog):
+            if not fee.recurs and (offer.code, fee.code) not in seen:
+                seen.add((offer.code, fee.code))
+                at = Period(segment.period.start, segment.period.start)
+                yield _span(subscription, offer, fee, segment, at, at, Fraction(1), at.start)
+
+
+def _recurring(
+    phase: Phase,
+    segments: tuple[Segment, ...],
+    subscription: Subscription,
+    catalog: Catalog,
+    start: int | None,
+    until: int,
+) -> Iterator[FeeSpan]:
+    first = phase.period.start if start is None else max(phase.period.start, start - 1)
+    for whole in phase.schedule.between(first, min(phase.period.end, until + 1)):
+        spans: dict[_Key, FeeSpan] = {}
+        for segment in segments:
+            served = whole.overlap(phase.period)
+            part = served and segment.period.overlap(served)
+            if not segment.charged or part is None or served is None:
+                continue
+            for offer, fee in _offers(segment, catalog):
+                if fee.recurs:
+                    _lay(spans, subscription, offer, fee, segment, part, whole, served.end)
+        yield from spans.values()
+
+
+def _lay(
+    spans: dict[_Key, FeeSpan],
+    subscription: Subscription,
+    offer: PlanRef,
+    fee: Fee,
+    segment: Segment,
+    part: Period,
+    whole: Period,
+    served_until: int,
+) -> None:
+    """Add a part of a fee's period; one that only goes on from the part before it is joined to that."""
+    whole_once = fee.proration is Proration.NONE
+    quantity = _quantity(fee, segment)
+    key = (fee.code, offer, Decimal(0) if whole_once else quantity, whole)
+    earlier = spans.get(key)
+    if earlier is not None and (whole_once or earlier.part.end == part.start):
+        part = Period(earlier.part.start, part.end)
+        quantity = earlier.quantity
+    elif earlier is not None:
+        key = (fee.code, offer, quantity, part)  # the same after a pause: a span of its own
+    due = part.start if fee.timing is Timing.ADVANCE else served_until
+    divided = share(part, whole, fee.proration, subscription.zone)
+    if divided:
+        spans[key] = _span(subscription, offer, fee, segment, part, whole, divided, due, quantity)
+
+
+def _span(
+    subscription: Subscription,
+    offer: PlanRef,
+    fee: Fee,
+    segment: Segment,
+    part: Period,
+    whole: Period,
+    divided: Fraction,
+    due_at: int,
+    quantity: Decimal | None = None,
+) -> FeeSpan:
+    return FeeSpan(
+        subscription=subscription.id,
+        offer=offer,
+        fee=fee,
+        quantity=_quantity(fee, segment) if quantity is None else quantity,
+        part=part,
+        whole=whole,
+        share=divided,
+        due_at=due_at,
+    )
+
+
+def _quantity(fee: Fee, segment: Segment) -> Decimal:
+    return segment.quantities.get(fee.code, fee.quantity)
+
+
+def _usage(
+    served: Period, phase: Phase, segment: Segment, subscription: Subscription, catalog: Catalog, until: int
+) -> Iterator[UsageSpan]:
+    charges = [(segment.plan, charge) for charge in plan_of(segment.plan, catalog).charges]
+    for reference in segment.add_ons:
+        charges += [(reference, charge) for charge in catalog.add_on(reference.code, reference.version).charges]
+    for offer, charge in charges:
+        schedule = phase.schedule
+        if charge.interval is not None:
+            schedule = msgspec.structs.replace(schedule, interval=charge.interval)
+        for whole in schedule.between(served.start, min(served.end, until, FOREVER)):
+            part = whole.overlap(served)
+            assert part is not None
+            yield UsageSpan(subscription=subscription.id, offer=offer, charge=charge, part=part, whole=whole)

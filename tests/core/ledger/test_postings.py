@@ -1,0 +1,69 @@
+"""A transaction sums to zero in each currency, and a reversal leaves nothing."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from billsmith.ledger.postings import Posting, Transaction, balances, reversal, sums, transfer
+from billsmith.units.errors import Invalid
+
+
+def transaction(*postings):
+    return Transaction(id="t", at=0, what="test", postings=tuple(Posting(*posting) for posting in postings))
+
+
+@pytest.mark.parametrize(
+    "postings",
+    [
+        [],
+        [("cash", 5, "EUR"), ("revenue", -5, "EUR")],
+        [("cash", 5, "EUR"), ("revenue", -3, "EUR"), ("tax", -2, "EUR")],
+        [("cash", 5, "EUR"), ("exchange", -5, "EUR"), ("exchange", 6, "USD"), ("cash", -6, "USD")],
+    ],
+)
+def test_balanced(postings):
+    assert set(sums(transaction(*postings).postings).values()) <= {0}
+
+
+@pytest.mark.parametrize(
+    "postings",
+    [
+        [("cash", 1, "EUR")],
+        [("cash", 5, "EUR"), ("revenue", -4, "EUR")],
+        [("cash", 5, "EUR"), ("revenue", -5, "USD")],
+    ],
+)
+def test_what_does_not_balance_can_not_be_made(postings):
+    with pytest.raises(Invalid) as caught:
+        transaction(*postings)
+    assert caught.value.code == "ledger.unbalanced"
+
+
+@pytest.mark.parametrize("amount", [1.0, True])
+def test_postings_are_whole_minor_units(amount):
+    with pytest.raises(Invalid) as caught:
+        transaction(("cash", amount, "EUR"), ("revenue", -amount, "EUR"))
+    assert caught.value.code == "ledger.not_whole"
+
+
+moves = st.lists(
+    st.builds(
+        lambda debit, credit, amount, currency: transfer(
+            "t", 0, "move", debit=debit, credit=credit, amount_minor=amount, currency=currency
+        ),
+        st.sampled_from("abc"),
+        st.sampled_from("abc"),
+        st.integers(-(10**12), 10**12),
+        st.sampled_from(["EUR", "USD"]),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(moves)
+def test_the_books_sum_to_zero_and_reversals_empty_them(transactions):
+    after = balances(transactions)
+    for currency in ("EUR", "USD"):
+        assert sum(amount for (_, code), amount in after.items() if code == currency) == 0
+    assert balances([*transactions, *(reversal(each, "r", 1) for each in transactions)]) == {}
