@@ -20,6 +20,7 @@ from billsmith.accounts.model import (
     check_zone,
 )
 from billsmith.storage.schema import account as table
+from billsmith.storage.schema import installation
 from billsmith.units.errors import Conflict, Invalid, InvalidAccount, NotFound
 from billsmith.units.ids import parse_id
 
@@ -79,6 +80,7 @@ def create(
     seq = connection.execute(insert(table).values(values).returning(table.c.seq)).scalar_one()
     path = f"{parent.path if parent else '/'}{seq}/"
     connection.execute(update(table).where(table.c.seq == seq).values(path=path))
+    _count_change(connection)
     return by_seq(connection, seq)
 
 
@@ -119,6 +121,7 @@ def change(
     if profile is not None:
         values["profile"] = msgspec.json.encode(profile).decode()
     connection.execute(update(table).where(table.c.seq == account.seq).values(values))
+    _count_change(connection)
     return by_seq(connection, account.seq)
 
 
@@ -230,6 +233,10 @@ def ancestors(path: str) -> list[int]:
     [1, 7]
     """
     return [int(part) for part in path.strip("/").split("/")]
+
+
+def _count_change(connection: Connection) -> None:
+    connection.execute(update(installation).values(accounts_version=installation.c.accounts_version + 1))
 
 
 def _within(account: Account | None) -> Any:

@@ -148,6 +148,9 @@ def _postgres_engine(url: URL) -> Engine:
             cursor.execute("SET synchronous_commit = on")
             cursor.execute("SET lock_timeout = '10s'")
             cursor.execute("SET timezone = 'UTC'")
+            # Nearly every read is short: starting workers or a compiler costs more than they save.
+            cursor.execute("SET max_parallel_workers_per_gather = 0")
+            cursor.execute("SET jit = off")
         connection.commit()
 
     return engine

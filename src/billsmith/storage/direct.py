@@ -31,12 +31,16 @@ class Direct:
         found: tuple[Any, ...] | None = self._execute(sql if self.is_sqlite else _numbered(sql), parameters).fetchone()
         return found
 
-    def among(self, sql: str, numbers: Iterable[int]) -> list[tuple[Any, ...]]:
-        """All rows of a statement whose ``{}`` stands for a set of row numbers, as in ``seq IN ({})``."""
+    def run(self, sql: str) -> None:
+        """A statement that gives no rows."""
+        self._execute(sql)
+
+    def among(self, sql: str, numbers: Iterable[int], parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a statement whose ``{}`` stands for a set of row numbers, as in ``seq IN ({})``, and comes last."""
         text = ",".join(map(str, sorted(numbers)))
         if self.is_sqlite:
-            return self.rows(sql.format("SELECT value FROM json_each(?)"), (f"[{text}]",))
-        return self.rows(sql.format("SELECT unnest(CAST(? AS bigint[]))"), (f"{{{text}}}",))
+            return self.rows(sql.format("SELECT value FROM json_each(?)"), (*parameters, f"[{text}]"))
+        return self.rows(sql.format("SELECT unnest(CAST(? AS bigint[]))"), (*parameters, f"{{{text}}}"))
 
 
 @lru_cache(maxsize=1024)

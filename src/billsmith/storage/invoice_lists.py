@@ -7,7 +7,7 @@ invoice is never deleted), only flags do.
 
 from __future__ import annotations
 
-from billsmith.storage.lists.counts import batch_lengths, count, version
+from billsmith.storage.lists.counts import batch_lengths, count, state, version
 from billsmith.storage.lists.criteria import ALL_FLAGS, EVERYTHING, Criteria, InvoiceList, flags_where
 from billsmith.storage.lists.order import Sort
 from billsmith.storage.lists.pages import page
@@ -23,6 +23,7 @@ __all__ = [
     "count",
     "flags_where",
     "page",
+    "state",
     "version",
     "walk",
 ]

@@ -31,6 +31,7 @@ from billsmith.invoicing.model import (
 )
 from billsmith.storage import schema
 from billsmith.storage.accounts import ancestors, path_range
+from billsmith.storage.direct import Direct
 from billsmith.storage.schema import invoice as table
 from billsmith.units.errors import Conflict, NotFound
 from billsmith.units.instants import start_of_day
@@ -419,13 +420,11 @@ def restate(connection: Connection, vendor: str, owner: Account, vendor_key: str
 
 def vendor_keys(connection: Connection, vendor: str, seqs: Iterable[int]) -> dict[int, str]:
     """A vendor's ids of invoices, by the store's numbers; those that came from elsewhere have none."""
-    ids = schema.vendor_id
-    rows = connection.execute(
-        select(ids.c.vendor_key, ids.c.our_seq).where(
-            ids.c.vendor == vendor, ids.c.kind == "invoice", ids.c.our_seq.in_(list(seqs))
-        )
-    )
-    return {row.our_seq: row.vendor_key for row in rows}
+    rows = Direct(connection).among(_VENDOR_KEYS, seqs, (vendor,))
+    return dict(rows)
+
+
+_VENDOR_KEYS = "SELECT our_seq, vendor_key FROM vendor_id WHERE vendor = ? AND kind = 'invoice' AND our_seq IN ({})"
 
 
 def by_seqs(connection: Connection, seqs: Iterable[int]) -> dict[int, Stored]:

@@ -295,11 +295,13 @@ idempotent_answer = Table(
     sqlite_with_rowid=False,
 )
 
-# One row: when this store was made and with what secret its signed cursors are checked.
+# One row: when this store was made, with what secret its signed cursors are checked, and a number that grows with every
+# change of an account.
 installation = Table(
     "installation",
     metadata,
     Column("id", Id, primary_key=True),
     Column("cursor_key", LargeBinary(32), nullable=False),
+    Column("accounts_version", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
 )

@@ -31,6 +31,8 @@ def count(connection: Connection, of: InvoiceList, criteria: Criteria = EVERYTHI
         return _to_by_number(direct, of, criteria)
     if criteria.number is None and not is_short(direct, of):
         may_take_long()
+        if not direct.is_sqlite:
+            direct.run("SET LOCAL max_parallel_workers_per_gather = 2")
     return _counted(direct, whole(direct, of, criteria))
 
 
@@ -81,6 +83,12 @@ def batch_lengths(
         .group_by(table.c.batch)
     )
     return {batch: int(length) for batch, length in connection.execute(query)}
+
+
+def state(connection: Connection, lists: Iterable[InvoiceList]) -> tuple[int, ...]:
+    """Numbers of which one grows with every change of one of these lists or of any account."""
+    direct = Direct(connection)
+    return (tallies.accounts_version(direct), *(tallies.version_of(direct, of) for of in lists))
 
 
 def version(connection: Connection, of: InvoiceList) -> int:

@@ -147,16 +147,20 @@ def list_invoices(call: Call) -> Response:
     query = read_query(call.parameters)
     of = InvoiceList(ISSUED_BY, call.principal.account.seq)
     with call.services.database.read() as connection:
-        criteria = _criteria(connection, call.principal, of, query)
-        total = invoice_lists.count(connection, of)
-        found = 0 if criteria is None else invoice_lists.count(connection, of, criteria)
-        if criteria is not None and (query.page_size == 0 or query.page_size > MAX_HELD) and found > MAX_HELD:
-            paging = Paging(AmountTotalItems=total, AmountRecordsFound=found, AmountOfPages=_pages(found, query))
-            return _streamed(call, of, query, criteria, paging)
-        rows = [] if criteria is None else _page(connection, of, query, criteria)
-        ids = invoices.vendor_keys(connection, VENDOR, [each.seq for each in rows])
-        batches = [each.invoice.batch for each in rows]
-        lengths = invoice_lists.batch_lengths(connection, of, batches, criteria) if criteria and batches else {}
+        return call.services.answers.of(call, connection, [of], lambda: _answer(call, connection, of, query))
+
+
+def _answer(call: Call, connection: Connection, of: InvoiceList, query: Query) -> Response:
+    criteria = _criteria(connection, call.principal, of, query)
+    total = invoice_lists.count(connection, of)
+    found = 0 if criteria is None else invoice_lists.count(connection, of, criteria)
+    if criteria is not None and (query.page_size == 0 or query.page_size > MAX_HELD) and found > MAX_HELD:
+        paging = Paging(AmountTotalItems=total, AmountRecordsFound=found, AmountOfPages=_pages(found, query))
+        return _streamed(call, of, query, criteria, paging)
+    rows = [] if criteria is None else _page(connection, of, query, criteria)
+    ids = invoices.vendor_keys(connection, VENDOR, [each.seq for each in rows])
+    batches = [each.invoice.batch for each in rows]
+    lengths = invoice_lists.batch_lengths(connection, of, batches, criteria) if criteria and batches else {}
     answer = InvoiceOverview(
         Invoices=[row(each.invoice, ids.get(each.seq)) for each in rows],
         Paging=Paging(AmountTotalItems=total, AmountRecordsFound=found, AmountOfPages=_pages(found, query)),
@@ -225,8 +229,7 @@ def _criteria(connection: Connection, principal: Principal, of: InvoiceList, que
                 raise Invalid(f"Customer {shown(query.customer)} is not a GUID", code="acronis.customer", where="Customer")
             return None
         recipient_seq = customer.seq
-    exact = Criteria(number=query.number)
-    part = query.number is not None and not invoice_lists.count(connection, of, exact)
+    part = query.number is not None and not invoice_lists.count(connection, of, Criteria(number=query.number))
     return Criteria(
         flags=_flags(query),
         recipient_seq=recipient_seq,
