@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from billsmith.storage import invoice_lists, invoices
 from billsmith.storage.database import Database, sqlite_url
 from billsmith.storage.invoice_lists import EVERYTHING, Criteria, InvoiceList, Sort
-from billsmith.storage.lists import indexes, plain, ranks
+from billsmith.storage.lists import indexes, ranks
+from tests.storage import plain_lists as plain
 from tests.storage.lists import FILTERS, Lists, small_buckets
 
 STEPS = st.lists(

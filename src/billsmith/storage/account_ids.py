@@ -25,7 +25,8 @@ class AccountIds:
         if missing:
             if len(known) + len(missing) > _MOST:
                 known, missing = {}, named
-            found = direct.among("SELECT seq, id FROM account WHERE seq IN ({})", missing)
+            condition = direct.one_of("seq", missing)
+            found = direct.rows(f"SELECT seq, id FROM account WHERE {condition.sql}", condition.parameters)
             known.update((seq, id_text(id)) for seq, id in found)
             self._ids = known
         return known

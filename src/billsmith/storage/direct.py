@@ -5,11 +5,24 @@ Statements are written with ``?`` and hold no ``%``. They run in the connection'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
+
+
+class Condition(NamedTuple):
+    """SQL with ``?`` and the values that stand for them."""
+
+    sql: str
+    parameters: tuple[Any, ...]
+
+    def __and__(self, other: Condition) -> Condition:
+        """Both."""
+        if not self.sql or not other.sql:
+            return self if self.sql else other
+        return Condition(f"{self.sql} AND {other.sql}", self.parameters + other.parameters)
 
 
 class Direct:
@@ -26,6 +39,10 @@ class Direct:
         found: list[tuple[Any, ...]] = self._execute(sql if self.is_sqlite else _numbered(sql), parameters).fetchall()
         return found
 
+    def each(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """The rows of a statement, one by one."""
+        yield from self._execute(sql if self.is_sqlite else _numbered(sql), parameters)
+
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """The first row."""
         found: tuple[Any, ...] | None = self._execute(sql if self.is_sqlite else _numbered(sql), parameters).fetchone()
@@ -35,12 +52,12 @@ class Direct:
         """A statement that gives no rows."""
         self._execute(sql)
 
-    def among(self, sql: str, numbers: Iterable[int], parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """All rows of a statement whose ``{}`` stands for a set of row numbers, as in ``seq IN ({})``, and comes last."""
+    def one_of(self, column: str, numbers: Iterable[int]) -> Condition:
+        """That a column has one of these row numbers; the same text however many there are."""
         text = ",".join(map(str, sorted(numbers)))
         if self.is_sqlite:
-            return self.rows(sql.format("SELECT value FROM json_each(?)"), (*parameters, f"[{text}]"))
-        return self.rows(sql.format("SELECT unnest(CAST(? AS bigint[]))"), (*parameters, f"{{{text}}}"))
+            return Condition(f"{column} IN (SELECT value FROM json_each(?))", (f"[{text}]",))
+        return Condition(f"{column} IN (SELECT unnest(CAST(? AS bigint[])))", (f"{{{text}}}",))
 
 
 @lru_cache(maxsize=1024)

@@ -420,11 +420,10 @@ def restate(connection: Connection, vendor: str, owner: Account, vendor_key: str
 
 def vendor_keys(connection: Connection, vendor: str, seqs: Iterable[int]) -> dict[int, str]:
     """A vendor's ids of invoices, by the store's numbers; those that came from elsewhere have none."""
-    rows = Direct(connection).among(_VENDOR_KEYS, seqs, (vendor,))
-    return dict(rows)
-
-
-_VENDOR_KEYS = "SELECT our_seq, vendor_key FROM vendor_id WHERE vendor = ? AND kind = 'invoice' AND our_seq IN ({})"
+    direct = Direct(connection)
+    which = direct.one_of("our_seq", seqs)
+    sql = f"SELECT our_seq, vendor_key FROM vendor_id WHERE vendor = ? AND kind = 'invoice' AND {which.sql}"
+    return dict(direct.rows(sql, (vendor, *which.parameters)))
 
 
 def by_seqs(connection: Connection, seqs: Iterable[int]) -> dict[int, Stored]:

@@ -160,6 +160,8 @@ invoice = Table(
     Index("invoice_by_creation", "issuer_seq", "created_at", "seq", "flags"),
     Index("invoice_by_number", "issuer_seq", "number_key", "created_at", "seq", "flags"),
     Index("invoice_by_period", "issuer_seq", "period_start", "number_key", "seq", "flags"),
+    # Not for an order: how long a batch is for one customer.
+    Index("invoice_by_batch", "issuer_seq", "batch", "recipient_seq", "flags"),
     Index("invoice_of_recipient_by_date", "recipient_seq", "date", "number_key", "seq", "flags"),
     Index("invoice_of_recipient_by_period", "recipient_seq", "period_start", "number_key", "seq", "flags"),
 )

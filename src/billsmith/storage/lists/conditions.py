@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-from billsmith.storage.direct import Direct
-from billsmith.storage.invoices import number_key
+from billsmith.storage.direct import Condition, Direct
+from billsmith.storage.invoices import ISSUED_BY, number_key
 from billsmith.storage.lists.criteria import EVERY_FLAG, Criteria, InvoiceList, mask_of
 
 #: Flags that pass a mask; the mask is a parameter, so that the statement's text is always the same.
 PASSES = "(CAST(? AS BIGINT) >> flags) & 1 = 1"
-
-
-class Condition(NamedTuple):
-    """SQL with ``?`` and the values that stand for them."""
-
-    sql: str
-    parameters: tuple[Any, ...]
-
-    def __and__(self, other: Condition) -> Condition:
-        """Both."""
-        if not self.sql or not other.sql:
-            return self if self.sql else other
-        return Condition(f"{self.sql} AND {other.sql}", self.parameters + other.parameters)
 
 
 def owned(of: InvoiceList) -> Condition:
@@ -52,8 +37,15 @@ def beyond_flags(direct: Direct, criteria: Criteria) -> Condition:
 
 
 def whole(direct: Direct, of: InvoiceList, criteria: Criteria) -> Condition:
-    """A row of the list that meets the criteria."""
-    return owned(of) & passing(mask_of(criteria.flags)) & beyond_flags(direct, criteria)
+    """A row of the list that meets the criteria.
+
+    Numbers are indexed by issuer: one that is looked for in a recipient's list is looked for with each of its issuers.
+    """
+    condition = passing(mask_of(criteria.flags)) & beyond_flags(direct, criteria)
+    if of.role == ISSUED_BY or criteria.number is None:
+        return owned(of) & condition
+    issuers = "issuer_seq IN (SELECT DISTINCT issuer_seq FROM pair_tally WHERE recipient_seq = ?)"
+    return Condition(issuers, (of.account_seq,)) & condition & Condition("+recipient_seq = ?", (of.account_seq,))
 
 
 def signed(mask: int) -> int:

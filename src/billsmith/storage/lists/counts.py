@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
-from billsmith.storage.direct import Direct
-from billsmith.storage.invoices import ISSUED_BY, ISSUED_TO
-from billsmith.storage.lists import plain, tallies
-from billsmith.storage.lists.conditions import Condition, whole
+from billsmith.storage.direct import Condition, Direct
+from billsmith.storage.invoices import ISSUED_BY
+from billsmith.storage.lists import tallies
+from billsmith.storage.lists.conditions import whole
 from billsmith.storage.lists.criteria import EVERYTHING, Criteria, InvoiceList, mask_of
 from billsmith.storage.patience import may_take_long
-from billsmith.storage.schema import invoice as table
 
 #: Rows that are looked through or sorted while others wait.
 QUICK = 30_000
-#: Issuers of one recipient by whom a number is looked up; where there are more, the recipient's own rows are counted.
-_MOST_ISSUERS = 50
 
 
 def count(connection: Connection, of: InvoiceList, criteria: Criteria = EVERYTHING) -> int:
@@ -27,8 +24,6 @@ def count(connection: Connection, of: InvoiceList, criteria: Criteria = EVERYTHI
     tally = _tally(direct, of, criteria)
     if tally is not None:
         return sum(count for flags, count in tally.items() if mask >> flags & 1)
-    if criteria.number is not None and of.role == ISSUED_TO:
-        return _to_by_number(direct, of, criteria)
     if criteria.number is None and not is_short(direct, of):
         may_take_long()
         if not direct.is_sqlite:
@@ -55,15 +50,6 @@ def _tally(direct: Direct, of: InvoiceList, criteria: Criteria) -> Mapping[int, 
     return None if other is None else tallies.pair_tally(direct, of, other)
 
 
-def _to_by_number(direct: Direct, of: InvoiceList, criteria: Criteria) -> int:
-    """Numbers are indexed by issuer: look with each of those that issue to the account."""
-    condition = whole(direct, of, criteria)
-    issuers = tallies.issuers_to(direct, of.account_seq, _MOST_ISSUERS + 1)
-    if len(issuers) > _MOST_ISSUERS or criteria.issuer_seq is not None:
-        return _counted(direct, condition)
-    return sum(_counted(direct, Condition("issuer_seq = ?", (issuer,)) & condition) for issuer in issuers)
-
-
 def _counted(direct: Direct, condition: Condition) -> int:
     row = direct.row(f"SELECT count(*) FROM invoice WHERE {condition.sql}", condition.parameters)
     assert row is not None
@@ -74,15 +60,14 @@ def batch_lengths(
     connection: Connection, of: InvoiceList, batches: Iterable[str], criteria: Criteria = EVERYTHING
 ) -> dict[str, int]:
     """How many invoices of each batch an issuer's list holds. By flags alone it is a look at the tallies."""
+    direct = Direct(connection)
     names = sorted(set(batches))
     if criteria.only_flags:
-        return tallies.batch_tally(Direct(connection), of, names, mask_of(criteria.flags))
-    query = (
-        select(table.c.batch, func.count())
-        .where(*plain.conditions(of, criteria), table.c.batch.in_(names))
-        .group_by(table.c.batch)
-    )
-    return {batch: int(length) for batch, length in connection.execute(query)}
+        return tallies.batch_tally(direct, of, names, mask_of(criteria.flags))
+    condition = whole(direct, of, criteria)
+    marks = ", ".join("?" * len(names))
+    sql = f"SELECT batch, count(*) FROM invoice WHERE {condition.sql} AND batch IN ({marks}) GROUP BY batch"
+    return dict(direct.rows(sql, (*condition.parameters, *names)))
 
 
 def state(connection: Connection, lists: Iterable[InvoiceList]) -> tuple[int, ...]:

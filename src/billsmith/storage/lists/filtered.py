@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, literal_column, select
+from sqlalchemy import Connection
 
-from billsmith.storage.direct import Direct
+from billsmith.storage.direct import Condition, Direct
 from billsmith.storage.invoices import ISSUED_BY, ISSUED_TO, Stored
-from billsmith.storage.lists import counts, plain, rows
+from billsmith.storage.lists import counts, rows
+from billsmith.storage.lists.conditions import whole
 from billsmith.storage.lists.criteria import Criteria, InvoiceList
-from billsmith.storage.lists.order import ORDERS, Sort
+from billsmith.storage.lists.order import Sort, order_sql
 from billsmith.storage.patience import may_take_long
-from billsmith.storage.schema import invoice as table
 
 
 def page(
@@ -24,13 +24,37 @@ def page(
     limit: int,
 ) -> list[Stored]:
     """As :func:`billsmith.storage.lists.pages.page`."""
-    conditions = plain.conditions(of, criteria)
-    other = counts.other_side(of, criteria)
     direct = Direct(connection)
+    condition = _few(direct, of, criteria)
+    if condition is None:
+        if not counts.is_short(direct, of):
+            may_take_long()
+        condition = whole(direct, of, criteria)
+    sql = f"SELECT seq FROM invoice WHERE {condition.sql} ORDER BY {order_sql(sort, descending)} LIMIT ? OFFSET ?"
+    return rows.by_seqs(connection, [row[0] for row in direct.rows(sql, (*condition.parameters, limit, offset))])
+
+
+def _few(direct: Direct, of: InvoiceList, criteria: Criteria) -> Condition | None:
+    """The rows that match, found first and sorted then, where they are few.
+
+    Told apart from the order, because a planner that knows no statistics would walk the whole list in its order to find them.
+    """
+    condition = whole(direct, of, criteria)
+    if criteria.number is not None:
+        return _found_first(condition)
+    if criteria.number_part is not None:
+        if not counts.is_short(direct, of):
+            may_take_long()
+        sql = f"SELECT seq FROM invoice WHERE {condition.sql} LIMIT ?"
+        found = direct.rows(sql, (*condition.parameters, counts.QUICK + 1))
+        if len(found) <= counts.QUICK:
+            return direct.one_of("seq", (row[0] for row in found))
+    other = counts.other_side(of, criteria)
     if other is not None and of.role == ISSUED_BY and counts.is_short(direct, InvoiceList(ISSUED_TO, other)):
-        # The sign keeps the planner from walking the whole list in order to find a few.
-        conditions[0] = literal_column(f"+invoice.{of.owner}") == of.account_seq
-    elif criteria.number is None and not counts.is_short(direct, of):
-        may_take_long()
-    query = select(table.c.seq).where(*conditions).order_by(*ORDERS[sort].terms(descending)).offset(offset).limit(limit)
-    return rows.by_seqs(connection, connection.execute(query).scalars().all())
+        # The sign keeps SQLite from finding them by the issuer.
+        return _found_first(Condition(f"+{condition.sql}", condition.parameters))
+    return None
+
+
+def _found_first(condition: Condition) -> Condition:
+    return Condition(f"seq IN (SELECT seq FROM invoice WHERE {condition.sql})", condition.parameters)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, case, func
@@ -47,7 +48,7 @@ class Order(NamedTuple):
     ties: tuple[ColumnElement[Any], ...]
 
     def terms(self, descending: bool) -> list[ColumnElement[Any]]:
-        """What stands after ``ORDER BY``."""
+        """What a select is ordered by."""
         keys = [key.desc() if descending else key.asc() for key in self.keys]
         return [*keys, *self.ties, table.c.seq]
 
@@ -80,6 +81,17 @@ ORDERS: dict[Sort, Order] = {
     Sort.PAYMENT_METHOD: Order((table.c.payment_method,), _created),
     Sort.TOTAL: Order((table.c.total_minor,), _created),
 }
+
+
+@lru_cache(maxsize=128)
+def order_sql(sort: Sort, descending: bool) -> str:
+    """What stands after ``ORDER BY``, the same for each database.
+
+    >>> order_sql(Sort.CUSTOMER_NAME, True)
+    'invoice.name_key DESC, invoice.created_at, invoice.seq'
+    """
+    return ", ".join(str(term.compile(compile_kwargs={"literal_binds": True})) for term in ORDERS[sort].terms(descending))
+
 
 #: The orders that a covering index of the schema holds: the columns of the index between the owner and ``seq, flags``. The
 #: first is the key. What is in them never changes in the life of an invoice.

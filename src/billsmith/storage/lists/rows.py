@@ -23,7 +23,8 @@ def by_seqs(connection: Connection, seqs: Sequence[int]) -> list[Stored]:
     database = read_by(connection)
     names = database.account_ids if database else AccountIds()
     direct = Direct(connection)
-    rows = {row[0]: row for row in direct.among(_sql(direct.is_sqlite), seqs)}
+    which = direct.one_of("seq", seqs)
+    rows = {row[0]: row for row in direct.rows(_select(direct.is_sqlite) + which.sql, which.parameters)}
     ids = names.of(direct, {row[index] for row in rows.values() for index in (_ISSUER, _RECIPIENT)})
     found = []
     for seq in seqs:
@@ -33,7 +34,7 @@ def by_seqs(connection: Connection, seqs: Sequence[int]) -> list[Stored]:
 
 
 @lru_cache(maxsize=2)
-def _sql(is_sqlite: bool) -> str:
+def _select(is_sqlite: bool) -> str:
     # The driver of PostgreSQL makes an object of each UUID; text is what we want.
     columns = ["CAST(id AS text)" if name == "id" and not is_sqlite else name for name in _NAMES]
-    return f"SELECT {', '.join(columns)} FROM invoice WHERE seq IN ({{}})"
+    return f"SELECT {', '.join(columns)} FROM invoice WHERE "

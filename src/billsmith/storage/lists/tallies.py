@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from billsmith.storage.direct import Direct
 from billsmith.storage.invoices import ISSUED_BY
+from billsmith.storage.lists.conditions import PASSES, signed
 from billsmith.storage.lists.criteria import InvoiceList
 
 
@@ -24,24 +25,11 @@ def pair_tally(direct: Direct, of: InvoiceList, other_seq: int) -> dict[int, int
     )
 
 
-def issuers_to(direct: Direct, recipient_seq: int, limit: int) -> list[int]:
-    """Who issued to an account; at most ``limit`` of them."""
-    rows = direct.rows("SELECT DISTINCT issuer_seq FROM pair_tally WHERE recipient_seq = ? LIMIT ?", (recipient_seq, limit))
-    return [row[0] for row in rows]
-
-
-def batch_tally(direct: Direct, of: InvoiceList, batches: Iterable[str], mask: int) -> dict[str, int]:
+def batch_tally(direct: Direct, of: InvoiceList, batches: Sequence[str], mask: int) -> dict[str, int]:
     """How many invoices of an issuer's batches pass."""
-    names = list(batches)
-    rows = direct.rows(
-        f"SELECT batch, flags, count FROM batch_tally WHERE issuer_seq = ? AND batch IN ({', '.join('?' * len(names))})",
-        (of.account_seq, *names),
-    )
-    lengths = dict.fromkeys(names, 0)
-    for batch, flags, count in rows:
-        if mask >> flags & 1:
-            lengths[batch] += count
-    return lengths
+    marks = ", ".join("?" * len(batches))
+    sql = f"SELECT batch, sum(count) FROM batch_tally WHERE issuer_seq = ? AND {PASSES} AND batch IN ({marks}) GROUP BY batch"
+    return {batch: int(length) for batch, length in direct.rows(sql, (of.account_seq, signed(mask), *batches))}
 
 
 def version_of(direct: Direct, of: InvoiceList) -> int:

@@ -14,18 +14,17 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from billsmith.storage.database import Database
-from billsmith.storage.direct import Direct
+from billsmith.storage.direct import Condition, Direct
 from billsmith.storage.invoices import Stored
-from billsmith.storage.lists import pages, plain, rows
-from billsmith.storage.lists.conditions import Condition, beyond_flags, owned, passing
+from billsmith.storage.lists import pages, rows
+from billsmith.storage.lists.conditions import beyond_flags, owned, passing, whole
 from billsmith.storage.lists.criteria import EVERYTHING, Criteria, InvoiceList, mask_of
-from billsmith.storage.lists.order import ORDERS, Part, Sort, parts
+from billsmith.storage.lists.order import Part, Sort, order_sql, parts
 from billsmith.storage.lists.ranks import Key
 from billsmith.storage.patience import may_take_long
-from billsmith.storage.schema import invoice as table
 
 _EVERYTHING = 2**63 - 1
 
@@ -175,8 +174,10 @@ def _sorted_numbers(
     connection: Connection, of: InvoiceList, sort: Sort, descending: bool, criteria: Criteria, offset: int, limit: int
 ) -> array[int]:
     may_take_long()
-    query = select(table.c.seq).where(*plain.conditions(of, criteria)).order_by(*ORDERS[sort].terms(descending))
-    return array("q", connection.execute(query.offset(offset).limit(limit)).scalars())
+    direct = Direct(connection)
+    condition = whole(direct, of, criteria)
+    sql = f"SELECT seq FROM invoice WHERE {condition.sql} ORDER BY {order_sql(sort, descending)} LIMIT ? OFFSET ?"
+    return array("q", (seq for (seq,) in direct.each(sql, (*condition.parameters, limit, offset))))
 
 
 def _by_numbers(database: Database, numbers: array[int], step: int) -> Iterator[list[Stored]]:

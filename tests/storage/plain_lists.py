@@ -1,4 +1,4 @@
-"""The plain way to a page: ``ORDER BY``, ``OFFSET``, ``LIMIT``. The judge of the fast one."""
+"""The plain way to a page: ``ORDER BY``, ``OFFSET``, ``LIMIT``. It is the judge of the fast one."""
 
 from __future__ import annotations
 
