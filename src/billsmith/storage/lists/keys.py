@@ -31,6 +31,13 @@ class Keys(NamedTuple):
         sql = f"SELECT {', '.join(self.columns)}, seq {where} ORDER BY {ordering} LIMIT ? OFFSET ?"
         return self.direct.rows(sql, (*parameters, take, skip))
 
+    def group(self, value: Any, mask: int, *, skip: int, take: int, backwards: bool = False) -> list[Key]:
+        """Keys of rows that pass and have one value as their key's first."""
+        where, parameters = self._range((value,), (value,), mask, closed=True)
+        ordering = _ordering(self.columns, backwards)
+        sql = f"SELECT {', '.join(self.columns)}, seq {where} ORDER BY {ordering} LIMIT ? OFFSET ?"
+        return self.direct.rows(sql, (*parameters, take, skip))
+
     def how_many(self, start: Key, end: Key | None, mask: int, *, closed: bool = False) -> int:
         """How many rows of a range pass; ``closed``: those at its end too, or that begin as it does."""
         where, parameters = self._range(start, end, mask, closed)

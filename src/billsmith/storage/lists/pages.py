@@ -22,7 +22,7 @@ from billsmith.storage.lists import filtered, rows
 from billsmith.storage.lists.criteria import EVERYTHING, Criteria, InvoiceList, mask_of
 from billsmith.storage.lists.keys import Keys
 from billsmith.storage.lists.order import Part, Sort, parts
-from billsmith.storage.lists.ranks import Key, View
+from billsmith.storage.lists.ranks import SIZE, Key, View
 
 
 class Ranked(NamedTuple):
@@ -60,17 +60,20 @@ class Ranked(NamedTuple):
         cut_above = bool(after) and window[-1][0] == first
         cut_below = bool(before) and window[0][0] == last
         if first == last:
-            group_start = self._before(last) if cut_below else low
-            group_end = self._after(first) if cut_above else high
-            skipped = group_end - high
-            return self.ascending(group_start + skipped, take) if cut_above or cut_below else inner
+            skipped = self._after(first, window[-1], high) - high if cut_above else 0
+            return self._from_group(first, window[0], low - before, skipped, take) if cut_above or cut_below else inner
         groups = [list(group) for _, group in groupby(inner, key=itemgetter(0))]
         if cut_above:  # its last rows are still to come
-            shown = len(groups[-1])
-            groups[-1] = self.ascending(self._after(first) - shown, shown)
+            groups[-1] = self.keys.group(first, self.mask, skip=0, take=len(groups[-1]), backwards=True)[::-1]
         if cut_below:  # only its first rows
-            groups[0] = self.ascending(self._before(last), len(groups[0]))
+            groups[0] = self.keys.group(last, self.mask, skip=0, take=len(groups[0]))
         return [key for group in reversed(groups) for key in group]
+
+    def _from_group(self, value: Any, known: Key, position: int, skip: int, take: int) -> list[Key]:
+        """Rows inside one group, of which the row at ``position`` is known: by a skip in it, or by rank where that is long."""
+        if skip <= SIZE:
+            return self.keys.group(value, self.mask, skip=skip, take=take)
+        return self.ascending(self._before(value, known, position) + skip, take)
 
     def _inside(self, bucket: int, skip: int, take: int) -> list[Key]:
         """Keys inside one bucket, reached from its nearer end."""
@@ -80,14 +83,19 @@ class Ranked(NamedTuple):
             return self.keys.window(start, end, self.mask, skip=skip, take=take)
         return self.keys.window(start, end, self.mask, skip=behind, take=take, backwards=True)[::-1]
 
-    def _before(self, value: Any) -> int:
-        """How many rows have a smaller key."""
+    def _before(self, value: Any, known: Key, position: int) -> int:
+        """How many rows have a smaller key, counted from the row that is known or from a bucket's end, if that lies between."""
         bucket = bisect_left(self.view.bounds, (value,)) - 1
+        end = self.view.end(bucket)
+        if known >= (value,) and (end is None or known < end):
+            return position - self.keys.how_many((value,), known, self.mask)
         return self.view.sums[bucket] + self.keys.how_many(self.view.bounds[bucket], (value,), self.mask)
 
-    def _after(self, value: Any) -> int:
-        """How many rows have this key or a smaller one."""
+    def _after(self, value: Any, known: Key, position: int) -> int:
+        """How many rows have this key or a smaller one, counted likewise."""
         bucket = bisect_right(self.view.bounds, (value,), key=lambda bound: bound[:1]) - 1
+        if known >= self.view.bounds[bucket]:
+            return position + self.keys.how_many(known, (value,), self.mask, closed=True)
         return self.view.sums[bucket] + self.keys.how_many(self.view.bounds[bucket], (value,), self.mask, closed=True)
 
 
