@@ -50,7 +50,7 @@ def lists(database: Database) -> Lists:
 def test_every_order_filter_and_offset_is_as_the_plain_way_says(lists: Lists) -> None:
     lists.add(90)
     for of, sort, descending, which in every_way(lists):
-        for offset in (0, 1, 13, 45, 83, 200):
+        for offset in (1, 45, 83):
             assert_same_page(lists.database, of, sort, descending, which, offset)
         lists.database.ranks.wait()
 
@@ -85,11 +85,11 @@ def test_writes_between_reads_on_each_engine(lists: Lists, seed: int) -> None:
 
 def test_pages_tile_exactly(lists: Lists) -> None:
     lists.add(60)
-    for of, sort, descending, which in every_way(lists):
+    for of, sort, descending, which in itertools.product(lists.lists, Sort, (False, True), FILTERS[:2]):
         with lists.database.read() as connection:
             pages = [
-                invoice_lists.page(connection, of, sort=sort, descending=descending, criteria=which, offset=at, limit=9)
-                for at in range(0, 90, 9)
+                invoice_lists.page(connection, of, sort=sort, descending=descending, criteria=which, offset=at, limit=13)
+                for at in range(0, 65, 13)
             ]
             seqs = [row.seq for page in pages for row in page]
             assert len(seqs) == len(set(seqs)) == invoice_lists.count(connection, of, which)
@@ -184,8 +184,8 @@ def test_wrong_ranks_are_seen(lists: Lists) -> None:
 @pytest.mark.parametrize("descending", [False, True])
 def test_a_walk_gives_the_whole_list_in_order(lists: Lists, descending: bool) -> None:
     lists.add(70)
-    for of, sort, which in itertools.product(lists.lists, Sort, FILTERS):
-        for offset, limit in ((0, None), (5, None), (17, 20), (300, None), (0, 0)):
+    for of, sort, which in itertools.product(lists.lists, Sort, FILTERS[:3]):
+        for offset, limit in ((0, None), (17, 20), (300, None)):
             with lists.database.read() as connection:
                 expected = plain.page(
                     connection, of, sort=sort, descending=descending, criteria=which, offset=offset, limit=1000
