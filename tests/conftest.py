@@ -50,3 +50,13 @@ def sqlite_house(tmp_path: Path) -> Iterator[House]:
     opened = Database(sqlite_url(tmp_path))
     yield House(opened)
     opened.close()
+
+
+@pytest.fixture
+def postgres_house() -> Iterator[House]:
+    """The same on PostgreSQL alone."""
+    url = postgres.fresh_database()
+    opened = Database(url)
+    yield House(opened)
+    opened.close()
+    postgres.drop_database(url)

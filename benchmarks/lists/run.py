@@ -213,10 +213,8 @@ def _row(order: str, which: str, times: dict[str, list[float]], say: Say) -> dic
     row["last_to_first"] = row["last"]["p50_ms"] / first
     row["p99_to_p50"] = max(row[place]["p99_ms"] / row[place]["p50_ms"] for place in times)
     row["goal"] = max(row["middle_to_first"], row["last_to_first"]) <= 2 and row["p99_to_p50"] <= 4
-    say(
-        f"  {order:22} {which:10} first {first:6.2f} ms, middle {row['middle_to_first']:.2f} x, last {row['last_to_first']:.2f} x,"
-        f" p99 {row['p99_to_p50']:.1f} x p50{_mark(row['goal'])}"
-    )
+    ratios = f"middle {row['middle_to_first']:.2f} x, last {row['last_to_first']:.2f} x, p99 {row['p99_to_p50']:.1f} x p50"
+    say(f"  {order:22} {which:10} first {first:6.2f} ms, {ratios}{_mark(row['goal'])}")
     return row
 
 

@@ -6,6 +6,8 @@ import datetime as dt
 import random
 from typing import Any
 
+import msgspec
+
 from billsmith.accounts.model import Account
 from billsmith.invoicing.model import Content, Invoice, InvoiceStatus, Line, Party, Period
 from billsmith.storage import accounts, invoices, upgrade
@@ -94,6 +96,7 @@ class Lists:
                 batch=dice.choice(("", "0", "2", "10", "007")),
                 invoiced_by=dice.choice(("", "me")),
                 payment_method=dice.choice(("", "card")),
+                extras=dice.choice(({}, {"v": {"type": msgspec.Raw(b'"x"')}})),
                 content=Content(
                     issuer=Party(name="P"), recipient=Party(name="C"), lines=(Line(description="x", amount_minor=0),)
                 ),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select
 
+from billsmith.storage import schema
+from billsmith.storage.extras import extra_text
 from billsmith.storage.invoices import Stored, columns, number_key, stored
-from billsmith.storage.lists.criteria import EVERYTHING, Criteria, InvoiceList
+from billsmith.storage.lists.criteria import EVERYTHING, Criteria, InvoiceList, VendorField
 from billsmith.storage.lists.order import ORDERS, Sort
 from billsmith.storage.schema import invoice as table
 
@@ -45,4 +47,18 @@ def conditions(of: InvoiceList, criteria: Criteria) -> list[ColumnElement[bool]]
         found.append(table.c.number_key == number_key(criteria.number))
     if criteria.number_part is not None:
         found.append(table.c.number_key.contains(number_key(criteria.number_part), autoescape=True))
+    if criteria.recipient_near_seq is not None:
+        account = schema.account.c
+        near = or_(account.seq == criteria.recipient_near_seq, account.parent_seq == criteria.recipient_near_seq)
+        found.append(table.c.recipient_seq.in_(select(account.seq).where(near)))
+    if criteria.not_issuer_seq is not None:
+        found.append(table.c.issuer_seq != criteria.not_issuer_seq)
+    if criteria.vendor_field is not None:
+        found.append(_has(criteria.vendor_field))
     return found
+
+
+def _has(field: VendorField) -> ColumnElement[bool]:
+    own = extra_text(table.c.extras, literal(field.vendor), literal(field.name))
+    kinds = sorted(kind.value for kind in field.kinds)
+    return or_(own == field.text, and_(own.is_(None), table.c.kind.in_(kinds)))

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from billsmith.invoicing.model import InvoiceKind
 from billsmith.storage import invoice_lists, invoices
 from billsmith.storage.database import Database, sqlite_url
-from billsmith.storage.invoice_lists import EVERYTHING, Criteria, InvoiceList, Sort
+from billsmith.storage.invoice_lists import EVERYTHING, Criteria, InvoiceList, Sort, VendorField
 from billsmith.storage.lists import indexes, ranks
 from tests.storage import plain_lists as plain
 from tests.storage.lists import FILTERS, Lists, small_buckets
@@ -235,6 +236,12 @@ def test_counts_are_as_counted(lists: Lists) -> None:
         Criteria(number_part="-1"),
         Criteria(number_part="%"),
         Criteria(number_part="N-", recipient_seq=two),
+        Criteria(recipient_near_seq=lists.partner.seq),
+        Criteria(recipient_near_seq=two, flags=FILTERS[1].flags),
+        Criteria(not_issuer_seq=lists.partner.seq),
+        Criteria(not_issuer_seq=one),
+        Criteria(vendor_field=VendorField(vendor="v", name="type", text="x")),
+        Criteria(vendor_field=VendorField(vendor="v", name="type", text="x", kinds=frozenset({InvoiceKind.INVOICE}))),
     ]
     with lists.database.read() as connection:
         for of, which in itertools.product(lists.lists, (*FILTERS, *more)):

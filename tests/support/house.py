@@ -30,7 +30,7 @@ NOW = parse_instant("2026-10-31T12:00:00Z")
 class House:
     """One store and the application over it. ``now`` is the clock; tests may turn it."""
 
-    def __init__(self, database: Database, **settings: Any) -> None:
+    def __init__(self, database: Database, *, first_id: int = 0, **settings: Any) -> None:
         self.database = database
         self.now = NOW
         upgrade.upgrade(database, self.now)
@@ -38,7 +38,7 @@ class House:
         self.services = services(self.settings, database, lambda: self.now)
         self.app = application(self.settings, self.services)
         self.client = TestClient(self.app, base_url="http://127.0.0.1:8080", follow_redirects=False)
-        self._ids = itertools.count()
+        self._ids = itertools.count(first_id)
 
     def account(self, name: str, parent: Account | None = None, **more: Any) -> Account:
         """Make an account; a root is in euros and Amsterdam unless said otherwise."""
@@ -78,6 +78,17 @@ class House:
         answer = self.client.post("/api/2/idp/token", data={"grant_type": "client_credentials"}, auth=(client_id, secret))
         assert answer.status_code == 200, answer.text
         return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+    def myreports_token(self, account: Account) -> dict[str, str]:
+        """The headers of a myreports client of this account."""
+        client_id, secret = self.key(account, CredentialKind.OAUTH_CLIENT)
+        answer = self.client.post("/connect/token", data={"grant_type": "client_credentials"}, auth=(client_id, secret))
+        assert answer.status_code == 200, answer.text
+        return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+    def hostway_user(self, account: Account) -> tuple[str, str]:
+        """User name and password of a Hostway user of this account."""
+        return self.key(account, CredentialKind.BASIC)
 
 
 VAT = TaxRate(category="standard", name="VAT", rate=Decimal(21))

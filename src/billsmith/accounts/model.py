@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 import msgspec
@@ -97,6 +98,40 @@ def is_clean_text(text: str) -> bool:
     return all(character >= " " and not "\x7f" <= character <= "\x9f" for character in text) and not any(
         "\ud800" <= character <= "\udfff" for character in text
     )
+
+
+#: The longest of each part of a profile.
+MAX_PROFILE_TEXT = 200
+MAX_TAX_IDS = 10
+_COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,189}")
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*", re.ASCII)
+
+
+def check_profile(profile: Profile) -> Profile:
+    """A profile whose every text can stand on a document: trimmed, of bearable length, without control characters.
+
+    Raises :class:`InvalidAccount`, which names the field.
+
+    >>> check_profile(Profile(city=" Delft ", country="NL")).city
+    'Delft'
+    """
+    texts = {
+        name: check_text(value, name, MAX_PROFILE_TEXT, empty=True)
+        for name, value in msgspec.structs.asdict(profile).items()
+        if isinstance(value, str)
+    }
+    for name, pattern, example in (
+        ("country", _COUNTRY, "NL"),
+        ("email", _EMAIL, "a@b.example"),
+        ("language", _LANGUAGE, "nl-BE"),
+    ):
+        if texts[name] and not pattern.fullmatch(texts[name]):
+            raise InvalidAccount(f"{texts[name]!r} is not a {name} such as {example}", code="account.profile", where=name)
+    if len(profile.tax_ids) > MAX_TAX_IDS:
+        raise InvalidAccount(f"at most {MAX_TAX_IDS} tax ids fit", code="account.profile", where="tax_ids")
+    tax_ids = tuple(check_text(tax_id, "tax_ids", 64) for tax_id in profile.tax_ids)
+    return Profile(**texts, tax_ids=tax_ids)
 
 
 def check_currency(code: str) -> str:

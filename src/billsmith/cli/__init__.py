@@ -1,5 +1,3 @@
-"""The command line."""
+"""The command line: one file a command. See README.md."""
 
-
-def main() -> None:
-    """Run the command line."""
+from billsmith.cli.app import main as main

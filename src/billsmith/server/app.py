@@ -13,9 +13,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from billsmith import __version__
-from billsmith.units.errors import BillsmithError, Invalid
+from billsmith.units.errors import BillsmithError, Invalid, TooLarge
 from billsmith.wire.face import Face, raw_path
-from billsmith.wire.hosts import base_url, caller_address
+from billsmith.wire.hosts import base_url, caller_address, origin_form
 from billsmith.wire.services import Services
 from billsmith.workflows.settle import mark_past_due
 
@@ -23,7 +23,9 @@ log = logging.getLogger("billsmith.server")
 
 #: Seconds between two looks for invoices whose due date has passed.
 PAST_DUE_EVERY = 60
-MAX_QUERY = 16 * 1024
+#: Bytes of a request's path and headers.
+MAX_HEAD = 32 * 1024
+HEALTH = "/healthz"
 
 
 class App:
@@ -43,18 +45,21 @@ class App:
             await self._http(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
-        path = raw_path(scope)
-        if path == "/healthz":
-            await self._health()(scope, receive, send)
-            return
         settings = self.services.settings
         try:
-            here = base_url(scope, headers, settings)
-            if len(scope.get("query_string", b"")) > MAX_QUERY:
-                raise Invalid(f"the query has more than {MAX_QUERY} bytes", code="input.query_too_long")
-        except BillsmithError as error:
+            scope = origin_form(scope)
+            _check_head(scope)
+            headers = Headers(scope=scope)
+            path = raw_path(scope)
+            here = "" if path == HEALTH else base_url(scope, headers, settings)
+        except TooLarge as error:
+            await _plain(431, error)(scope, receive, send)
+            return
+        except Invalid as error:
             await _plain(400, error)(scope, receive, send)
+            return
+        if path == HEALTH:
+            await (await self._health())(scope, receive, send)
             return
         face = self._face(path, here.partition("://")[2])
         if face is None:
@@ -71,13 +76,16 @@ class App:
                 return face
         return None
 
-    def _health(self) -> Response:
+    async def _health(self) -> Response:
         try:
-            with self.services.database.read() as connection:
-                connection.exec_driver_sql("SELECT 1")
+            await anyio.to_thread.run_sync(self._ask_database)
         except BillsmithError as error:
             return JSONResponse({"status": "failing", "reason": error.message}, 503)
         return JSONResponse({"status": "ok", "version": __version__})
+
+    def _ask_database(self) -> None:
+        with self.services.database.read() as connection:
+            connection.exec_driver_sql("SELECT 1")
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         background: asyncio.Task[None] | None = None
@@ -103,8 +111,20 @@ class App:
             await asyncio.sleep(PAST_DUE_EVERY)
 
 
+def _check_head(scope: Scope) -> None:
+    """Refuse a head that is too long, and one whose body two parsers could cut in two ways (RFC 9112, 6.1 and 6.3)."""
+    size = sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope.get("raw_path") or b"")
+    if size > MAX_HEAD:
+        raise TooLarge(f"the path and the headers have more than {MAX_HEAD} bytes", code="input.head_too_large")
+    names = [name for name, _ in scope["headers"]]
+    if b"transfer-encoding" in names and (b"content-length" in names or scope.get("http_version") == "1.0"):
+        raise Invalid("the request says twice how long its body is", code="input.framing")
+
+
 def _plain(status: int, error: BillsmithError) -> Response:
-    return JSONResponse({"title": error.message, "status": status, "code": error.code}, status)
+    """An answer before any API is known. The connection ends with it: what follows on it can't be trusted."""
+    body = {"title": error.message, "status": status, "code": error.code}
+    return JSONResponse(body, status, {"Connection": "close"})
 
 
 def _nothing() -> Response:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from billsmith.storage.database import Database, sqlite_url
+from billsmith.storage.database import SQLITE_FILE, Database, sqlite_url
 from billsmith.units.errors import Invalid
 from billsmith.wire.services import Services, WireSettings
 from billsmith.workflows.authenticate import Authenticator
@@ -35,6 +35,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     max_body: int = 8 * 1024 * 1024
+    body_seconds: int = 60
+    """Seconds within which a request's body must have come."""
     faces: tuple[str, ...] = FACES
     """The APIs that are served."""
     face_hosts: dict[str, str] = {}
@@ -69,6 +71,11 @@ def open_database(settings: Settings) -> Database:
     return Database(settings.database_url or sqlite_url(settings.home))
 
 
+def sqlite_file(settings: Settings) -> Path:
+    """Where the data folder's SQLite database is, or would be."""
+    return settings.home / SQLITE_FILE
+
+
 def services(settings: Settings, database: Database, clock: Clock = system_clock) -> Services:
     """What the doors need."""
     return Services(
@@ -84,6 +91,7 @@ def services(settings: Settings, database: Database, clock: Clock = system_clock
             public_hosts=tuple(host.lower() for host in settings.public_hosts),
             trusted_proxies=settings.trusted_proxies,
             max_body=settings.max_body,
+            body_seconds=settings.body_seconds,
             hostway_amounts=settings.hostway_amounts,
         ),
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, and_, func, insert, literal, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from billsmith.accounts.model import (
     MAX_DEPTH,
@@ -18,6 +19,7 @@ from billsmith.accounts.model import (
     check_currency,
     check_text,
     check_zone,
+    is_clean_text,
 )
 from billsmith.storage.schema import account as table
 from billsmith.storage.schema import installation
@@ -77,7 +79,14 @@ def create(
         "created_at": now,
         "updated_at": now,
     }
-    seq = connection.execute(insert(table).values(values).returning(table.c.seq)).scalar_one()
+    try:
+        seq = connection.execute(insert(table).values(values).returning(table.c.seq)).scalar_one()
+    except IntegrityError:  # another writer made it since we looked (PostgreSQL)
+        raise Conflict(
+            f"there is an account with the id or the external id {external_id!r} already",
+            code="account.external_id_taken",
+            where="external_id",
+        ) from None
     path = f"{parent.path if parent else '/'}{seq}/"
     connection.execute(update(table).where(table.c.seq == seq).values(path=path))
     _count_change(connection)
@@ -120,7 +129,12 @@ def change(
         values["status"] = status.value
     if profile is not None:
         values["profile"] = msgspec.json.encode(profile).decode()
-    connection.execute(update(table).where(table.c.seq == account.seq).values(values))
+    try:
+        connection.execute(update(table).where(table.c.seq == account.seq).values(values))
+    except IntegrityError:
+        raise Conflict(
+            f"the external id {external_id!r} is taken under this parent", code="account.external_id_taken", where="external_id"
+        ) from None
     _count_change(connection)
     return by_seq(connection, account.seq)
 
@@ -134,6 +148,12 @@ def by_seqs(connection: Connection, seqs: Iterable[int]) -> dict[int, Account]:
     """Several accounts by the store's numbers; unknown ones are left out."""
     rows = connection.execute(_columns.where(table.c.seq.in_(sorted(set(seqs)))))
     return {row.seq: _account(row) for row in rows}
+
+
+def external_ids(connection: Connection, seqs: Iterable[int]) -> dict[int, str]:
+    """The external ids of several accounts, by the store's numbers."""
+    rows = connection.execute(select(table.c.seq, table.c.external_id).where(table.c.seq.in_(sorted(set(seqs)))))
+    return {row.seq: row.external_id for row in rows}
 
 
 def by_id(connection: Connection, id: str) -> Account | None:
@@ -150,7 +170,7 @@ def find(connection: Connection, name: str, within: Account | None = None) -> Ac
 
     Raises :class:`Invalid` when several accounts of one depth share the external id.
     """
-    if not name or len(name) > MAX_EXTERNAL_ID or "\x00" in name:
+    if not name or len(name) > MAX_EXTERNAL_ID or not is_clean_text(name):
         return None
     canonical = parse_id(name)
     if canonical is not None:
@@ -203,14 +223,54 @@ def parent_of(connection: Connection, account: Account) -> Account | None:
 
 
 def below(
-    connection: Connection, account: Account | None, *, after_seq: int = 0, limit: int = 1000, children_only: bool = False
+    connection: Connection,
+    account: Account | None,
+    *,
+    after_seq: int = 0,
+    offset: int = 0,
+    limit: int = 1000,
+    children_only: bool = False,
 ) -> list[Account]:
-    """Accounts at or below ``account`` (``None``: all), oldest first, those after ``after_seq``."""
+    """Accounts at or below ``account`` (``None``: all), oldest first, those after ``after_seq``, from the ``offset``-th on."""
     condition = _within(account)
     if children_only and account is not None:
         condition = and_(condition, table.c.parent_seq == account.seq)
-    rows = connection.execute(_columns.where(condition, table.c.seq > after_seq).order_by(table.c.seq).limit(limit))
-    return [_account(row) for row in rows]
+    query = _columns.where(condition, table.c.seq > after_seq).order_by(table.c.seq).offset(offset).limit(limit)
+    return [_account(row) for row in connection.execute(query)]
+
+
+def count_below(connection: Connection, account: Account) -> int:
+    """How many accounts stand at or below ``account``."""
+    return int(connection.execute(select(func.count()).select_from(table).where(_within(account))).scalar_one())
+
+
+def has_grandchildren(connection: Connection, account: Account) -> bool:
+    """Whether any account stands two levels below, or deeper."""
+    children = select(table.c.seq).where(table.c.parent_seq == account.seq)
+    grandchild = select(literal(1)).select_from(_parent).where(_parent.c.parent_seq.in_(children)).limit(1)
+    return connection.execute(grandchild).first() is not None
+
+
+def tree_page(connection: Connection, account: Account, *, after: Account | None, limit: int) -> list[Account]:
+    """Accounts at or below ``account`` in the tree's order (one above another comes first), those after ``after``."""
+    query = _columns.where(_within(account)).order_by(table.c.path).limit(limit)
+    if after is not None:
+        query = query.where(table.c.path > after.path)
+    return [_account(row) for row in connection.execute(query)]
+
+
+def children_page(connection: Connection, parent: Account, *, after: Account | None, limit: int) -> list[Account]:
+    """The direct children of ``parent``, oldest first, those after ``after``."""
+    query = _columns.where(table.c.parent_seq == parent.seq).order_by(table.c.seq).limit(limit)
+    if after is not None:
+        query = query.where(table.c.seq > after.seq)
+    return [_account(row) for row in connection.execute(query)]
+
+
+def has_open_children(connection: Connection, parent: Account) -> bool:
+    """Whether any direct child is not closed."""
+    query = select(literal(1)).where(table.c.parent_seq == parent.seq, table.c.status != AccountStatus.CLOSED.value).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def every_below(connection: Connection, account: Account | None) -> Iterator[Account]:
@@ -219,6 +279,17 @@ def every_below(connection: Connection, account: Account | None) -> Iterator[Acc
     while batch := below(connection, account, after_seq=after):
         yield from batch
         after = batch[-1].seq
+
+
+def shared_external_ids(connection: Connection, within: Account, names: Iterable[str]) -> set[str]:
+    """Which of these external ids more than one account at or below ``within`` has, so that they name none of them for sure."""
+    rows = connection.execute(
+        select(table.c.external_id)
+        .where(table.c.external_id.in_(sorted(set(names))), _within(within))
+        .group_by(table.c.external_id)
+        .having(func.count() > 1)
+    )
+    return {row.external_id for row in rows}
 
 
 def path_range(path: str) -> tuple[str, str]:

@@ -67,6 +67,14 @@ def below(
     return [(row.seq, _credential(row)) for row in connection.execute(query)]
 
 
+def of_account(connection: Connection, account: Account, *, after: str | None, limit: int) -> list[Credential]:
+    """Credentials of one account, oldest first, those after the one with the id ``after``."""
+    query = _columns.where(table.c.account_seq == account.seq).order_by(table.c.seq).limit(limit)
+    if after is not None:
+        query = query.where(table.c.seq > select(table.c.seq).where(table.c.id == after).scalar_subquery())
+    return [_credential(row) for row in connection.execute(query)]
+
+
 def rotate(connection: Connection, credential_id: str, secret_hash: str, now: int, old_until: int) -> None:
     """Give a credential a new secret; the one before it opens until ``old_until``."""
     seq = _seq(connection, credential_id)

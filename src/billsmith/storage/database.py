@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from sqlalchemy import Connection as Connection
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.pool import QueuePool
 
 from billsmith.storage.account_ids import AccountIds
@@ -45,6 +46,7 @@ class Database:
         if self.is_sqlite:
             assert self.url.database, "a SQLite database is a file here"
             self.file: Path | None = Path(self.url.database)
+            _make_private(self.file)
             self._queue: WriterQueue | None = WriterQueue(self.file)
             self.engine = _sqlite_engine(self.url, synchronous)
         else:
@@ -69,6 +71,17 @@ class Database:
                 yield connection
             finally:
                 transaction.rollback()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """As :meth:`read`, but every statement of it sees the same state on PostgreSQL too, and rows can be streamed."""
+        with _translated():
+            connection = self.engine.connect()
+            if not self.is_sqlite:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with connection, _translated():
+            yield connection
+            connection.rollback()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -101,6 +114,13 @@ def read_by(connection: Connection) -> Database | None:
 def sqlite_url(folder: Path) -> str:
     """The URL of the database in a data folder."""
     return f"sqlite:///{(folder / SQLITE_FILE).absolute()}"
+
+
+def _make_private(file: Path) -> None:
+    """A new database is its owner's alone to read; SQLite gives the files beside it the same mode."""
+    if file.parent.is_dir():
+        with suppress(FileExistsError, OSError):
+            os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _sqlite_engine(url: URL, synchronous: str) -> Engine:
@@ -166,6 +186,8 @@ def _translated() -> Iterator[None]:
         if ours is None:
             raise
         raise ours from error
+    except NoConnection as error:
+        raise Busy("every connection to the store is in use; try again", code="store.locked") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
             raise Unavailable(
@@ -187,6 +209,12 @@ def _meaning(error: BaseException | None, *, lost: bool = False) -> Unavailable 
         sign in lower for sign in ("disk is full", "readonly database", "disk i/o error", "no space left", "could not extend")
     ):
         return Unavailable(f"the store can't be written: {text.splitlines()[0]}", code="store.cannot_write")
+    if isinstance(error, sqlite3.DatabaseError) and ("malformed" in lower or "not a database" in lower):
+        return Unavailable(
+            f"the store is damaged ({text.splitlines()[0]}); restore a backup into a new folder: "
+            "billsmith restore FILE --home NEW",
+            code="store.damaged",
+        )
     if isinstance(error, sqlite3.OperationalError) and ("locked" in lower or "busy" in lower):
         return Busy("another process holds the store; try again", code="store.locked")
     sqlstate = getattr(error, "sqlstate", None)

@@ -8,7 +8,7 @@ invoice is never deleted), only flags do.
 from __future__ import annotations
 
 from billsmith.storage.lists.counts import batch_lengths, count, state, version
-from billsmith.storage.lists.criteria import ALL_FLAGS, EVERYTHING, Criteria, InvoiceList, flags_where
+from billsmith.storage.lists.criteria import ALL_FLAGS, EVERYTHING, Criteria, InvoiceList, VendorField, flags_where
 from billsmith.storage.lists.order import Sort
 from billsmith.storage.lists.pages import page
 from billsmith.storage.lists.walk import walk
@@ -19,6 +19,7 @@ __all__ = [
     "Criteria",
     "InvoiceList",
     "Sort",
+    "VendorField",
     "batch_lengths",
     "count",
     "flags_where",

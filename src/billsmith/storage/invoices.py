@@ -50,7 +50,8 @@ PAYMENT_SENT = 1 << 4
 EXPORTED = 1 << 5
 STATUS_MASK = 0b111
 
-_compressor = zstandard.ZstdCompressor(level=3)
+# With a checksum of four bytes: a flipped bit in a document is an error, not another amount.
+_compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
 _contents = msgspec.msgpack.Decoder(Content)
 _extras = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]])
 _NO_EXTRAS: dict[str, dict[str, msgspec.Raw]] = {}
@@ -239,6 +240,60 @@ def by_number(connection: Connection, number: str, viewer: Account | None, *, li
     return with_content(connection, [stored(row) for row in rows])
 
 
+def received(connection: Connection, recipient: Account, number: str, *, limit: int = 20) -> list[Stored]:
+    """Invoices with that number (any case) that were issued to an account, oldest first, without their documents.
+
+    Found through the issuers' index: only the account itself and those above it can have issued to it.
+    """
+    query = columns().where(
+        table.c.issuer_seq.in_(ancestors(recipient.path)),
+        table.c.number_key == number_key(number),
+        table.c.recipient_seq == recipient.seq,
+    )
+    return [stored(row) for row in connection.execute(query.order_by(table.c.seq).limit(limit))]
+
+
+def by_vendor_key(connection: Connection, vendor: str, key: str, viewer: Account) -> list[Stored]:
+    """Invoices that a vendor calls ``key``, in the name space of an account at or above ``viewer``, that it may see.
+
+    Several owners may know the same id; all of theirs come back, without their documents.
+    """
+    ids = schema.vendor_id
+    known = select(ids.c.our_seq).where(
+        ids.c.vendor == vendor,
+        ids.c.owner_seq.in_(ancestors(viewer.path)),
+        ids.c.kind == "invoice",
+        ids.c.vendor_key == key,
+    )
+    query = columns().where(table.c.seq.in_(known), visible_to(viewer)).order_by(table.c.seq)
+    return [stored(row) for row in connection.execute(query)]
+
+
+def by_id_range(connection: Connection, low: str, high: str, viewer: Account, *, limit: int = 20) -> list[Stored]:
+    """Invoices whose id lies between two ids (both included) that ``viewer`` may see, without their documents."""
+    query = columns().where(table.c.id.between(low, high), visible_to(viewer)).order_by(table.c.id).limit(limit)
+    return [stored(row) for row in connection.execute(query)]
+
+
+def newest(
+    connection: Connection,
+    viewer: Account | None,
+    *,
+    status: InvoiceStatus | None = None,
+    before_seq: int | None = None,
+    limit: int = CHUNK,
+) -> list[Stored]:
+    """Invoices that ``viewer`` may see (``None``: all), the last one to arrive first, from before ``before_seq``."""
+    query = columns().order_by(table.c.seq.desc()).limit(limit)
+    if viewer is not None:
+        query = query.where(visible_to(viewer))
+    if status is not None:
+        query = query.where(table.c.flags.op("&")(STATUS_MASK) == int(status))
+    if before_seq is not None:
+        query = query.where(table.c.seq < before_seq)
+    return [stored(row) for row in connection.execute(query)]
+
+
 def _seqs_by_number(viewer: Account, key: str) -> Any:
     """Row numbers by number for one viewer, through the issuers' index: its own, and those above it."""
     start, end = path_range(viewer.path)
@@ -424,6 +479,28 @@ def vendor_keys(connection: Connection, vendor: str, seqs: Iterable[int]) -> dic
     which = direct.one_of("our_seq", seqs)
     sql = f"SELECT our_seq, vendor_key FROM vendor_id WHERE vendor = ? AND kind = 'invoice' AND {which.sql}"
     return dict(direct.rows(sql, (vendor, *which.parameters)))
+
+
+def by_vendor_key_ending(
+    connection: Connection, vendor: str, recipient: Account, ending: str, start: int, end: int
+) -> Stored | None:
+    """The invoice to ``recipient`` whose id at a vendor ends so, among those whose period starts in ``[start, end)``."""
+    ids = schema.vendor_id
+    rows = connection.execute(
+        columns(ids.c.vendor_key)
+        .join(ids, ids.c.our_seq == table.c.seq)
+        .where(
+            table.c.recipient_seq == recipient.seq,
+            table.c.period_start >= start,
+            table.c.period_start < end,
+            ids.c.vendor == vendor,
+            ids.c.kind == "invoice",
+            ids.c.vendor_key.endswith(ending, autoescape=True),
+        )
+        .order_by(table.c.seq)
+    )
+    # SQLite's LIKE looks past the case of ASCII letters.
+    return next((stored(row) for row in rows if row.vendor_key.endswith(ending)), None)
 
 
 def by_seqs(connection: Connection, seqs: Iterable[int]) -> dict[int, Stored]:

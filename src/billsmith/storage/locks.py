@@ -50,3 +50,23 @@ class WriterQueue:
             self._files = (os.open(self._queue, mode, 0o600), os.open(self._work, mode, 0o600))
             self._pid = os.getpid()
         return self._files
+
+
+@contextmanager
+def only_one(file: Path) -> Iterator[bool]:
+    """Hold ``file`` for the block; gives ``False`` where another process holds it."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield _taken(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    if fcntl is None:  # pragma: no cover
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from alembic import command
 from alembic.config import Config
@@ -25,23 +26,49 @@ def upgrade(database: Database, now: int) -> tuple[str | None, str]:
     Raises :class:`Unavailable` when a newer program made the database.
     """
     with database.write() as connection:
-        if not database.is_sqlite:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
+        lock(connection)
         found = _current(connection)
-        _refuse_newer(found)
+        refuse_newer(found)
         newest = newest_form()
         if found != newest:
-            command.upgrade(_config(connection), "head")
+            make(connection, "head")
             if found is None:
                 _install(connection, now)
         return found, newest
+
+
+def form_of(database: Database) -> str | None:
+    """The form that a database has; ``None`` when nothing of ours is in it."""
+    with database.read() as connection:
+        return _current(connection)
+
+
+def make(connection: Connection, form: str) -> None:
+    """Bring the tables forward to ``form`` (or ``"head"``, the newest), within the caller's transaction."""
+    command.upgrade(_config(connection), form)
+
+
+def lock(connection: Connection) -> None:
+    """One process at a time brings tables to another form; on SQLite every writer is alone anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
+
+
+def refuse_newer(form: str | None) -> None:
+    """Raise :class:`Unavailable` for a form that this program does not know."""
+    known = {script.revision for script in ScriptDirectory.from_config(_config(None)).walk_revisions()}
+    if form is not None and form not in known:
+        raise Unavailable(
+            f"this data was made by a newer billsmith (form {form}); upgrade the program: pip install -U billsmith",
+            code="store.newer",
+        )
 
 
 def check(database: Database) -> None:
     """Raise :class:`Unavailable` unless the database has exactly this program's form."""
     with database.read() as connection:
         found = _current(connection)
-    _refuse_newer(found)
+    refuse_newer(found)
     if found != newest_form():
         raise Unavailable(
             "this data was made by an older billsmith; run `billsmith init` to bring it up to date"
@@ -77,17 +104,13 @@ def _current(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _refuse_newer(found: str | None) -> None:
-    known = {script.revision for script in ScriptDirectory.from_config(_config(None)).walk_revisions()}
-    if found is not None and found not in known:
-        raise Unavailable(
-            f"this data was made by a newer billsmith (form {found}); upgrade the program: pip install -U billsmith",
-            code="store.newer",
-        )
+def migrations_folder() -> Traversable:
+    """Where the steps from form to form are."""
+    return files("billsmith.storage") / "migrations"
 
 
 def _config(connection: Connection | None) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(files("billsmith.storage") / "migrations"))
+    config.set_main_option("script_location", str(migrations_folder()))
     config.attributes["connection"] = connection
     return config

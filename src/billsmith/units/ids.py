@@ -32,6 +32,18 @@ def id_bytes(text: str) -> bytes:
     return bytes.fromhex(text.replace("-", ""))
 
 
+def random_id_of(raw: bytes) -> str:
+    """An id of sixteen random bytes, marked as a version 4 UUID, RFC 9562.
+
+    >>> random_id_of(bytes(16))
+    '00000000-0000-4000-8000-000000000000'
+    """
+    marked = bytearray(raw)
+    marked[6] = (marked[6] & 0x0F) | 0x40
+    marked[8] = (marked[8] & 0x3F) | 0x80
+    return format_id(bytes(marked))
+
+
 def derived_id(*keys: str) -> str:
     """An id made of keys, the same on every machine and in every run; marked as a version 8 (custom) UUID, RFC 9562.
 

@@ -1,7 +1,8 @@
-"""Instants: whole nanoseconds since 1970-01-01T00:00:00Z, read from and written to text. Bounds: years 1 to 9999.
+"""Instants: whole nanoseconds since 1970-01-01T00:00:00Z, read from and written to text.
 
-An instant is a plain ``int``; a *civil date* is a ``datetime.date``. The time zone database is the tzdata package's alone,
-so that two machines give the same answer (design rule 7).
+Bounds: what 64 bits hold, 1677-09-21 to 2262-04-11; an instant that comes in from outside beyond them is refused. An
+instant is a plain ``int``; a *civil date* is a ``datetime.date``. The time zone database is the tzdata package's alone, so
+that two machines give the same answer (design rule 7).
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+
+EARLIEST = -(2**63)
+LATEST = 2**63 - 1
 
 _EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
 _INSTANT = re.compile(
@@ -59,6 +63,16 @@ def parse_instant(text: str, *, zone_missing: str | None = None, where: str | No
     if match is None or (match[8] is None and zone_missing is None):
         hint = "2026-10-31T12:00:00Z" if match is None else f"{text}Z (the offset is missing)"
         raise InvalidTime(f"{text[:40]!r} is not an instant such as {hint}", code="time.not_an_instant", where=where)
+    return _within_bounds(_instant_of(match, text, zone_missing, where), text, where)
+
+
+def _within_bounds(instant: int, text: str, where: str | None = None) -> int:
+    if not EARLIEST <= instant <= LATEST:
+        raise InvalidTime(f"{text[:40]!r} is not between 1677-09-22 and 2262-04-10", code="time.out_of_range", where=where)
+    return instant
+
+
+def _instant_of(match: re.Match[str], text: str, zone_missing: str | None, where: str | None) -> int:
     year, month, day, hour, minute, second = (int(match[index]) for index in range(1, 7))
     try:
         ordinal = dt.date(year, month, day).toordinal()
@@ -157,7 +171,11 @@ def local_instant(day: dt.date, time: int, zone_name: str) -> int:
     seconds, nanos = divmod(time, SECOND)
     wanted = zone(zone_name)
     naive = dt.datetime(day.year, day.month, day.day) + dt.timedelta(seconds=seconds)  # noqa: DTZ001 (the zone comes below)
-    first, second = (_seconds(naive.replace(tzinfo=wanted, fold=fold)) for fold in (0, 1))
+    try:
+        first, second = (_seconds(naive.replace(tzinfo=wanted, fold=fold)) for fold in (0, 1))
+    except OverflowError:  # the first or the last day that the calendar has
+        raise InvalidTime(f"{day} is too far away", code="time.out_of_range") from None
+    _within_bounds(first * SECOND, day.isoformat())
     if first > second:  # a gap: fold 0 reads the clock before the jump, fold 1 the one after
         return _first_instant_after_gap(second, first, naive, wanted) * SECOND
     return first * SECOND + nanos

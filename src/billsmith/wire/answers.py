@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.responses import Response
 
@@ -27,6 +27,9 @@ MOST_BYTES = 32 * 1024 * 1024
 MOST_IN_ONE = 1024 * 1024
 #: What an answer takes besides its body, about.
 _OVERHEAD = 2 * 1024
+
+
+Made = TypeVar("Made")
 
 
 class Answers:
@@ -58,7 +61,7 @@ class Answers:
                 self._kept.move_to_end(name)
                 return kept
         answer = make()
-        if answer.status_code == 200 and not isinstance(answer, Stream) and len(answer.body) <= MOST_IN_ONE:
+        if isinstance(answer, Response) and _is_whole(answer):
             self._keep(name, answer)
         return answer
 
@@ -71,3 +74,7 @@ class Answers:
             while self._bytes > self._most_bytes:
                 _, gone = self._kept.popitem(last=False)
                 self._bytes -= len(gone.body) + _OVERHEAD
+
+
+def _is_whole(answer: Response) -> bool:
+    return answer.status_code == 200 and not isinstance(answer, Stream) and len(answer.body) <= MOST_IN_ONE

@@ -14,8 +14,9 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
+import anyio
 import anyio.to_thread
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -25,13 +26,15 @@ from starlette.types import Receive, Scope, Send
 from billsmith.accounts.authorisation import Principal
 from billsmith.accounts.model import is_clean_text
 from billsmith.storage.patience import TakesLong, in_a_hurry
-from billsmith.units.errors import BillsmithError, NotFound, TooLarge
+from billsmith.units.errors import BillsmithError, Invalid, NotFound, TooLarge
 from billsmith.wire.parameters import Parameters
 from billsmith.wire.services import Services
 
 log = logging.getLogger("billsmith.wire")
 
 JSON = "application/json"
+MAX_QUERY = 16 * 1024
+NO_PARAMETERS = Parameters(())
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +130,7 @@ class Face:
             base_url=base_url,
             address=address,
             headers=request.headers,
-            parameters=Parameters(request.query_params.multi_items()),
+            parameters=NO_PARAMETERS,
             path_values={},
             body=b"",
             query=scope.get("query_string", b"").decode("latin-1"),
@@ -136,19 +139,24 @@ class Face:
             response = await self._respond(request, call, found)
         except ClientDisconnect:
             return
+        # One caller's data: no cache between us may keep it, whatever header carried the credential.
+        response.headers.setdefault("cache-control", "no-store")
+        response.headers.setdefault("x-content-type-options", "nosniff")
         await response(scope, receive, send)
 
     async def _respond(self, request: Request, call: Call, found: Sequence[tuple[Route, re.Match[str]]]) -> Response:
         try:
+            call = msgspec.structs.replace(call, parameters=_parameters(call.query))
             chosen = _by_method(found, call.method)
             if chosen is None:
                 if not found:
                     raise NotFound("there is no such path", code="input.no_such_path")
-                return self._not_allowed(call, ", ".join(sorted({each.method for each, _ in found})))
+                allowed = _allowed(found)
+                return Response(None, 204, {"Allow": allowed}) if call.method == "OPTIONS" else self._not_allowed(call, allowed)
             route, match = chosen
             call = msgspec.structs.replace(call, path_values=_path_values(match))
             if call.method in ("POST", "PUT", "PATCH"):
-                body = await read_body(request, call.services.settings.max_body)
+                body = await read_body(request, call.services.settings.max_body, call.services.settings.body_seconds)
                 call = msgspec.structs.replace(call, body=body)
             if route.writes or not call.services.database.is_sqlite:
                 return await anyio.to_thread.run_sync(self._run, route, call)
@@ -180,8 +188,19 @@ def raw_path(scope: Scope) -> str:
     return raw.split(b"?", 1)[0].decode("latin-1") if raw else str(scope["path"])
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """A body of at most ``limit`` bytes, read as it comes. Raises :class:`TooLarge`."""
+async def read_body(request: Request, limit: int, seconds: int) -> bytes:
+    """A body of at most ``limit`` bytes, read as it comes, within ``seconds``.
+
+    Raises :class:`TooLarge`, and :class:`Invalid` when it comes too slowly.
+    """
+    try:
+        with anyio.fail_after(seconds):
+            return await _read_body(request, limit)
+    except TimeoutError:
+        raise Invalid(f"the body did not arrive within {seconds} s", code="input.too_slow") from None
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:19]) > limit:
         raise TooLarge(f"the body has more than {limit} bytes", code="input.body_too_large")
@@ -193,6 +212,17 @@ async def read_body(request: Request, limit: int) -> bytes:
             raise TooLarge(f"the body has more than {limit} bytes", code="input.body_too_large")
         pieces.append(piece)
     return b"".join(pieces)
+
+
+def _parameters(query: str) -> Parameters:
+    if len(query) > MAX_QUERY:
+        raise Invalid(f"the query has more than {MAX_QUERY} bytes", code="input.query_too_long")
+    return Parameters(parse_qsl(query, keep_blank_values=True))
+
+
+def _allowed(found: Sequence[tuple[Route, re.Match[str]]]) -> str:
+    methods = {each.method for each, _ in found} | {"OPTIONS"}
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
 def _by_method(found: Sequence[tuple[Route, re.Match[str]]], method: str) -> tuple[Route, re.Match[str]] | None:

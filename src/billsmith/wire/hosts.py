@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from urllib.parse import urlsplit
 
+from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from billsmith.units.errors import Invalid
@@ -18,7 +19,24 @@ from billsmith.wire.services import WireSettings
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)(?::([0-9]{1,5}))?", re.ASCII)
 
 
-def base_url(scope: Scope, headers: Mapping[str, str], settings: WireSettings) -> str:
+def origin_form(scope: Scope) -> Scope:
+    """The request with its path alone as target.
+
+    HTTP lets a client send the whole address (``GET http://host/path``); its host then stands for the Host header, and is
+    held to the same list. Raises :class:`Invalid` for any other target that is not a path.
+    """
+    target = scope.get("raw_path") or scope["path"].encode("latin-1", "replace")
+    if target.startswith(b"/"):
+        return scope
+    parts = urlsplit(target.decode("latin-1")) if target.lower().startswith((b"http://", b"https://")) else None
+    if parts is None or not parts.netloc:
+        raise Invalid("the request names no path", code="input.target")
+    headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
+    headers.append((b"host", parts.netloc.encode("latin-1")))
+    return {**scope, "raw_path": (parts.path or "/").encode("latin-1"), "headers": headers}
+
+
+def base_url(scope: Scope, headers: Headers, settings: WireSettings) -> str:
     """Scheme, host and port for links. Raises :class:`Invalid` for a Host that we don't answer to."""
     scheme = scope.get("scheme", "http")
     host = headers.get("host", "")
@@ -31,14 +49,35 @@ def base_url(scope: Scope, headers: Mapping[str, str], settings: WireSettings) -
     return f"{scheme}://{host.lower()}"
 
 
-def caller_address(scope: Scope, headers: Mapping[str, str], settings: WireSettings) -> str:
-    """Where the request comes from: the connection's address, or what a trusted proxy says."""
+def caller_address(scope: Scope, headers: Headers, settings: WireSettings) -> str:
+    """Where the request comes from: the connection's address, or what trusted proxies say.
+
+    Each proxy appends the address that it saw, perhaps as a header line of its own; so the list is read from its end, and the
+    first address that is no proxy of ours is the caller's. What stands before it the caller may have made up.
+    """
     client = scope.get("client")
     address = client[0] if client else "local"
     if _is_proxy(scope, settings):
-        forwarded = headers.get("x-forwarded-for", "").split(",")[-1].strip()
-        return forwarded[:64] or address
-    return address
+        forwarded = [part.strip() for line in headers.getlist("x-forwarded-for") for part in line.split(",")]
+        address = next((part for part in reversed(forwarded) if part and part not in settings.trusted_proxies), address)
+    return _network(address)
+
+
+def _network(address: str) -> str:
+    """An address as rate limits count it: one caller commands a whole /64 of IPv6.
+
+    >>> _network("2001:db8::7"), _network("192.0.2.1")
+    ('2001:db8::/64', '192.0.2.1')
+    """
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:64]
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((int(parsed), 64), strict=False))
+    return str(parsed)
 
 
 def _is_proxy(scope: Scope, settings: WireSettings) -> bool:

@@ -1,11 +1,14 @@
 """JSON in and out, exactly: decimals keep their digits both ways, and nothing huge is read.
 
-Reading: bytes are checked for size and depth before they are parsed, duplicate keys are refused where a face asks for it, and
-numbers are read from their text. Writing: one encoder, decimals as numbers with the digits they have.
+Reading: bytes are checked for depth before they are parsed, and for keys that stand twice in one object afterwards: two
+programs could read two different amounts from such a body. Numbers are read from their text. Writing: one encoder, decimals
+as numbers with the digits they have.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any, TypeVar
@@ -18,6 +21,11 @@ from billsmith.units.rounding import parse_decimal, plain
 T = TypeVar("T")
 
 MAX_DEPTH = 32
+
+# A string, to its end or to the body's: possessive, so that no body makes it look twice at a byte.
+_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_ONE_BRACKET = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
@@ -40,7 +48,9 @@ def decode(body: bytes, kind: type[T]) -> T:
     """Read a body as ``kind``. Raises :class:`Invalid` with the place of the fault, :class:`TooLarge` for its depth."""
     check_depth(body)
     try:
+        text = body.decode("utf-8")
         decoded: T = _decoder(kind).decode(body)  # type: ignore[arg-type]  # a class is hashable
+        check_keys(text)
         return decoded
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `")
@@ -53,27 +63,28 @@ def decode(body: bytes, kind: type[T]) -> T:
 
 def check_depth(body: bytes) -> None:
     """Refuse JSON that is nested deeper than :data:`MAX_DEPTH`, before parsing it."""
-    depth = 0
-    in_text = False
-    escaped = False
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return
-    for byte in body:
-        if in_text:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_text = False
-        elif byte == 0x22:
-            in_text = True
-        elif byte in (0x5B, 0x7B):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise TooLarge(f"the body is nested deeper than {MAX_DEPTH}", code="input.too_deep")
-        elif byte in (0x5D, 0x7D):
-            depth -= 1
+    brackets = _TEXT.sub(b"", body).translate(_ONE_BRACKET, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):  # each round takes the innermost pairs away
+        if b"[]" not in brackets:
+            break
+        brackets = brackets.replace(b"[]", b"")
+    if b"[]" in brackets or brackets.count(b"[") > MAX_DEPTH:
+        raise TooLarge(f"the body is nested deeper than {MAX_DEPTH}", code="input.too_deep")
+
+
+def check_keys(text: str) -> None:
+    """Refuse JSON (known to be well-formed) that has a key twice in one object. Raises :class:`Invalid`."""
+    json.loads(text, object_pairs_hook=_no_repeats, parse_int=len, parse_float=len)
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) == len(pairs):
+        return
+    seen: set[str] = set()
+    twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    raise Invalid(f"the key {twice[:60]!r} stands twice in one object", code="input.repeated", where=twice[:60])
 
 
 def exact(raw: msgspec.Raw, where: str) -> Decimal:

@@ -19,6 +19,8 @@ class WireSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses whose X-Forwarded-* headers count."""
     max_body: int = 8 * 1024 * 1024
     """Bytes of a request body, as sent and inflated."""
+    body_seconds: int = 60
+    """Seconds within which a request's body must have come."""
     hostway_amounts: str = "string"
     """How Hostway's face writes amounts: ``string`` (four decimals) or ``number``."""
 

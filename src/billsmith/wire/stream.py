@@ -10,7 +10,7 @@ import anyio.to_thread
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-#: Seconds for which a caller may leave a stream untouched before we hang up.
+#: Seconds within which a caller must take a piece of a stream, or we hang up.
 IDLE_LIMIT = 60
 
 
@@ -18,7 +18,7 @@ class Stream(Response):
     """A body in pieces. The first piece is made at once, so that an error in it still becomes an error body.
 
     ``in_thread`` says that making a piece may wait (PostgreSQL) and must leave the event loop alone; on SQLite a piece is made
-    on the loop's own thread, and others get their turn between two pieces.
+    on the loop's own thread, and others get their turn between two pieces. No piece is made for a caller that has gone.
     """
 
     def __init__(
@@ -32,20 +32,33 @@ class Stream(Response):
         self._in_thread = in_thread
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it all, or give up on a caller that takes nothing."""
+        """Send it all, or give up on a caller that takes nothing or has gone."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        if scope["method"] == "HEAD":
+        gone = asyncio.ensure_future(_gone(receive))
+        try:
+            if scope["method"] != "HEAD":
+                await self._send_pieces(send, gone)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-            return
+        finally:
+            gone.cancel()
+            if (close := getattr(self._pieces, "close", None)) is not None:
+                close()
+
+    async def _send_pieces(self, send: Send, gone: asyncio.Future[None]) -> None:
         piece: bytes | None = self._first
-        while piece is not None:
+        while piece is not None and not gone.done():
             with anyio.fail_after(IDLE_LIMIT):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             piece = await self._next()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _next(self) -> bytes | None:
         if self._in_thread:
             return await anyio.to_thread.run_sync(next, self._pieces, None)
         await asyncio.sleep(0)
         return next(self._pieces, None)
+
+
+async def _gone(receive: Receive) -> None:
+    """Ends when the caller has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -57,6 +57,18 @@ class Authenticator:
             found = openings.by_token(connection, _hash(token), face, self._clock())
             return self._principal(found, {CredentialKind.OAUTH_CLIENT}, address)
 
+    def token_or_key(self, face: str, secret: str, address: str) -> Principal:
+        """Who a Bearer is, where a face takes its own tokens and api-keys alike."""
+        self._failures.check(address)
+        now = self._clock()
+        with self._database.read() as connection:
+            kind = CredentialKind.OAUTH_CLIENT
+            found = openings.by_token(connection, _hash(secret), face, now)
+            if found is None:
+                kind = CredentialKind.API_KEY
+                found = openings.by_secret(connection, _hash(secret), now)
+            return self._principal(found, {kind}, address)
+
     def client(self, client_id: str, secret: str, address: str) -> Principal:
         """Who an OAuth client is."""
         self._failures.check(address)

@@ -22,7 +22,13 @@ from billsmith.storage.invoices import NewInvoice, Stored
 from billsmith.units.currency import from_minor
 from billsmith.units.errors import BillsmithError, Conflict, Invalid
 from billsmith.units.ids import derived_id, parse_id
+from billsmith.units.instants import parse_instant
+from billsmith.workflows.issue_invoice import MAX_TOTAL_MINOR
 from billsmith.workflows.parties import party
+
+# Years whose every instant fits 64 bits of nanoseconds.
+_FIRST_INSTANT = parse_instant("1678-01-01T00:00:00Z")
+_LAST_INSTANT = parse_instant("2262-01-01T00:00:00Z")
 
 #: The parties of an imported invoice are filled in from the accounts when it is added.
 NOBODY = Party(name="")
@@ -219,6 +225,7 @@ class _Chunk:
         plan = self.plan
         if not recipient.is_at_or_below(plan.issuer):
             raise Invalid("the recipient does not stand at or below the issuer", code="import.account_elsewhere")
+        _check_storable(row)
         content = row.invoice.content
         assert content is not None
         named = row.invoice.customer_name or recipient.name
@@ -275,6 +282,27 @@ class _Chunk:
 
     def _refuse(self, row: Imported, error: BillsmithError) -> None:
         self.report.errors.append(RowError(where=row.where, code=error.code, message=error.message))
+
+
+# What the store's columns hold: a longer text would come in on one engine and not on the other.
+_LONGEST = {"customer_name": 200, "billing_entity": 200, "batch": 32, "invoiced_by": 200, "payment_method": 64}
+
+
+def _check_storable(row: Imported) -> None:
+    """What a vendor's file says must fit the store, whatever its engine: texts, amounts, instants.
+
+    Raises :class:`Invalid`.
+    """
+    invoice = row.invoice
+    check_text(row.vendor_key, "id", 255)
+    check_text(invoice.number, "the invoice number", 64)
+    for name, longest in _LONGEST.items():
+        check_text(getattr(invoice, name), name, longest, empty=True)
+    if max(abs(invoice.total_minor), abs(invoice.paid_minor), abs(invoice.tax_minor)) > MAX_TOTAL_MINOR:
+        raise Invalid("the total is too large to be owed", code="import.too_large")
+    instants = (invoice.period.start, invoice.period.end, invoice.created_at)
+    if not all(_FIRST_INSTANT <= instant <= _LAST_INSTANT for instant in instants):
+        raise Invalid("a date lies before 1678 or after 2261", code="import.date")
 
 
 _MOVING = ("status", "paid_minor", "paid_at", "voided_at", "exported_at", "send_by_email", "payment_sent", "payment_method")

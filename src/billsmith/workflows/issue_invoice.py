@@ -61,7 +61,9 @@ def issue(
     _check(issuer, recipient, what)
     currency = what.currency or recipient.currency
     sums = total(what.lines, what.taxes, currency, what.rounding_place)
-    if abs(sums.total_minor) > MAX_TOTAL_MINOR or any(abs(line.amount_minor) > MAX_TOTAL_MINOR for line in sums.lines):
+    amounts = [sums.total_minor, sums.tax_minor, *(line.amount_minor for line in sums.lines)]
+    amounts += [amount for tax in sums.taxes for amount in (tax.base_minor, tax.amount_minor)]
+    if max(map(abs, amounts)) > MAX_TOTAL_MINOR:
         raise InvalidInvoice("the amounts are too large to be owed", code="invoice.too_large", where="lines")
     date = what.date or local_date(now, issuer.time_zone)
     if what.due_date is not None and what.due_date < date:

@@ -10,6 +10,7 @@ from billsmith.storage.database import Connection, Database
 from billsmith.storage.invoices import Stored
 from billsmith.units.errors import Conflict, Invalid
 from billsmith.units.ids import derived_id
+from billsmith.workflows.issue_invoice import MAX_TOTAL_MINOR
 
 _PAYABLE = OPEN_STATUSES | {InvoiceStatus.PAID}
 
@@ -42,6 +43,8 @@ def record_payment(
         raise Conflict(f"an invoice that is {invoice.status.word} takes no payment", code="payment.not_payable")
     if amount_minor == 0:
         raise Invalid("a payment of nothing", code="payment.zero", where="amount")
+    if abs(invoice.paid_minor + amount_minor) > MAX_TOTAL_MINOR:
+        raise Invalid("more would be paid than any invoice asks for", code="payment.too_large", where="amount")
     if invoice.paid_minor + amount_minor < 0 <= invoice.total_minor:
         raise Invalid("more would be paid back than was paid", code="payment.refund_too_large", where="amount")
     payment = Payment(

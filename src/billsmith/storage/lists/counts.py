@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import Connection
 
 from billsmith.storage.direct import Condition, Direct
-from billsmith.storage.invoices import ISSUED_BY
+from billsmith.storage.invoices import ISSUED_BY, ISSUED_TO
 from billsmith.storage.lists import tallies
-from billsmith.storage.lists.conditions import whole
+from billsmith.storage.lists.conditions import near, whole
 from billsmith.storage.lists.criteria import EVERYTHING, Criteria, InvoiceList, mask_of
 from billsmith.storage.patience import may_take_long
 
@@ -36,18 +36,36 @@ def is_short(direct: Direct, of: InvoiceList) -> bool:
     return sum(tallies.flags_tally(direct, of).values()) <= QUICK
 
 
+def simplified(direct: Direct, of: InvoiceList, criteria: Criteria) -> Criteria:
+    """The same criteria, without what every invoice of the list meets anyway, where the tallies know."""
+    tally = None if criteria.only_flags else _tally(direct, of, criteria)
+    if tally is None or sum(tally.values()) < sum(tallies.flags_tally(direct, of).values()):
+        return criteria
+    return Criteria(flags=criteria.flags)
+
+
 def other_side(of: InvoiceList, criteria: Criteria) -> int | None:
     """The account on the other side of the list's invoices, where the criteria name that and flags alone."""
     other = criteria.recipient_seq if of.role == ISSUED_BY else criteria.issuer_seq
-    same = criteria.issuer_seq if of.role == ISSUED_BY else criteria.recipient_seq
-    return None if same is not None or criteria.number is not None or criteria.number_part is not None else other
+    alone = Criteria(recipient_seq=other) if of.role == ISSUED_BY else Criteria(issuer_seq=other)
+    return other if criteria.beyond_flags == alone else None
 
 
 def _tally(direct: Direct, of: InvoiceList, criteria: Criteria) -> Mapping[int, int] | None:
-    if criteria.only_flags:
+    """How many invoices meet the criteria beyond the flags, by flags; ``None`` where the tallies don't know."""
+    which = criteria.beyond_flags
+    if which == EVERYTHING:
         return tallies.flags_tally(direct, of)
     other = other_side(of, criteria)
-    return None if other is None else tallies.pair_tally(direct, of, other)
+    if other is not None:
+        return tallies.pair_tally(
+            direct, of, Condition("recipient_seq = ?" if of.role == ISSUED_BY else "issuer_seq = ?", (other,))
+        )
+    if of.role == ISSUED_BY and which == Criteria(recipient_near_seq=which.recipient_near_seq):
+        return tallies.pair_tally(direct, of, near(which.recipient_near_seq or 0))
+    if of.role == ISSUED_TO and which == Criteria(not_issuer_seq=which.not_issuer_seq):
+        return tallies.pair_tally(direct, of, Condition("issuer_seq <> ?", (which.not_issuer_seq,)))
+    return None
 
 
 def _counted(direct: Direct, condition: Condition) -> int:

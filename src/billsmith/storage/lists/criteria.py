@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from billsmith.invoicing.model import InvoiceKind
 from billsmith.storage.invoices import ISSUED_BY
 
 #: Every combination of what lists filter by.
@@ -28,6 +29,15 @@ class InvoiceList(NamedTuple):
         return "issuer_seq" if self.role == ISSUED_BY else "recipient_seq"
 
 
+class VendorField(msgspec.Struct, frozen=True, kw_only=True):
+    """A vendor's own field of an invoice has this text; or the invoice lacks the field and is of one of these kinds."""
+
+    vendor: str
+    name: str
+    text: str
+    kinds: frozenset[InvoiceKind] = frozenset()
+
+
 class Criteria(msgspec.Struct, frozen=True, kw_only=True):
     """Which of a list: all of these hold. ``flags`` are the combinations that pass (``None``: all)."""
 
@@ -39,10 +49,20 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
     number_part: str | None = None
     """Contained without case."""
 
+    recipient_near_seq: int | None = None
+    """The recipient is this account or a direct child of it."""
+    not_issuer_seq: int | None = None
+    vendor_field: VendorField | None = None
+
     @property
     def only_flags(self) -> bool:
         """Whether the flags alone say what passes."""
-        return (self.recipient_seq, self.issuer_seq, self.number, self.number_part) == (None, None, None, None)
+        return self.beyond_flags == EVERYTHING
+
+    @property
+    def beyond_flags(self) -> Criteria:
+        """The same without the flags."""
+        return msgspec.structs.replace(self, flags=None)
 
 
 EVERYTHING = Criteria()

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from billsmith.storage.database import read_by
 from billsmith.storage.direct import Direct
 from billsmith.storage.invoices import Stored
-from billsmith.storage.lists import filtered, rows
+from billsmith.storage.lists import counts, filtered, rows
 from billsmith.storage.lists.criteria import EVERYTHING, Criteria, InvoiceList, mask_of
 from billsmith.storage.lists.keys import Keys
 from billsmith.storage.lists.order import Part, Sort, parts
@@ -114,6 +114,7 @@ def page(
     Filtered by flags alone, in an order that a covering index holds, any page costs about the same. Else it is sorted or
     sifted anew each time; on a long list that may take long (:mod:`billsmith.storage.patience`).
     """
+    criteria = counts.simplified(Direct(connection), of, criteria)
     stretches = parts(of.role, sort, mask_of(criteria.flags), descending)
     if stretches is None or not criteria.only_flags or read_by(connection) is None:
         return filtered.page(connection, of, sort=sort, descending=descending, criteria=criteria, offset=offset, limit=limit)

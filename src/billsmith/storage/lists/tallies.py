@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from billsmith.storage.direct import Direct
-from billsmith.storage.invoices import ISSUED_BY
+from billsmith.storage.direct import Condition, Direct
 from billsmith.storage.lists.conditions import PASSES, signed
 from billsmith.storage.lists.criteria import InvoiceList
 
@@ -17,12 +16,10 @@ def flags_tally(direct: Direct, of: InvoiceList) -> dict[int, int]:
     )
 
 
-def pair_tally(direct: Direct, of: InvoiceList, other_seq: int) -> dict[int, int]:
-    """The same for those of a list that have a certain account on their other side."""
-    issuer, recipient = (of.account_seq, other_seq) if of.role == ISSUED_BY else (other_seq, of.account_seq)
-    return dict(
-        direct.rows("SELECT flags, count FROM pair_tally WHERE issuer_seq = ? AND recipient_seq = ?", (issuer, recipient))
-    )
+def pair_tally(direct: Direct, of: InvoiceList, others: Condition) -> dict[int, int]:
+    """The same for those of a list that have certain accounts on their other side."""
+    sql = f"SELECT flags, sum(count) FROM pair_tally WHERE {of.owner} = ? AND {others.sql} GROUP BY flags"
+    return {flags: int(count) for flags, count in direct.rows(sql, (of.account_seq, *others.parameters))}
 
 
 def batch_tally(direct: Direct, of: InvoiceList, batches: Sequence[str], mask: int) -> dict[str, int]:

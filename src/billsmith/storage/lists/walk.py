@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from billsmith.storage.database import Database
 from billsmith.storage.direct import Condition, Direct
 from billsmith.storage.invoices import Stored
-from billsmith.storage.lists import pages, rows
+from billsmith.storage.lists import counts, pages, rows
 from billsmith.storage.lists.conditions import beyond_flags, owned, passing, whole
 from billsmith.storage.lists.criteria import EVERYTHING, Criteria, InvoiceList, mask_of
 from billsmith.storage.lists.order import Part, Sort, order_sql, parts
@@ -150,6 +150,7 @@ def walk(
     left = _EVERYTHING if limit is None else limit
     with database.read() as connection:
         newest = _newest(connection)
+        criteria = counts.simplified(Direct(connection), of, criteria)
         stretches = parts(of.role, sort, mask_of(criteria.flags), descending)
         if stretches is None:
             numbers = _sorted_numbers(connection, of, sort, descending, criteria, offset, left)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from urllib.parse import parse_qsl
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import islice
 
 import msgspec
 from starlette.responses import Response
@@ -20,9 +21,10 @@ from billsmith.units.ids import ZERO_ID, parse_id
 from billsmith.units.instants import HOUR, SECOND
 from billsmith.vendors.acronis import errors
 from billsmith.vendors.acronis.shapes import Batch, InvoiceOverview, Paging
-from billsmith.vendors.acronis.translate import VENDOR, row
+from billsmith.vendors.acronis.translate import NO_BATCH, VENDOR, row
 from billsmith.wire.credentials import basic, bearer
 from billsmith.wire.face import Call, Face, json_response, route
+from billsmith.wire.forms import read_form
 from billsmith.wire.json import encode
 from billsmith.wire.parameters import Parameters, shown
 from billsmith.wire.stream import Stream
@@ -31,6 +33,7 @@ from billsmith.workflows.credentials import new_token
 TOKEN_LIFETIME = 2 * HOUR
 #: Rows that one answer holds in memory; more are streamed.
 MAX_HELD = 1_000
+_BATCHES_AT_ONCE = 500
 
 _SORTS = {
     "customername": Sort.CUSTOMER_NAME,
@@ -106,7 +109,7 @@ def authenticate(call: Call) -> Principal:
 
 def grant_token(call: Call) -> Response:
     """``POST /api/2/idp/token``: client credentials, by Basic or in the form."""
-    form = Parameters(_form(call))
+    form = read_form(call)
     grant = form.text("grant_type")
     if grant is None:
         raise Invalid("grant_type is missing", code="oauth.invalid_request", where="grant_type")
@@ -147,26 +150,24 @@ def list_invoices(call: Call) -> Response:
     query = read_query(call.parameters)
     of = InvoiceList(ISSUED_BY, call.principal.account.seq)
     with call.services.database.read() as connection:
-        return call.services.answers.of(call, connection, [of], lambda: _answer(call, connection, of, query))
+        answer = call.services.answers.of(call, connection, [of], partial(_answer, call, connection, of, query))
+    # After the connection is given back: a stream takes its own, again and again.
+    return answer if isinstance(answer, Response) else _streamed(call, of, query, *answer)
 
 
-def _answer(call: Call, connection: Connection, of: InvoiceList, query: Query) -> Response:
+def _answer(call: Call, connection: Connection, of: InvoiceList, query: Query) -> Response | tuple[Criteria, Paging]:
+    """The answer, or what is to be streamed."""
     criteria = _criteria(connection, call.principal, of, query)
     total = invoice_lists.count(connection, of)
     found = 0 if criteria is None else invoice_lists.count(connection, of, criteria)
+    paging = Paging(AmountTotalItems=total, AmountRecordsFound=found, AmountOfPages=_pages(found, query))
     if criteria is not None and (query.page_size == 0 or query.page_size > MAX_HELD) and found > MAX_HELD:
-        paging = Paging(AmountTotalItems=total, AmountRecordsFound=found, AmountOfPages=_pages(found, query))
-        return _streamed(call, of, query, criteria, paging)
+        return criteria, paging
     rows = [] if criteria is None else _page(connection, of, query, criteria)
     ids = invoices.vendor_keys(connection, VENDOR, [each.seq for each in rows])
-    batches = [each.invoice.batch for each in rows]
-    lengths = invoice_lists.batch_lengths(connection, of, batches, criteria) if criteria and batches else {}
-    answer = InvoiceOverview(
-        Invoices=[row(each.invoice, ids.get(each.seq)) for each in rows],
-        Paging=Paging(AmountTotalItems=total, AmountRecordsFound=found, AmountOfPages=_pages(found, query)),
-        Batches=[Batch(BatchNumber=name or "0", BatchLength=lengths[name]) for name in dict.fromkeys(batches)],
-    )
-    return json_response(encode(answer))
+    batches = _batches(connection, of, [each.invoice.batch for each in rows], criteria) if criteria else []
+    shown = [row(each.invoice, ids.get(each.seq)) for each in rows]
+    return json_response(encode(InvoiceOverview(Invoices=shown, Paging=paging, Batches=batches)))
 
 
 def read_query(parameters: Parameters) -> Query:
@@ -222,7 +223,7 @@ def _descending(text: str | None) -> bool:
 def _criteria(connection: Connection, principal: Principal, of: InvoiceList, query: Query) -> Criteria | None:
     """What passes; ``None`` when nothing can."""
     recipient_seq = None
-    if query.customer is not None and query.customer != ZERO_ID:
+    if query.customer is not None and parse_id(query.customer) != ZERO_ID:
         customer = accounts.find(connection, query.customer, principal.account)
         if customer is None:
             if parse_id(query.customer) is None:
@@ -264,6 +265,17 @@ def _page(connection: Connection, of: InvoiceList, query: Query, criteria: Crite
     )
 
 
+def _batches(connection: Connection, of: InvoiceList, batches: Iterable[str], criteria: Criteria) -> list[Batch]:
+    """The batches of some rows, in order of appearance, each with how many rows of it match the filter."""
+    lengths: Counter[str] = Counter()
+    names = iter(dict.fromkeys(batches))
+    while some := list(islice(names, _BATCHES_AT_ONCE)):
+        found = invoice_lists.batch_lengths(connection, of, some, criteria)
+        for name in some:
+            lengths[name or NO_BATCH] += found.get(name, 0)
+    return [Batch(BatchNumber=name, BatchLength=length) for name, length in lengths.items()]
+
+
 def _pages(found: int, query: Query) -> int:
     return -(-found // query.page_size) if query.page_size else 0
 
@@ -283,26 +295,17 @@ def _pieces(
     call: Call, of: InvoiceList, query: Query, criteria: Criteria, paging: Paging, skip: int, limit: int
 ) -> Iterator[bytes]:
     database = call.services.database
-    lengths: Counter[str] = Counter()
+    batches: dict[str, None] = {}
     opening = b'{"Invoices":['
     for rows in invoice_lists.walk(
         database, of, sort=query.sort, descending=query.descending, criteria=criteria, offset=skip, limit=limit
     ):
         with database.read() as connection:
             ids = invoices.vendor_keys(connection, VENDOR, [each.seq for each in rows])
-        lengths.update(each.invoice.batch or "0" for each in rows)
+        batches.update(dict.fromkeys(each.invoice.batch for each in rows))
         yield opening + b",".join(encode(row(each.invoice, ids.get(each.seq))) for each in rows)
         opening = b","
-    batches = [Batch(BatchNumber=name, BatchLength=length) for name, length in lengths.items()]
+    with database.read() as connection:
+        listed = _batches(connection, of, batches, criteria)
     start = b"" if opening == b"," else opening
-    yield start + b'],"Paging":' + encode(paging) + b',"Batches":' + encode(batches) + b"}"
-
-
-def _form(call: Call) -> list[tuple[str, str]]:
-    kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
-        raise Invalid("the body is not application/x-www-form-urlencoded", code="oauth.invalid_request")
-    try:
-        return parse_qsl(call.body.decode("utf-8"), keep_blank_values=True, max_num_fields=32)
-    except (UnicodeDecodeError, ValueError) as problem:
-        raise Invalid("the form can't be read", code="oauth.invalid_request") from problem
+    yield start + b'],"Paging":' + encode(paging) + b',"Batches":' + encode(listed) + b"}"

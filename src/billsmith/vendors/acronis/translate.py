@@ -19,6 +19,8 @@ from billsmith.wire.json import RawDecimal, decode, exact
 from billsmith.workflows.import_invoices import NOBODY, Imported, RowError, stated_lines
 
 VENDOR = "acronis"
+#: The batch of an invoice that no run made.
+NO_BATCH = "0"
 _NO_ID = "00000000-0000-0000-0000-000000000000"
 
 
@@ -34,7 +36,7 @@ def row(invoice: Invoice, vendor_id: str | None = None) -> InvoiceRow:
         ScheduledAt=_without_zone(invoice.scheduled_at),
         SendByEmail=invoice.send_by_email,
         InvoiceNumber=invoice.number,
-        BatchNumber=invoice.batch or "0",
+        BatchNumber=invoice.batch or NO_BATCH,
         Exported=invoice.exported_at is not None,
         ExportedDate=_with_offset(invoice.exported_at),
         PaymentSent=invoice.payment_sent,
@@ -50,10 +52,7 @@ def row(invoice: Invoice, vendor_id: str | None = None) -> InvoiceRow:
 
 
 def shown_total(invoice: Invoice) -> Decimal:
-    """The total as a number with two decimals, or with more where it has more.
-
-    >>> from billsmith.units.rounding import plain
-    """
+    """The total as a number with two decimals, or with more where it has more."""
     value = trimmed(
         invoice.stated_total if invoice.stated_total is not None else from_minor(invoice.total_minor, invoice.currency)
     )

@@ -1,1 +1,1 @@
-"""See README.md."""
+"""Amberflo. See README.md."""

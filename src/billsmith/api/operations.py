@@ -1,0 +1,185 @@
+"""An operation: one method of one path, with all that its handler, its document and its page are made of.
+
+A read is a function of the call. A write is a unit of work: a function of a connection, the call and the body, run in one
+transaction together with its kept answer (P11); it never opens a transaction of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from starlette.responses import Response
+
+from billsmith.accounts.authorisation import Scope, require
+from billsmith.api.values import check_text
+from billsmith.storage.database import Connection
+from billsmith.units.errors import Invalid
+from billsmith.wire.face import Call, Handler, Route, json_response, route
+from billsmith.wire.json import decode, encode
+from billsmith.wire.parameters import Parameters, shown
+from billsmith.workflows.idempotency import Answer, OnePerKey
+
+MAX_LIMIT = 200
+DEFAULT_LIMIT = 50
+
+
+class Made(NamedTuple):
+    """What a write answers: a value, where the thing made can be read, and the value to keep where that differs."""
+
+    value: msgspec.Struct
+    location: str | None = None
+    kept: msgspec.Struct | None = None
+
+
+class QueryParameter(msgspec.Struct, frozen=True, kw_only=True):
+    """A query parameter: its JSON Schema and what it does. ``many``: values separated by commas."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+    many: bool = False
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One method of one path. Exactly one of ``read`` and ``write`` is there."""
+
+    method: str
+    path: str
+    id: str
+    tag: str
+    summary: str
+    description: str = ""
+    scope: Scope
+    query: tuple[QueryParameter, ...] = ()
+    body: type[msgspec.Struct] | None = None
+    status: int = 200
+    answer: type[msgspec.Struct]
+    read: Callable[[Call], msgspec.Struct] | None = None
+    write: Callable[[Connection, Call, Any], Made] | None = None
+
+
+def list_parameters() -> tuple[QueryParameter, ...]:
+    """What every list takes."""
+    return (
+        QueryParameter(
+            name="limit",
+            description="How many at most.",
+            schema={"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+        ),
+        QueryParameter(
+            name="cursor",
+            description="The `next_cursor` of the page before, with the same filters and order.",
+            schema={"type": "string", "minLength": 1, "maxLength": 100},
+        ),
+    )
+
+
+def limit_of(parameters: Parameters) -> int:
+    """How many items a list's page may hold."""
+    limit = parameters.integer("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
+    return DEFAULT_LIMIT if limit is None else limit
+
+
+def bound_to(call: Call) -> list[str]:
+    """What a cursor of this call is bound to: the account, the path, and every parameter but the page's own."""
+    names = sorted(set(call.parameters.names()) - {"cursor", "limit"})
+    return [call.principal.account.id, _path(call), *(part for name in names for part in (name, *call.parameters.every(name)))]
+
+
+def routes_of(operations: Sequence[Operation]) -> list[Route]:
+    """The routes of operations. Their writes share one watch over keys at work."""
+    once = OnePerKey()
+    return [
+        route(each.method, each.path, _reader(each) if each.read else _writer(each, once), writes=each.write is not None)
+        for each in operations
+    ]
+
+
+def _reader(operation: Operation) -> Handler:
+    read = operation.read
+    assert read is not None
+
+    def handle(call: Call) -> Response:
+        _check(operation, call)
+        return _answered(200, encode(read(call)))
+
+    return handle
+
+
+def _writer(operation: Operation, once: OnePerKey) -> Handler:
+    write, body_kind = operation.write, operation.body
+    assert write is not None
+    assert body_kind is not None
+
+    def handle(call: Call) -> Response:
+        _check(operation, call)
+        body = read_body(call, body_kind)
+
+        def work(connection: Connection) -> Answer:
+            made = write(connection, call, body)
+            kept = None if made.kept is None else encode(_WithLocation(made.location, made.kept))
+            return Answer(operation.status, encode(_WithLocation(made.location, made.value)), kept)
+
+        answer = once.run(
+            call.services.database,
+            work,
+            credential_id=call.principal.credential_id,
+            key=call.headers.get("idempotency-key"),
+            request=b"\n".join([call.method.encode(), _path(call).encode(), call.body]),
+            now=call.services.clock(),
+        )
+        location, value = _located.decode(answer.body)
+        headers = {} if location is None else {"Location": location}
+        if answer.replayed:
+            headers["Idempotency-Replayed"] = "true"
+        return _answered(answer.status, bytes(value), headers)
+
+    return handle
+
+
+class _WithLocation(msgspec.Struct, frozen=True, array_like=True):
+    """An answer as it is kept: where the thing made can be read, and the body."""
+
+    location: str | None
+    value: Any
+
+
+class _Located(NamedTuple):
+    location: str | None
+    value: msgspec.Raw
+
+
+_located = msgspec.json.Decoder(_Located)
+
+
+def read_body(call: Call, kind: type[Any]) -> Any:
+    """The body as ``kind``; an empty one is an empty object. Raises :class:`Invalid`."""
+    if not call.body:
+        return decode(b"{}", kind)
+    media_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise Invalid("the body is not said to be application/json", code="input.media_type", where="Content-Type")
+    body = decode(call.body, kind)
+    check_text(body)
+    return body
+
+
+def _check(operation: Operation, call: Call) -> None:
+    known = {parameter.name for parameter in operation.query}
+    for name in call.parameters.names():
+        if name not in known:
+            there_are = f"there are {', '.join(sorted(known))}" if known else "there are none here"
+            raise Invalid(f"{shown(name)} is no parameter; {there_are}", code="input.unknown_parameter", where=name[:60])
+        if call.parameters.text(name) == "":
+            raise Invalid(f"{name} is empty; leave it out or give it a value", code="input.empty", where=name)
+    require(call.principal, operation.scope)
+
+
+def _path(call: Call) -> str:
+    return call.path.rstrip("/")
+
+
+def _answered(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
+    return json_response(body, status, {**(headers or {}), "Cache-Control": "no-store"})

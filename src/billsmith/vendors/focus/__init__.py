@@ -1,0 +1,1 @@
+"""FOCUS, the FinOps Open Cost and Usage Specification. See README.md."""

@@ -1,0 +1,94 @@
+"""P16: what is another's answers as what is not there, byte for byte, in every place that takes an id or a name."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from billsmith.api.face import OPERATIONS
+from tests.api.support import Caller
+from tests.support.house import House
+
+_UNKNOWN = "99999999-9999-4999-8999-999999999999"
+_BODIES: dict[str, Any] = {
+    "createInvoice": {"recipient": "c-1", "lines": [{"description": "x", "amount": 1}]},
+    "recordPayment": {"amount": 1, "reference": "r"},
+    "createAccount": {"name": "x"},
+    "updateAccount": {"name": "x"},
+    "createCredential": {"kind": "api-key"},
+}
+
+
+def strangers(house: House) -> tuple[Caller, dict[str, str]]:
+    """A caller, and ids of another tenant's account, invoice and credential; of a sibling's; of its parent's."""
+    top = house.account("Provider", external_id="top")
+    mine = house.account("Mine", top, external_id="mine")
+    house.account("My customer", mine, external_id="c-1")
+    other = house.account("Sibling", top, external_id="sibling")
+    customer = house.account("Theirs", other, external_id="theirs")
+    theirs = Caller(house, other)
+    return Caller(house, mine), {
+        "account": customer.id,
+        "account by name": "theirs",
+        "sibling": other.id,
+        "parent": top.id,
+        "invoice": house.invoice(other, customer).invoice.id,
+        "credential": theirs.credential_id,
+    }
+
+
+def slots() -> list[tuple[str, str, str]]:
+    """Every operation with each place of it that takes an id or a name."""
+    found = []
+    for each in OPERATIONS:
+        found += [(each.id, "path", name) for name in re.findall(r"\{(\w+)\}", each.path)]
+        found += [(each.id, "query", parameter.name) for parameter in each.query if parameter.name in NAMES]
+        found += [(each.id, "body", name) for name in NAMES if each.body is not None and name in each.body.__struct_fields__]
+    return found
+
+
+NAMES = ("issuer", "recipient", "account", "parent")
+
+
+@pytest.mark.parametrize(("operation", "place", "name"), slots())
+def test_foreign_and_unknown_are_the_same_bytes(house: House, operation: str, place: str, name: str) -> None:
+    caller, foreign = strangers(house)
+    [chosen] = [each for each in OPERATIONS if each.id == operation]
+
+    def ask(value: str) -> tuple[int, bytes, list[tuple[str, str]]]:
+        path = re.sub(r"\{\w+\}", value, chosen.path)
+        body = _BODIES.get(operation, {}) if chosen.body is not None else None
+        parameters = {name: value} if place == "query" else {}
+        if place == "body":
+            body = {**body, name: value}
+        answer = caller(chosen.method, path, body, params=parameters)
+        return answer.status_code, answer.content, sorted(answer.headers.items())
+
+    unknown = ask(_UNKNOWN)
+    assert unknown[0] in ((200,) if (operation, place) == ("listInvoices", "query") else (400, 404))
+    for what, value in foreign.items():
+        if what == "parent" and (operation, place, name) == ("listInvoices", "query", "issuer"):
+            continue  # an account above may well have issued what the caller sees
+        assert ask(value) == (ask("no-such-name") if what == "account by name" else unknown), what
+
+
+def test_the_matrix_has_every_place() -> None:
+    assert len(slots()) >= 18
+    assert {place for _, place, _ in slots()} == {"path", "query", "body"}
+
+
+def test_an_external_id_that_another_tenant_uses_is_free_here(house: House) -> None:
+    caller, _ = strangers(house)
+    assert caller("POST", "/v1/accounts", {"name": "x", "external_id": "theirs"}).status_code == 201
+
+
+def test_an_issuer_above_is_found_by_its_id_alone(house: House) -> None:
+    """What a caller sees names the issuer's id, so it may filter by it; with nothing from it, it answers as the unknown."""
+    top = house.account("Provider", external_id="top")
+    customer = Caller(house, house.account("Customer", top))
+    assert customer.get("/v1/invoices", issuer=top.id) == customer.get("/v1/invoices", issuer=_UNKNOWN)
+    made = house.invoice(top, customer.account)
+    assert [item["id"] for item in customer.get("/v1/invoices", issuer=top.id)["items"]] == [made.invoice.id]
+    assert customer.get("/v1/invoices", issuer="top")["items"] == []

@@ -1,0 +1,55 @@
+/* Power loss, made visible: what a program syncs is copied to a second folder; what it only writes is not.
+ *
+ * Loaded with LD_PRELOAD. When a file below $POWER_LIVE is synced, its content at that moment is put, whole and at once, under the
+ * same name into $POWER_DURABLE. After the program is killed that folder holds what a disk without a write cache of its own
+ * would hold after a power loss.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void keep(int fd)
+{
+    const char *live = getenv("POWER_LIVE"), *durable = getenv("POWER_DURABLE");
+    char link[64], path[4096], part[4200], whole[4200], buffer[65536];
+    struct stat state;
+    if (!live || !durable || fstat(fd, &state) || !S_ISREG(state.st_mode))
+        return;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length < 0)
+        return;
+    path[length] = 0;
+    if (strncmp(path, live, strlen(live)) || path[strlen(live)] != '/')
+        return;
+    const char *name = strrchr(path, '/') + 1;
+    snprintf(part, sizeof part, "%s/%s.part", durable, name);
+    snprintf(whole, sizeof whole, "%s/%s", durable, name);
+    int out = open(part, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (out < 0)
+        abort();
+    off_t offset = 0;
+    for (ssize_t got; (got = pread(fd, buffer, sizeof buffer, offset)) > 0; offset += got)
+        if (write(out, buffer, got) != got)
+            abort();
+    close(out);
+    if (rename(part, whole))
+        abort();
+}
+
+int fsync(int fd)
+{
+    keep(fd);
+    return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd);
+}
+
+int fdatasync(int fd)
+{
+    keep(fd);
+    return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(fd);
+}
