@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from billsmith.api import face as native
+from billsmith.api import routes as native
 from billsmith.server.app import App
 from billsmith.server.settings import Settings
 from billsmith.vendors.acronis import routes as acronis

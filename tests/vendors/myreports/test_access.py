@@ -156,7 +156,11 @@ def test_paths_and_methods_that_there_are_not(sqlite_house: House) -> None:
         answer = sqlite_house.client.get(path, headers=token)
         assert (answer.status_code, answer.json()["error"]) == (404, 404)
     answer = sqlite_house.client.post(PATH, headers=token)
-    assert (answer.status_code, answer.json()["message"], answer.headers["allow"]) == (405, "Method Not Allowed", "GET, HEAD, OPTIONS")
+    assert (answer.status_code, answer.json()["message"], answer.headers["allow"]) == (
+        405,
+        "Method Not Allowed",
+        "GET, HEAD, OPTIONS",
+    )
     assert sqlite_house.client.head(PATH, headers=token).content == b""
 
 
