@@ -41,10 +41,11 @@ class Answers:
         self._kept: OrderedDict[tuple[Any, ...], Response] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, call: Call, connection: Connection, lists: Sequence[InvoiceList], make: Callable[[], Response]) -> Response:
+    def of(self, call: Call, connection: Connection, lists: Sequence[InvoiceList], make: Callable[[], Made]) -> Response | Made:
         """The answer to a call that reads nothing but these lists and accounts; made when it isn't kept.
 
         ``connection`` is the one that ``make`` reads through, so that the answer is of the version under which it is kept.
+        What is made but is no whole answer (an error, a stream, the plan of one) is given back and not kept.
         """
         name = (
             call.principal.account.seq,
