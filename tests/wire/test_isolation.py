@@ -459,8 +459,9 @@ CONDITIONS: list[tuple[Any, str, Any]] = [
 
 
 @pytest.mark.parametrize("name", FACES)
-def test_without_the_condition_in_storage_it_would_show(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_condition_in_storage_it_would_show(database: Database, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control: each face's check fails once the condition of visibility is gone."""
+    world = World(database)
     for module, condition, instead in CONDITIONS:
         monkeypatch.setattr(module, condition, instead)
     assert leaks(world, name)

@@ -11,6 +11,7 @@ import msgspec
 from billsmith.catalog.reductions import Coupon
 from billsmith.invoicing.model import ExchangeRate, RoundingPlace, Settlement
 from billsmith.invoicing.totals import DraftLine, TaxRate, TaxRounding, Totals
+from billsmith.ledger.commitments import Commitment
 from billsmith.ledger.wallets import Grant
 from billsmith.units.currency import from_minor, to_minor
 from billsmith.units.errors import InvalidInvoice
@@ -49,6 +50,14 @@ class CouponUse(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     amount: Exact
     shares: dict[int, Exact]
+
+
+class Draw(msgspec.Struct, frozen=True, kw_only=True):
+    """What an invoice took from a commitment, and what is left of it."""
+
+    commitment: str
+    covered: Exact
+    left: Exact
 
 
 class Minimum(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +116,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     tax_free: str = ""
     discounts: tuple[LineDiscount, ...] = ()
     coupons: tuple[AppliedCoupon, ...] = ()
+    commitments: tuple[Commitment, ...] = ()
     minimums: tuple[Minimum, ...] = ()
     credits: tuple[Credit, ...] = ()
     wallet: Wallet = Wallet()
@@ -123,7 +133,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     def reduces(self) -> bool:
         """Whether any pass asks what is left of each line."""
         scoped = any(grant.scope for grant in self.wallet.grants)
-        return bool(self.discounts or self.coupons or self.minimums or scoped)
+        return bool(self.discounts or self.coupons or self.commitments or self.minimums or scoped)
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -143,6 +153,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[DraftLine, ...]
     nets: tuple[Exact, ...] = ()
     coupon_uses: tuple[CouponUse, ...] = ()
+    draws: tuple[Draw, ...] = ()
     rates_used: tuple[ExchangeRate, ...] = ()
     totals: Totals | None = None
     settlements: tuple[Settlement, ...] = ()

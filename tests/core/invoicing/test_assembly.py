@@ -21,6 +21,7 @@ from billsmith.invoicing.reductions import after_use
 from billsmith.invoicing.taxes import rates_for
 from billsmith.invoicing.terms import AppliedCoupon, Basis, CouponUse, Credit, LineDiscount, Minimum, Terms, Wallet
 from billsmith.invoicing.totals import DraftLine, TaxRate
+from billsmith.ledger.commitments import Commitment
 from billsmith.ledger.wallets import Grant
 from billsmith.units.errors import InvalidInvoice, InvalidNumber
 from billsmith.units.periods import Period
@@ -193,6 +194,37 @@ def test_a_minimum_explains_itself():
 def test_a_minimum_sees_rounded_lines_unless_told_otherwise(basis, expected):
     asked = terms("JPY", minimums=(Minimum(amount=D(10000)),), basis=basis)
     assert amounts(assemble([line("8500.5")], asked), LineKind.TRUE_UP) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("options", "total_minor", "covered", "left"),
+    [
+        # promised: charged as used, trued up when the term ends
+        ({"left": D(150)}, 10000, "100", "50"),
+        ({"left": D(150), "closing": True}, 15000, "100", "0"),
+        ({"left": D(100), "closing": True}, 10000, "100", "0"),
+        ({"left": D("99.99"), "overage_factor": D(2)}, 10001, "99.99", "0"),
+        ({"left": D(0), "overage_factor": D("1.5")}, 15000, "0", "0"),
+        ({"left": D(60), "overage_factor": D("1.5")}, 12000, "60", "0"),
+        # prepaid: what it covers is not asked for again, and what is left is not given back
+        ({"left": D(150), "prepaid": True}, 0, "100", "50"),
+        ({"left": D(150), "prepaid": True, "closing": True}, 0, "100", "0"),
+        ({"left": D(60), "prepaid": True, "overage_factor": D("1.5")}, 6000, "60", "0"),
+        ({"left": D(60), "prepaid": True, "applies_to": ("calls",)}, 7000, "30", "30"),
+        ({"left": D(60), "prepaid": True, "applies_to": ("seats",)}, 10000, "0", "60"),
+    ],
+)
+def test_commitments_are_drawn_down(options, total_minor, covered, left):
+    lines = [line("30.00", tax_category="std"), line("70.00", "storage", tax_category="low")]
+    assembled = assemble(lines, terms(commitments=(Commitment(id="C", **options),)))
+    assert assembled.totals.total_minor == total_minor
+    assert [(draw.covered, draw.left) for draw in assembled.draws] == [(D(covered), D(left))]
+
+
+def test_what_a_commitment_covers_is_taken_off_each_tax_category():
+    lines = [line("30.00", tax_category="std"), line("70.00", "storage", tax_category="low")]
+    assembled = assemble(lines, terms(commitments=(Commitment(id="C", left=D("33.33"), prepaid=True),)))
+    assert [(each.tax_category, each.amount_minor) for each in assembled.totals.lines[2:]] == [("std", -1000), ("low", -2333)]
 
 
 def test_no_tax_is_charged_to_those_who_pay_none_and_included_taxes_come_out():

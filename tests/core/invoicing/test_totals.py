@@ -149,6 +149,20 @@ def rates_compound(rates):
     return any(each.compound for each in rates)
 
 
+def adds_up(lines, taxes, total_):
+    return sum(lines) + sum(taxes) == total_
+
+
+def test_the_sums_see_floats_and_a_total_that_is_rounded_apart():
+    """The negative control: what the engine promises of minor units does not hold of floats, nor of a second rounding."""
+    drafts = [line("0.10"), line("0.20"), line("0.30")]
+    result = total(drafts, [rate("10")], "EUR")
+    assert adds_up([each.amount_minor for each in result.lines], [tax.amount_minor for tax in result.taxes], result.total_minor)
+    assert not adds_up([0.1, 0.2, 0.3], [0.06], 0.66)
+    thirds = total([line(Fraction(1, 3))] * 3, (), "EUR")
+    assert not adds_up([each.amount_minor for each in thirds.lines], [], 100)
+
+
 @settings(max_examples=2000, deadline=None)
 @given(amounts_of, currencies, st.sampled_from(Rounding))
 def test_at_the_invoice_place_the_lines_sum_to_the_exact_total_rounded(amounts, currency, mode):
