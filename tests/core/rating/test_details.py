@@ -121,6 +121,8 @@ def test_usage_before_may_come_in_another_form() -> None:
     assert (as_total.exact, as_total.quantity, as_total.previous_quantity) == (D("2.03"), 3, 5)
     nothing_before = rate(fee, [Quantity(D(3))], Context(currency="EUR", previous=D(0)))
     assert nothing_before.exact == D("2.03")
+    at_least = Percentage(rate_percent=D(1), minimum_per_event=D(1))
+    assert rate(at_least, [Quantity(D(300))], Context(currency="EUR", previous=D(200))).exact == 3
     volume = Volume(tiers=(Tier(up_to=D(10), unit_amount=D(1)), Tier(unit_amount=D(2))))
     before = Quantity(D(5), full=D(9))
     assert rate(volume, D(2), Context(currency="EUR", previous=before)).exact == 7 * 2 - 5
