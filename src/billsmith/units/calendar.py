@@ -80,7 +80,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     def boundary(self, index: int) -> int:
         """The instant at which period ``index`` starts and period ``index - 1`` ends. Any index, also below zero.
 
-        Raises :class:`InvalidTime` outside the years 1 to 9999.
+        Raises :class:`InvalidTime` outside the range of instants (1677 to 2262).
         """
         return _boundary(self, index)
 
@@ -139,7 +139,7 @@ def _boundary(schedule: Schedule, index: int) -> int:
         return local_instant(day, schedule.time, schedule.zone)
     except (ValueError, OverflowError):
         raise InvalidTime(
-            f"period {index} from {schedule.date} lies outside the years 1 to 9999", code="time.out_of_range"
+            f"period {index} from {schedule.date} lies outside the range of instants", code="time.out_of_range"
         ) from None
 
 

@@ -154,9 +154,9 @@ def test_a_billing_day_is_a_day_of_a_month(day):
 
 
 @pytest.mark.parametrize("unit", [Unit.DAY, Unit.WEEK, Unit.MONTH, Unit.YEAR])
-def test_outside_the_years_1_to_9999_there_is_no_boundary(unit):
+def test_outside_the_range_of_instants_there_is_no_boundary(unit):
     schedule = calendar_schedule(Interval(unit), "UTC")
-    for index in (-1_000_000, 5_000_000):
+    for index in (-1_000_000, -110_000, 110_000, 5_000_000):
         with pytest.raises(InvalidTime) as caught:
             schedule.boundary(index)
         assert caught.value.code == "time.out_of_range"
@@ -203,7 +203,7 @@ def test_the_sweep_sees_a_schedule_that_drifts(make):
 instants = st.integers(0, 130 * 365 * DAY)
 schedules = st.builds(
     anniversary_at,
-    st.builds(Interval, st.sampled_from(Unit), st.integers(1, 40)),
+    st.builds(Interval, st.sampled_from(Unit), st.integers(1, 6)),  # 20 of 6 years still end before 2262
     instants,
     st.sampled_from(ZONES),
     day=st.integers(0, 31),
