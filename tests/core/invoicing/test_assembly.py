@@ -72,6 +72,11 @@ def test_the_whole_order():
     assert [each.__name__ for each in PASSES][-3:] == ["add_taxes", "apply_credit_notes", "pay_from_wallet"]
 
 
+def test_a_plain_invoice_has_few_steps():
+    steps = [(step.name, step.amount) for step in explain([line("10.00")], terms(taxes=(VAT,)))]
+    assert steps == [("round_charges", 10), ("add_taxes", 12)]
+
+
 def test_an_empty_invoice():
     assert assemble([], terms()).due_minor == 0
     assert assemble([], terms(minimums=(Minimum(amount=D(5)),), taxes=(VAT,))).due_minor == 600
@@ -100,6 +105,15 @@ def test_an_empty_invoice():
 def test_coupons(coupons, expected):
     assembled = assemble([line("100.00")], terms(coupons=tuple(coupons)))
     assert sum(amounts(assembled, LineKind.COUPON)) == expected
+
+
+@pytest.mark.parametrize(("name", "shown"), [("", "WELCOME"), ("Half off", "Half off")])
+def test_a_coupons_line_says_what_it_is(name, shown):
+    assembled = assemble([line("10")], terms(coupons=(coupon(percent="50", code="WELCOME", name=name),)))
+    added = assembled.totals.lines[1]
+    assert (added.description, added.component, added.kind) == (shown, "WELCOME", LineKind.COUPON)
+    (use,) = assembled.coupon_uses
+    assert (use.code, use.amount, use.shares) == ("WELCOME", 5, {0: 5})
 
 
 def test_a_coupon_is_shared_by_tax_category_and_its_lines_sum_to_it():
@@ -221,6 +235,27 @@ def test_commitments_are_drawn_down(options, total_minor, covered, left):
     assert [(draw.covered, draw.left) for draw in assembled.draws] == [(D(covered), D(left))]
 
 
+@pytest.mark.parametrize(
+    ("options", "kind", "description"),
+    [
+        ({"left": D(60), "prepaid": True}, LineKind.CREDIT, "Commitment C: covered"),
+        ({"left": D(60), "overage_factor": D(2)}, LineKind.ADJUSTMENT, "Commitment C: overage"),
+        ({"left": D(150), "closing": True, "tax_category": "std"}, LineKind.TRUE_UP, "Commitment C: true-up"),
+    ],
+)
+def test_a_commitments_line_says_what_it_is(options, kind, description):
+    assembled = assemble([line("100", tax_category="std")], terms(commitments=(Commitment(id="C", **options),)))
+    added = assembled.totals.lines[1]
+    assert (added.kind, added.description, added.component, added.tax_category) == (kind, description, "C", "std")
+
+
+def test_a_minimum_sees_what_commitments_have_left():
+    asked = terms(commitments=(Commitment(id="C", left=D(60), prepaid=True),), minimums=(Minimum(amount=D(50)),))
+    assert amounts(assemble([line("100")], asked), LineKind.TRUE_UP) == [1000]
+    asked = terms(commitments=(Commitment(id="C", left=D("160.005"), closing=True),), minimums=(Minimum(amount=D(160)),))
+    assert amounts(assemble([line("100")], asked)) == [10000, 6001]
+
+
 def test_what_a_commitment_covers_is_taken_off_each_tax_category():
     lines = [line("30.00", tax_category="std"), line("70.00", "storage", tax_category="low")]
     assembled = assemble(lines, terms(commitments=(Commitment(id="C", left=D("33.33"), prepaid=True),)))
@@ -232,7 +267,8 @@ def test_no_tax_is_charged_to_those_who_pay_none_and_included_taxes_come_out():
     for rate, net in ((included, 10000), (VAT, 12000)):
         assembled = assemble([line("120.00")], terms(taxes=(rate,), tax_free="Reverse charge"))
         assert (assembled.totals.total_minor, assembled.totals.tax_minor) == (net, 0)
-        assert assembled.totals.taxes[0].note == "Reverse charge"
+        (tax,) = assembled.totals.taxes
+        assert (tax.note, tax.name, tax.rate, tax.base_minor) == ("Reverse charge", "VAT", 0, net)
 
 
 def test_catalog_rates_hold_in_their_country_and_in_their_newest_version():
@@ -240,9 +276,12 @@ def test_catalog_rates_hold_in_their_country_and_in_their_newest_version():
         CatalogRate(code="nl", name="BTW", rate=D(19), country="NL"),
         CatalogRate(code="nl", version=2, name="BTW", rate=D(21), country="NL"),
         CatalogRate(code="de", name="USt", rate=D(19), country="DE"),
-        CatalogRate(code="all", name="Levy", rate=D(1)),
+        CatalogRate(code="all", name="Levy", rate=D(0), category="low", included=True, compound=True, note="Exempt"),
     ]
-    assert [(rate.name, rate.rate) for rate in rates_for(offered, "NL")] == [("BTW", 21), ("Levy", 1)]
+    assert rates_for(offered, "NL") == (
+        TaxRate(category="", name="BTW", rate=D(21)),
+        TaxRate(category="low", name="Levy", rate=D(0), included=True, compound=True, note="Exempt"),
+    )
 
 
 @pytest.mark.parametrize(

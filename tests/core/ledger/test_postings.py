@@ -46,6 +46,14 @@ def test_postings_are_whole_minor_units(amount):
     assert caught.value.code == "ledger.not_whole"
 
 
+def test_a_reversal_says_what_it_undoes():
+    paid = transfer("t", 5, "payment", debit="cash", credit="owed", amount_minor=3, currency="EUR", reference="INV-1")
+    assert (paid.id, paid.at, paid.what, paid.reference) == ("t", 5, "payment", "INV-1")
+    assert paid.postings == (Posting("cash", 3, "EUR"), Posting("owed", -3, "EUR"))
+    back = reversal(paid, "r", 9)
+    assert (back.id, back.at, back.what, back.reference) == ("r", 9, "reversal of payment", "INV-1")
+
+
 moves = st.lists(
     st.builds(
         lambda debit, credit, amount, currency: transfer(
