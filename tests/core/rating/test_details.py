@@ -8,13 +8,18 @@ from fractions import Fraction
 
 import pytest
 
+from billsmith.catalog.price import Price
 from billsmith.metering.quantity import Quantity
 from billsmith.rating import Charge, Context, rate
+from billsmith.rating.models.block_graduated import BlockGraduated
+from billsmith.rating.models.block_volume import BlockVolume
+from billsmith.rating.models.blocks import Block
 from billsmith.rating.models.dynamic import Dynamic
 from billsmith.rating.models.flat import Flat
 from billsmith.rating.models.graduated import Graduated
 from billsmith.rating.models.hours import Band, Hours
 from billsmith.rating.models.matrix import Cell, Matrix
+from billsmith.rating.models.package import Package
 from billsmith.rating.models.per_unit import PerUnit
 from billsmith.rating.models.percentage import Percentage
 from billsmith.rating.models.tiers import Tier
@@ -41,6 +46,45 @@ def test_a_unit_is_said_after_the_quantity_at_every_level() -> None:
     )
     assert rate(Dynamic(), Quantity(D(3), amount=D("0.31")), CALLS).sentences == ("3 calls: stated by the events 0.31",)
     assert rate(TWO, 3, CALLS).unit == "calls"
+
+
+TIERS = (Tier(unit_amount=D(2)),)
+BLOCKS = (Block(size=D(2), amount=D(1)),)
+
+
+@pytest.mark.parametrize(
+    "price",
+    [
+        Graduated(tiers=TIERS),
+        Volume(tiers=TIERS),
+        Package(size=D(2), amount=D(1)),
+        BlockGraduated(blocks=BLOCKS),
+        BlockVolume(blocks=BLOCKS),
+        TWO,
+    ],
+)
+def test_every_model_of_a_quantity_says_its_unit(price: Price) -> None:
+    assert rate(price, 3, CALLS).sentences[0].startswith("3 calls: ")
+
+
+def test_a_dimension_that_the_usage_lacks_is_said_to_be_missing() -> None:
+    by_two = Matrix(dimensions=("region", "size"), cells=(Cell(when={"region": "eu"}, price=TWO),), otherwise=TWO)
+    charge = rate(by_two, [Quantity(D(1), dimensions={"region": "eu"}), Quantity(D(2), dimensions={"size": "s"})], EUR)
+    assert charge.sentences == (
+        "region eu, no size, 1: 1 × 2.00 = 2.00",
+        "no region, size s, 2: 2 × 2.00 = 4.00",
+        "3: together 6.00",
+    )
+
+
+def test_a_cell_that_names_every_dimension_in_any_order_is_found() -> None:
+    cells = (
+        Cell(when={"size": "s", "region": "eu"}, price=TWO),
+        Cell(when={}, price=PerUnit(unit_amount=D(7))),
+    )
+    by_two = Matrix(dimensions=("region", "size"), cells=cells)
+    assert rate(by_two, Quantity(D(1), dimensions={"region": "eu", "size": "s"}), EUR).exact == 2
+    assert rate(by_two, Quantity(D(1), dimensions={"region": "eu", "size": "m"}), EUR).exact == 7
 
 
 def test_an_amount_without_a_name_is_said_bare() -> None:
