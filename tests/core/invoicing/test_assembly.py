@@ -200,7 +200,12 @@ def test_minimums(minimum, expected):
 
 
 def test_a_minimum_explains_itself():
-    (_, added) = assemble([line("7.00")], terms(minimums=(Minimum(amount=D(10), share=Fraction(25, 28)),))).totals.lines
+    minimum = Minimum(
+        amount=D(10), share=Fraction(25, 28), subscription="s", period=Period(0, 9), tax_category="std", name="Least"
+    )
+    used = line("7.00", subscription="s", period=Period(0, 9))
+    (_, added) = assemble([used], terms(minimums=(minimum,))).totals.lines
+    assert (added.description, added.subscription, added.period, added.tax_category) == ("Least", "s", Period(0, 9), "std")
     assert added.trace == ("minimum ≈8.928571 (10.00 × 25/28) − 7.00 used = ≈1.928571",)
 
 
@@ -337,6 +342,11 @@ RATES = [
 )
 def test_the_newest_rate_at_or_before_the_date(date, rate):
     assert rate_on(RATES, "USD", "EUR", dt.date.fromisoformat(date)).rate == D(rate)
+
+
+def test_a_rate_of_zero_is_no_rate():
+    nothing = ExchangeRate(base="USD", quote="EUR", rate=D(0), date=dt.date(2026, 10, 15))
+    assert rate_on([*RATES, nothing], "USD", "EUR", dt.date(2026, 10, 20)) == RATES[0]
 
 
 @pytest.mark.parametrize(("base", "date"), [("USD", "2026-09-30"), ("GBP", "2026-10-31")])

@@ -39,6 +39,12 @@ def test_what_does_not_balance_can_not_be_made(postings):
     assert caught.value.code == "ledger.unbalanced"
 
 
+def test_sums_are_by_currency():
+    postings = (Posting("cash", 5, "EUR"), Posting("owed", -3, "EUR"), Posting("cash", 7, "USD"))
+    assert sums(postings) == {"EUR": 2, "USD": 7}
+    assert balances([transaction(("cash", 5, "EUR"), ("owed", -5, "EUR"))]) == {("cash", "EUR"): 5, ("owed", "EUR"): -5}
+
+
 @pytest.mark.parametrize("amount", [1.0, True])
 def test_postings_are_whole_minor_units(amount):
     with pytest.raises(Invalid) as caught:
