@@ -209,6 +209,11 @@ def test_a_minimum_explains_itself():
     assert added.trace == ("minimum ≈8.928571 (10.00 × 25/28) − 7.00 used = ≈1.928571",)
 
 
+def test_a_whole_minimum_needs_no_share_in_its_trace():
+    (_, added) = assemble([line("7.00")], terms(minimums=(Minimum(amount=D(10)),))).totals.lines
+    assert added.trace == ("minimum 10.00 − 7.00 used = 3.00",)
+
+
 @pytest.mark.parametrize(("basis", "expected"), [(Basis.PLACE, 1499), (Basis.EXACT, 1500)])
 def test_a_minimum_sees_rounded_lines_unless_told_otherwise(basis, expected):
     asked = terms("JPY", minimums=(Minimum(amount=D(10000)),), basis=basis)
@@ -237,7 +242,7 @@ def test_commitments_are_drawn_down(options, total_minor, covered, left):
     lines = [line("30.00", tax_category="std"), line("70.00", "storage", tax_category="low")]
     assembled = assemble(lines, terms(commitments=(Commitment(id="C", **options),)))
     assert assembled.totals.total_minor == total_minor
-    assert [(draw.covered, draw.left) for draw in assembled.draws] == [(D(covered), D(left))]
+    assert [(draw.commitment, draw.covered, draw.left) for draw in assembled.draws] == [("C", D(covered), D(left))]
 
 
 @pytest.mark.parametrize(
