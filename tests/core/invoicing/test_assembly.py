@@ -144,6 +144,7 @@ def test_a_discount_is_taken_of_what_the_reader_sees():
         ({"amount": D(15)}, -1500),
         ({"amount": D(200)}, -10000),
         ({"percent": D(0)}, 0),
+        ({"amount": D(0)}, 0),
         ({"percent": D(100)}, -10000),
         ({"percent": D(15), "applies_to": ("storage",)}, 0),
     ],
@@ -326,6 +327,19 @@ def test_a_grant_pays_only_for_what_its_scope_names_tax_included():
     assert assembled.due_minor == 11000
 
 
+def test_a_scoped_grant_pays_the_tax_of_its_own_lines_alone():
+    """Included tax is in the line already; another category's tax is another line's."""
+    rates = (
+        TaxRate(category="incl", name="VAT", rate=D(20), included=True),
+        TaxRate(category="std", name="VAT", rate=D(50)),
+    )
+    grant = Grant(id="g", amount=D(500), scope=frozenset({"storage"}))
+    asked = terms(taxes=rates, wallet=Wallet(grants=(grant,), balances={"g": D(500)}))
+    assembled = assemble([line("100.00", tax_category="std"), line("120.00", "storage", tax_category="incl")], asked)
+    assert [settlement.amount_minor for settlement in assembled.settlements] == [12000]
+    assert assembled.due_minor == 15000
+
+
 def test_a_credit_is_not_paid_for():
     asked = terms(
         credits=(Credit(reference="c", amount_minor=100),),
@@ -390,6 +404,11 @@ def test_consolidation_keeps_whose_line_it_is():
 )
 def test_thresholds_after_the_last_recur(billed, following):
     assert next_threshold(Thresholds((D(200), D(500)), D(100)), D(billed)) == D(following)
+
+
+@pytest.mark.parametrize(("billed", "following"), [("0", "100"), ("99", "100"), ("100", "200")])
+def test_thresholds_may_only_recur(billed, following):
+    assert next_threshold(Thresholds((), D(100)), D(billed)) == D(following)
 
 
 @pytest.mark.parametrize(

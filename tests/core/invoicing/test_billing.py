@@ -93,6 +93,7 @@ def test_a_fees_line_says_what_it_is_for():
     )
     assert len(base.trace) > 1
     assert (seats.description, seats.quantity, seats.unit, seats.amount) == ("seats", 2, "seats", D("4.20"))
+    assert seats.trace == ("2 seats: 2 × 3.10 = 6.20", "6.20 × 21/31 of the period = 4.20")
 
 
 def test_a_whole_period_needs_no_proration_in_the_trace():
