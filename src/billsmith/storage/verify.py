@@ -52,6 +52,7 @@ CHECKS = (
     "viewers",
     "tallies",
     "batch tallies",
+    "recipient tallies",
     "versions",
     "numbers",
     "vendor ids",

@@ -27,7 +27,7 @@ from billsmith.rating.models.volume import Volume
 from billsmith.rating.models.windows import Windows
 from billsmith.rating.trace import Sum, Term, say
 from billsmith.units.errors import BillsmithError
-from billsmith.units.exact import simplest
+from billsmith.units.exact import divide, simplest
 from billsmith.units.rounding import Rounding
 
 D = Decimal
@@ -121,6 +121,8 @@ def test_usage_before_may_come_in_another_form() -> None:
     assert (as_total.exact, as_total.quantity, as_total.previous_quantity) == (D("2.03"), 3, 5)
     nothing_before = rate(fee, [Quantity(D(3))], Context(currency="EUR", previous=D(0)))
     assert nothing_before.exact == D("2.03")
+    at_least = Percentage(rate_percent=D(1), minimum_per_event=D(1))
+    assert rate(at_least, [Quantity(D(300))], Context(currency="EUR", previous=D(200))).exact == 3
     volume = Volume(tiers=(Tier(up_to=D(10), unit_amount=D(1)), Tier(unit_amount=D(2))))
     before = Quantity(D(5), full=D(9))
     assert rate(volume, D(2), Context(currency="EUR", previous=before)).exact == 7 * 2 - 5
@@ -210,3 +212,22 @@ def test_a_fault_is_told_in_full(act: Callable[[], object], words: str) -> None:
     with pytest.raises(BillsmithError) as error:
         act()
     assert str(error.value) == words
+
+
+def test_a_charge_names_its_currency_and_a_split_rounds_both_in_the_contexts_mode() -> None:
+    cents = PerUnit(unit_amount=D("0.007"))
+    split = rate(cents, 1, Context(currency="USD", rounding=Rounding.FLOOR, previous=D(1)))
+    assert (split.currency, split.exact, split.rounded) == ("USD", D("0.007"), D("0.01"))
+    assert rate(cents, 1, Context(currency="USD", rounding=Rounding.FLOOR)).rounded == 0
+
+
+def test_below_zero_the_full_quantity_still_picks_the_tier() -> None:
+    flat_tiers = Volume(tiers=(Tier(up_to=D(10), flat_amount=D(3)), Tier(flat_amount=D(5))))
+    assert rate(flat_tiers, Quantity(D(-1), full=D(11)), EUR).exact == 5
+    assert rate(flat_tiers, Quantity(D(-1), full=D(-2)), EUR).exact == 0
+
+
+def test_a_number_is_not_divided_by_zero() -> None:
+    with pytest.raises(BillsmithError) as error:
+        divide(D(1), D(0))
+    assert str(error.value) == "a number can't be divided by zero [number.zero_divisor]"
