@@ -32,8 +32,10 @@ class Connection:
         self._socket.sendall(request)
 
     def read(self) -> Answer:
-        """Read one answer of a known length."""
+        """Read one answer, whole."""
         head = self._head()
+        if b"chunked" in head.lower():
+            return Answer(int(head[9:12]), head, b"".join(self._chunks()))
         length = _length(head)
         pieces = [self._left]
         size = len(self._left)
@@ -57,6 +59,10 @@ class Connection:
         self.send(request)
         head = self._head()
         assert b"chunked" in head.lower(), head
+        yield from self._chunks()
+
+    def _chunks(self) -> Iterator[bytes]:
+        """What comes until the last chunk, with the chunks' lengths in between."""
         piece = self._left
         tail = b""
         while True:
