@@ -68,7 +68,9 @@ def main() -> None:
     )
     app = application(settings, kept)
     app.faces = (*app.faces, *(ceiling(face) for face in app.faces))
-    config = uvicorn.Config(app, host="127.0.0.1", port=options.port, log_level="warning", access_log=False)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=options.port, log_level="warning", access_log=False, timeout_keep_alive=600
+    )
     asyncio.run(uvicorn.Server(config).serve())
     database.close()
 

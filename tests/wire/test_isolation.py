@@ -18,9 +18,10 @@ from sqlalchemy import literal
 
 from billsmith.accounts.authorisation import CredentialKind, Scope
 from billsmith.accounts.model import Account, AccountStatus
-from billsmith.storage import accounts, invoice_lists, invoice_views, invoices
+from billsmith.storage import accounts, invoice_views, invoices
 from billsmith.storage import credentials as stored_credentials
 from billsmith.storage.database import Database, sqlite_url
+from billsmith.storage.lists import indexes, keys, tallies
 from billsmith.units.instants import HOUR, SECOND
 from billsmith.workflows import credentials
 from tests.support import postgres
@@ -435,20 +436,15 @@ def _everything(*_: Any) -> Any:
     return literal(1) == 1
 
 
-class _Whoever:
-    """Stands for the column that names a list's account, and is whichever account is asked for."""
+_range_sql = keys._range_sql
 
-    def __init__(self, seq: int) -> None:
-        self.seq = seq
 
-    def __eq__(self, _other: object) -> Any:
-        return _everything()
+def _of_any_owner(owner: str, *others: Any) -> str:
+    return _range_sql(owner, *others).replace(f"{owner} = ?", f"({owner} = ? OR 1 = 1)")
 
-    def __hash__(self) -> int:
-        return self.seq
 
-    def __str__(self) -> str:
-        return str(self.seq)
+def _of_all(direct: Any, _of: Any) -> dict[int, int]:
+    return {flags: int(count) for flags, count in direct.rows("SELECT flags, sum(count) FROM invoice_tally GROUP BY flags")}
 
 
 # The rule, switched off in every place where storage spells it.
@@ -456,7 +452,9 @@ CONDITIONS: list[tuple[Any, str, Any]] = [
     (accounts, "_within", _everything),
     (invoices, "visible_to", _everything),
     (invoice_views, "visible_to", _everything),
-    (invoice_lists.InvoiceList, "owner", property(lambda of: _Whoever(of.account_seq))),
+    (keys, "_range_sql", _of_any_owner),
+    (indexes, "flags_tally", _of_all),
+    (tallies, "flags_tally", _of_all),
 ]
 
 

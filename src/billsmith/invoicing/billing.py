@@ -177,7 +177,7 @@ def _minimums(
         subscription, catalog, Period(subscription.starts_at if since is None else since, until)
     ):
         plan = _plan_at(subscription, catalog, part.start)
-        if plan.minimum is None or part.end > until or (since is not None and part.end <= since):
+        if plan.minimum is None or part.end > until:
             continue
         assert plan.minimum.amount is not None
         owed = [span for span in fee_spans(subscription, catalog, until, whole.start) if whole.holds(span.part)]

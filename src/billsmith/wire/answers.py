@@ -47,15 +47,7 @@ class Answers:
         ``connection`` is the one that ``make`` reads through, so that the answer is of the version under which it is kept.
         What is made but is no whole answer (an error, a stream, the plan of one) is given back and not kept.
         """
-        name = (
-            call.principal.account.seq,
-            call.principal.scopes,
-            call.base_url,
-            call.path,
-            call.parameters.normalised,
-            tuple(lists),
-            state(connection, lists),
-        )
+        name = (*caller(call, lists), call.base_url, call.path, call.parameters.normalised, state(connection, lists))
         with self._lock:
             kept = self._kept.get(name)
             if kept is not None:
@@ -75,6 +67,11 @@ class Answers:
             while self._bytes > self._most_bytes:
                 _, gone = self._kept.popitem(last=False)
                 self._bytes -= len(gone.body) + _OVERHEAD
+
+
+def caller(call: Call, lists: Sequence[InvoiceList]) -> tuple[Any, ...]:
+    """Whose answer it is, and of whose lists."""
+    return call.principal.account.seq, call.principal.scopes, tuple(lists)
 
 
 def _is_whole(answer: Response) -> bool:

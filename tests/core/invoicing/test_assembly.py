@@ -72,6 +72,11 @@ def test_the_whole_order():
     assert [each.__name__ for each in PASSES][-3:] == ["add_taxes", "apply_credit_notes", "pay_from_wallet"]
 
 
+def test_a_plain_invoice_has_few_steps():
+    steps = [(step.name, step.amount) for step in explain([line("10.00")], terms(taxes=(VAT,)))]
+    assert steps == [("round_charges", 10), ("add_taxes", 12)]
+
+
 def test_an_empty_invoice():
     assert assemble([], terms()).due_minor == 0
     assert assemble([], terms(minimums=(Minimum(amount=D(5)),), taxes=(VAT,))).due_minor == 600
@@ -102,6 +107,15 @@ def test_coupons(coupons, expected):
     assert sum(amounts(assembled, LineKind.COUPON)) == expected
 
 
+@pytest.mark.parametrize(("name", "shown"), [("", "WELCOME"), ("Half off", "Half off")])
+def test_a_coupons_line_says_what_it_is(name, shown):
+    assembled = assemble([line("10")], terms(coupons=(coupon(percent="50", code="WELCOME", name=name),)))
+    added = assembled.totals.lines[1]
+    assert (added.description, added.component, added.kind) == (shown, "WELCOME", LineKind.COUPON)
+    (use,) = assembled.coupon_uses
+    assert (use.code, use.amount, use.shares) == ("WELCOME", 5, {0: 5})
+
+
 def test_a_coupon_is_shared_by_tax_category_and_its_lines_sum_to_it():
     lines = [taxed_line("33.33", "std"), taxed_line("33.33", "low"), taxed_line("33.34", "none")]
     assembled = assemble(lines, terms(coupons=(coupon(amount="10"),)))
@@ -130,6 +144,7 @@ def test_a_discount_is_taken_of_what_the_reader_sees():
         ({"amount": D(15)}, -1500),
         ({"amount": D(200)}, -10000),
         ({"percent": D(0)}, 0),
+        ({"amount": D(0)}, 0),
         ({"percent": D(100)}, -10000),
         ({"percent": D(15), "applies_to": ("storage",)}, 0),
     ],
@@ -186,8 +201,18 @@ def test_minimums(minimum, expected):
 
 
 def test_a_minimum_explains_itself():
-    (_, added) = assemble([line("7.00")], terms(minimums=(Minimum(amount=D(10), share=Fraction(25, 28)),))).totals.lines
+    minimum = Minimum(
+        amount=D(10), share=Fraction(25, 28), subscription="s", period=Period(0, 9), tax_category="std", name="Least"
+    )
+    used = line("7.00", subscription="s", period=Period(0, 9))
+    (_, added) = assemble([used], terms(minimums=(minimum,))).totals.lines
+    assert (added.description, added.subscription, added.period, added.tax_category) == ("Least", "s", Period(0, 9), "std")
     assert added.trace == ("minimum ≈8.928571 (10.00 × 25/28) − 7.00 used = ≈1.928571",)
+
+
+def test_a_whole_minimum_needs_no_share_in_its_trace():
+    (_, added) = assemble([line("7.00")], terms(minimums=(Minimum(amount=D(10)),))).totals.lines
+    assert added.trace == ("minimum 10.00 − 7.00 used = 3.00",)
 
 
 @pytest.mark.parametrize(("basis", "expected"), [(Basis.PLACE, 1499), (Basis.EXACT, 1500)])
@@ -218,7 +243,28 @@ def test_commitments_are_drawn_down(options, total_minor, covered, left):
     lines = [line("30.00", tax_category="std"), line("70.00", "storage", tax_category="low")]
     assembled = assemble(lines, terms(commitments=(Commitment(id="C", **options),)))
     assert assembled.totals.total_minor == total_minor
-    assert [(draw.covered, draw.left) for draw in assembled.draws] == [(D(covered), D(left))]
+    assert [(draw.commitment, draw.covered, draw.left) for draw in assembled.draws] == [("C", D(covered), D(left))]
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "description"),
+    [
+        ({"left": D(60), "prepaid": True}, LineKind.CREDIT, "Commitment C: covered"),
+        ({"left": D(60), "overage_factor": D(2)}, LineKind.ADJUSTMENT, "Commitment C: overage"),
+        ({"left": D(150), "closing": True, "tax_category": "std"}, LineKind.TRUE_UP, "Commitment C: true-up"),
+    ],
+)
+def test_a_commitments_line_says_what_it_is(options, kind, description):
+    assembled = assemble([line("100", tax_category="std")], terms(commitments=(Commitment(id="C", **options),)))
+    added = assembled.totals.lines[1]
+    assert (added.kind, added.description, added.component, added.tax_category) == (kind, description, "C", "std")
+
+
+def test_a_minimum_sees_what_commitments_have_left():
+    asked = terms(commitments=(Commitment(id="C", left=D(60), prepaid=True),), minimums=(Minimum(amount=D(50)),))
+    assert amounts(assemble([line("100")], asked), LineKind.TRUE_UP) == [1000]
+    asked = terms(commitments=(Commitment(id="C", left=D("160.005"), closing=True),), minimums=(Minimum(amount=D(160)),))
+    assert amounts(assemble([line("100")], asked)) == [10000, 6001]
 
 
 def test_what_a_commitment_covers_is_taken_off_each_tax_category():
@@ -232,7 +278,8 @@ def test_no_tax_is_charged_to_those_who_pay_none_and_included_taxes_come_out():
     for rate, net in ((included, 10000), (VAT, 12000)):
         assembled = assemble([line("120.00")], terms(taxes=(rate,), tax_free="Reverse charge"))
         assert (assembled.totals.total_minor, assembled.totals.tax_minor) == (net, 0)
-        assert assembled.totals.taxes[0].note == "Reverse charge"
+        (tax,) = assembled.totals.taxes
+        assert (tax.note, tax.name, tax.rate, tax.base_minor) == ("Reverse charge", "VAT", 0, net)
 
 
 def test_catalog_rates_hold_in_their_country_and_in_their_newest_version():
@@ -240,9 +287,12 @@ def test_catalog_rates_hold_in_their_country_and_in_their_newest_version():
         CatalogRate(code="nl", name="BTW", rate=D(19), country="NL"),
         CatalogRate(code="nl", version=2, name="BTW", rate=D(21), country="NL"),
         CatalogRate(code="de", name="USt", rate=D(19), country="DE"),
-        CatalogRate(code="all", name="Levy", rate=D(1)),
+        CatalogRate(code="all", name="Levy", rate=D(0), category="low", included=True, compound=True, note="Exempt"),
     ]
-    assert [(rate.name, rate.rate) for rate in rates_for(offered, "NL")] == [("BTW", 21), ("Levy", 1)]
+    assert rates_for(offered, "NL") == (
+        TaxRate(category="", name="BTW", rate=D(21)),
+        TaxRate(category="low", name="Levy", rate=D(0), included=True, compound=True, note="Exempt"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -277,6 +327,19 @@ def test_a_grant_pays_only_for_what_its_scope_names_tax_included():
     assert assembled.due_minor == 11000
 
 
+def test_a_scoped_grant_pays_the_tax_of_its_own_lines_alone():
+    """Included tax is in the line already; another category's tax is another line's."""
+    rates = (
+        TaxRate(category="incl", name="VAT", rate=D(20), included=True),
+        TaxRate(category="std", name="VAT", rate=D(50)),
+    )
+    grant = Grant(id="g", amount=D(500), scope=frozenset({"storage"}))
+    asked = terms(taxes=rates, wallet=Wallet(grants=(grant,), balances={"g": D(500)}))
+    assembled = assemble([line("100.00", tax_category="std"), line("120.00", "storage", tax_category="incl")], asked)
+    assert [settlement.amount_minor for settlement in assembled.settlements] == [12000]
+    assert assembled.due_minor == 15000
+
+
 def test_a_credit_is_not_paid_for():
     asked = terms(
         credits=(Credit(reference="c", amount_minor=100),),
@@ -298,6 +361,11 @@ RATES = [
 )
 def test_the_newest_rate_at_or_before_the_date(date, rate):
     assert rate_on(RATES, "USD", "EUR", dt.date.fromisoformat(date)).rate == D(rate)
+
+
+def test_a_rate_of_zero_is_no_rate():
+    nothing = ExchangeRate(base="USD", quote="EUR", rate=D(0), date=dt.date(2026, 10, 15))
+    assert rate_on([*RATES, nothing], "USD", "EUR", dt.date(2026, 10, 20)) == RATES[0]
 
 
 @pytest.mark.parametrize(("base", "date"), [("USD", "2026-09-30"), ("GBP", "2026-10-31")])
@@ -336,6 +404,11 @@ def test_consolidation_keeps_whose_line_it_is():
 )
 def test_thresholds_after_the_last_recur(billed, following):
     assert next_threshold(Thresholds((D(200), D(500)), D(100)), D(billed)) == D(following)
+
+
+@pytest.mark.parametrize(("billed", "following"), [("0", "100"), ("99", "100"), ("100", "200")])
+def test_thresholds_may_only_recur(billed, following):
+    assert next_threshold(Thresholds((), D(100)), D(billed)) == D(following)
 
 
 @pytest.mark.parametrize(

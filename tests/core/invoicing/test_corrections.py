@@ -88,6 +88,14 @@ def test_a_corrected_price_and_a_corrected_tax():
     assert summed([*issued, note.document("CN")]) == (1000, 90)
 
 
+def test_a_corrected_tax_alone():
+    first = rated({"calls": D(100)}, Terms(currency="EUR", taxes=VAT))
+    exempt = Terms(currency="EUR", taxes=VAT, tax_free="Exempt")
+    note = correct(rated({"calls": D(100)}, exempt), [Document(number="1", lines=first.lines, taxes=first.taxes)], "EUR")
+    assert note is not None
+    assert (note.lines, note.total_minor) == ((), -226)
+
+
 meters = st.sampled_from(["calls", "gb", "seats"])
 numbers = decimals(0, 900, places=2)
 happenings = st.lists(

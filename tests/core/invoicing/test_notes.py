@@ -87,6 +87,15 @@ def test_more_than_is_left_can_not_be_given_back(changes, earlier, code):
     assert caught.value.code == code
 
 
+def test_a_line_below_zero_is_given_back_upwards_and_no_further():
+    invoice, _ = issued([line("-10")], [rate("20")])
+    note = note_by_line(invoice, {0: D(10)}, "EUR")
+    assert (note.kind, note.total_minor) == (InvoiceKind.DEBIT_NOTE, 1200)
+    with pytest.raises(InvalidInvoice) as caught:
+        note_by_line(invoice, {0: D("10.01")}, "EUR")
+    assert caught.value.code == "note.too_much"
+
+
 @pytest.mark.parametrize("changes", [[{0: D("-10.00")}], [{0: D("-5")}, {0: D("-5")}]])
 def test_all_that_is_left_can_be_given_back(changes):
     invoice, _ = issued([line("10")], [rate("20")])

@@ -72,6 +72,12 @@ def test_three_places_of_tax_rounding():
     assert amounts == {TaxRounding.LINE: [4, 2], TaxRounding.CATEGORY: [3, 2], TaxRounding.INVOICE: [3, 2]}
 
 
+@pytest.mark.parametrize(("currency", "minor"), [("EUR", 2000), ("JPY", 20), ("KWD", 20000)])
+@pytest.mark.parametrize("place", TaxRounding)
+def test_every_place_of_tax_rounding_knows_the_currency(currency, minor, place):
+    assert total([line("100")], [rate("20")], currency, tax_rounding=place).tax_minor == minor
+
+
 def test_the_invoice_place_keeps_the_cent_that_lines_lose():
     thirds = [line(Fraction(100, 3))] * 3
     assert total(thirds, (), "EUR", RoundingPlace.LINE).total_minor == 9999

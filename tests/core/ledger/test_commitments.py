@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billsmith.ledger.commitments import draw_down, true_up
+from billsmith.ledger.commitments import Commitment, draw_down, true_up
 from billsmith.units.errors import Invalid
 from tests.support.numbers import decimals
 
@@ -34,6 +34,12 @@ def test_draw_down(left, charge, factor, covered, overage, after):
 )
 def test_true_up(committed, used, missing):
     assert true_up(D(committed), D(used)) == D(missing)
+
+
+def test_a_commitment_is_promised_for_everything_unless_it_says_otherwise():
+    plain = Commitment(id="C", left=D(5))
+    assert (plain.overage_factor, plain.prepaid, plain.closing, plain.applies_to) == (1, False, False, ())
+    assert draw_down(D(0), D(10)).overage == 10
 
 
 def test_nothing_is_drawn_from_less_than_nothing():

@@ -92,7 +92,8 @@ def test_the_trace_says_which_grant_paid_for_what():
 
 
 def test_what_expires_is_a_loss():
-    assert [(loss.at, loss.amount) for loss in replay([grant("a", expires_at=9)], [use(30)]).losses] == [(9, 70)]
+    losses = replay([grant("a", expires_at=9)], [use(30)]).losses
+    assert [(loss.grant, loss.at, loss.amount) for loss in losses] == [("a", 9, 70)]
 
 
 @pytest.mark.parametrize(

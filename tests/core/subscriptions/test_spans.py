@@ -112,6 +112,21 @@ def test_a_first_run_bills_advance_now_and_arrears_at_the_periods_end():
     ]
 
 
+def test_a_span_says_whose_it_is_and_when_it_was_due():
+    advance, arrears = (
+        next(span for span in fee_spans(subscription(), CATALOG, at("2026-11-05")) if span.fee.code == code)
+        for code in ("base", "support")
+    )
+    assert (advance.subscription, advance.offer, format_instant(advance.due_at)) == (
+        "s",
+        PlanRef("monthly"),
+        "2026-09-30T22:00:00Z",
+    )
+    assert format_instant(arrears.due_at) == "2026-10-31T23:00:00Z"
+    (usage,) = usage_spans(subscription(), CATALOG, None, at("2026-11-05"))
+    assert (usage.subscription, usage.offer, usage.due_at) == ("s", PlanRef("monthly"), arrears.due_at)
+
+
 def test_nothing_is_due_a_moment_before_the_period_begins():
     one_before = at("2026-10-31T23:00") - 1
     assert fees_to_bill(subscription(), CATALOG, at("2026-09-30T22:00"), one_before) == ()
@@ -296,6 +311,7 @@ def test_a_minimum_is_prorated_by_the_time_in_which_fees_ran():
 def test_what_was_known_can_be_told_for_ever():
     held = subscription("monthly", "2026-10-01", Pause(at=at("2026-10-11"), recorded_at=at("2026-10-20")), recorded_at=5)
     assert known(held, 4) is None
+    assert known(held, 5) is not None
     assert known(held, at("2026-10-20") - 1).changes == ()
     assert known(held, at("2026-10-20")) == held
 
