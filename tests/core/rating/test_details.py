@@ -27,7 +27,7 @@ from billsmith.rating.models.volume import Volume
 from billsmith.rating.models.windows import Windows
 from billsmith.rating.trace import Sum, Term, say
 from billsmith.units.errors import BillsmithError
-from billsmith.units.exact import divide, simplest
+from billsmith.units.exact import divide, exact, simplest
 from billsmith.units.rounding import Rounding
 
 D = Decimal
@@ -231,3 +231,31 @@ def test_a_number_is_not_divided_by_zero() -> None:
     with pytest.raises(BillsmithError) as error:
         divide(D(1), D(0))
     assert str(error.value) == "a number can't be divided by zero [number.zero_divisor]"
+
+
+def test_full_quantities_of_several_groups_are_summed_together() -> None:
+    prorated = [Quantity(D(3), full=D(9), dimensions={"region": "eu"}), Quantity(D(2), dimensions={"region": "us"})]
+    by_size = Volume(tiers=(Tier(up_to=D(10), unit_amount=D(1)), Tier(unit_amount=D(2))))
+    assert rate(by_size, prorated, EUR).exact == 10
+    both = Matrix(dimensions=("region",), cells=(Cell(when={}, price=TWO),))
+    assert rate(both, prorated, EUR).sentences[0] == "region eu, 3: 3 × 2.00 = 6.00"
+
+
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        (lambda: exact(D("NaN")), "NaN is not a finite number [number.not_finite]"),
+        (
+            lambda: exact(0.5),  # type: ignore[arg-type]
+            "0.5 is a float, not an exact number; read it from its text with parse_decimal [number.not_exact]",
+        ),
+        (
+            lambda: Tier(up_to=0.5),  # type: ignore[arg-type]
+            "up_to: 0.5 is a float; give the number as a decimal, read from its text [number.not_exact]",
+        ),
+    ],
+)
+def test_a_number_that_is_none_is_told_in_full(act: Callable[[], object], words: str) -> None:
+    with pytest.raises(BillsmithError) as error:
+        act()
+    assert str(error.value) == words
