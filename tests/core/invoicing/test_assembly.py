@@ -15,7 +15,7 @@ from billsmith.catalog.reductions import TaxRate as CatalogRate
 from billsmith.invoicing.assembly import PASSES, assemble, explain
 from billsmith.invoicing.consolidation import by_account, consolidate
 from billsmith.invoicing.exchange import convert, rate_on
-from billsmith.invoicing.model import ExchangeRate, LineKind, Party, RoundingPlace
+from billsmith.invoicing.model import ExchangeRate, LineKind, Party, RoundingPlace, SettlementKind
 from billsmith.invoicing.progressive import Thresholds, already_billed, crossings, due_on_crossing, next_threshold
 from billsmith.invoicing.reductions import after_use
 from billsmith.invoicing.taxes import rates_for
@@ -289,6 +289,7 @@ def test_catalog_rates_hold_in_their_country_and_in_their_newest_version():
         CatalogRate(code="de", name="USt", rate=D(19), country="DE"),
         CatalogRate(code="all", name="Levy", rate=D(0), category="low", included=True, compound=True, note="Exempt"),
     ]
+    assert {rate.rate for rate in rates_for(reversed(offered), "NL")} == {0, 21}
     assert rates_for(offered, "NL") == (
         TaxRate(category="", name="BTW", rate=D(21)),
         TaxRate(category="low", name="Levy", rate=D(0), included=True, compound=True, note="Exempt"),
@@ -316,6 +317,8 @@ def test_credit_notes_then_wallet(credits, wallet, due, settled):
     assembled = assemble([line("100.00")], asked)
     assert assembled.due_minor == due
     assert [settlement.amount_minor for settlement in assembled.settlements] == settled
+    kinds = [SettlementKind.CREDIT_NOTE] * len([amount for amount in credits if amount]) + [SettlementKind.WALLET]
+    assert [settlement.kind for settlement in assembled.settlements] == kinds[: len(settled)]
     assert assembled.settled_minor + assembled.due_minor == assembled.totals.total_minor
 
 
@@ -361,6 +364,13 @@ RATES = [
 )
 def test_the_newest_rate_at_or_before_the_date(date, rate):
     assert rate_on(RATES, "USD", "EUR", dt.date.fromisoformat(date)).rate == D(rate)
+
+
+def test_of_two_rates_of_one_day_the_direct_one_counts():
+    inverse = ExchangeRate(base="EUR", quote="USD", rate=D("1.10"), date=dt.date(2026, 10, 31))
+    for rates in ([*RATES, inverse], [inverse, *RATES]):
+        assert rate_on(rates, "USD", "EUR", dt.date(2026, 10, 31)) == RATES[1]
+        assert rate_on(rates, "EUR", "USD", dt.date(2026, 10, 31)) == inverse
 
 
 def test_a_rate_of_zero_is_no_rate():

@@ -84,7 +84,8 @@ def test_a_corrected_price_and_a_corrected_tax():
     note = correct(should_be, issued, "EUR")
     assert note is not None
     assert note.net_minor == -50
-    assert [(tax.rate, tax.amount_minor) for tax in note.taxes] == [(D(9), 90), (D("21.5"), -226)]
+    taxes = [(tax.rate, tax.base_minor, tax.amount_minor) for tax in note.taxes]
+    assert taxes == [(D(9), 1000, 90), (D("21.5"), -1050, -226)]
     assert summed([*issued, note.document("CN")]) == (1000, 90)
 
 

@@ -78,7 +78,7 @@ def test_overage_of_a_meter_is_carried_only_to_a_grant_for_it():
 def test_a_schedule_fills_up_at_its_boundaries_while_the_grant_lives():
     daily = anniversary_at(Interval(Unit.DAY), 0, "UTC")
     recurring = grant("a", recurrence=daily, expires_at=3 * DAY)
-    assert [event.at for event in recurrences([recurring], 10 * DAY)] == [DAY, 2 * DAY]
+    assert recurrences([recurring], 10 * DAY) == [Recur(at=DAY, grant="a"), Recur(at=2 * DAY, grant="a")]
     assert [event.at for event in recurrences([recurring], DAY)] == [DAY]
     assert recurrences([recurring], DAY - 1) == []
 

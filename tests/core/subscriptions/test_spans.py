@@ -123,7 +123,9 @@ def test_a_span_says_whose_it_is_and_when_it_was_due():
         "2026-09-30T22:00:00Z",
     )
     assert format_instant(arrears.due_at) == "2026-10-31T23:00:00Z"
-    (usage,) = usage_spans(subscription(), CATALOG, None, at("2026-11-05"))
+    (usage,) = usage_spans(subscription(), CATALOG, None, at("2026-10-31T23:00"))
+    assert usage_spans(subscription(), CATALOG, None, at("2026-10-31T23:00") - 1) == ()
+    assert usage_spans(subscription(), CATALOG, at("2026-10-31T23:00"), at("2026-11-05")) == ()
     assert (usage.subscription, usage.offer, usage.due_at) == ("s", PlanRef("monthly"), arrears.due_at)
 
 
