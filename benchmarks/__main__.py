@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks import rating
 from benchmarks.lists import run as lists
 
 RESULTS = Path(__file__).parent / "results"
@@ -31,7 +32,15 @@ def main() -> None:
     plan = lists.QUICK if options.quick else lists.FULL
     plan = msgspec.structs.replace(plan, engines=tuple(options.engine or plan.engines), faces=tuple(options.face or plan.faces))
     machine = {"python": platform.python_version(), "system": platform.platform(), "cores": os.cpu_count()}
-    results = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": machine, "lists": lists.run(plan, say)}
+    rated = rating.measure(1_000 if options.quick else 10_000)
+    for name, value in rated.items():
+        say(f"{name}: {value:,}")
+    results = {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": machine,
+        "rating": rated,
+        "lists": lists.run(plan, say),
+    }
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / f"{results['at'].replace(':', '')}.json"  # type: ignore[attr-defined]
     file.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
