@@ -17,6 +17,7 @@ from billsmith.storage import invoice_lists, invoices
 from billsmith.storage.database import Database, sqlite_url
 from billsmith.storage.invoice_lists import EVERYTHING, Criteria, InvoiceList, Sort, VendorField
 from billsmith.storage.lists import indexes, ranks
+from billsmith.storage.lists.order import COVERED
 from tests.storage import plain_lists as plain
 from tests.storage.lists import FILTERS, Lists, small_buckets
 
@@ -259,3 +260,13 @@ def test_a_page_inside_a_write_sees_the_write(lists: Lists) -> None:
         assert len(invoice_lists.page(connection, of, sort=Sort.CREATED, limit=100)) == 31
         raise ZeroDivisionError
     assert_same_page(lists.database, of, Sort.CREATED, False, EVERYTHING, 25)
+
+
+def test_long_lists_are_cut_before_the_first_caller_comes(lists: Lists) -> None:
+    lists.add(90)
+    fresh = Database(lists.database.url.render_as_string(hide_password=False))
+    with contextlib.closing(small_buckets(fresh)) as restarted:
+        restarted.ranks.prepare(60)
+        prepared = {(of, sort) for of, sort in restarted.ranks._known}
+        assert {(of.role, sort) for of, sort in prepared} == set(COVERED)
+        assert all(ranks.too_big() is None and len(ranks.bounds) > 1 for ranks in restarted.ranks._known.values())

@@ -17,7 +17,7 @@ from billsmith.storage.lists.criteria import EVERY_FLAG, InvoiceList
 from billsmith.storage.lists.keys import Keys
 from billsmith.storage.lists.order import COVERED, Sort
 from billsmith.storage.lists.ranks import SIZE, Ranks, View
-from billsmith.storage.lists.tallies import flags_tally, version_of
+from billsmith.storage.lists.tallies import flags_tally, long_lists, version_of
 from billsmith.units.errors import BillsmithError
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ _MOST_BUCKETS = 32_768
 #: Cuts in one transaction, so that no reader holds back the writers' checkpoint.
 _CUTS = 50
 _ATTEMPTS = 5
+#: Lists that are prepared before the first caller comes.
+_MOST_PREPARED = 64
 
 _Name = tuple[InvoiceList, Sort]
 
@@ -50,6 +52,18 @@ class RankIndexes:
         self._waiting: OrderedDict[_Name, Ranks] = OrderedDict()
         self._thread: threading.Thread | None = None
         self._closed = False
+
+    def prepare(self, patience: int) -> None:
+        """Cut the long lists before the first caller comes, for ``patience`` seconds; the rest is cut behind the requests."""
+        with self._database.read() as connection:
+            direct = Direct(connection)
+            for of in long_lists(direct, self.threshold, _MOST_PREPARED):
+                for role, sort in COVERED:
+                    if role == of.role:
+                        self.view(Keys(direct, of, COVERED[role, sort]), sort, EVERY_FLAG)
+        thread = self._thread
+        if thread is not None:
+            thread.join(patience)
 
     def view(self, keys: Keys, sort: Sort, mask: int) -> View:
         """The buckets of a list in an order, as the connection of ``keys`` sees the data."""

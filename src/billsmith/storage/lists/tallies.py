@@ -16,6 +16,15 @@ def flags_tally(direct: Direct, of: InvoiceList) -> dict[int, int]:
     )
 
 
+def long_lists(direct: Direct, rows: int, most: int) -> list[InvoiceList]:
+    """Lists of at least so many rows, the longest first."""
+    sql = (
+        "SELECT role, account_seq FROM invoice_tally GROUP BY role, account_seq "
+        "HAVING sum(count) >= ? ORDER BY sum(count) DESC LIMIT ?"
+    )
+    return [InvoiceList(role, account_seq) for role, account_seq in direct.rows(sql, (rows, most))]
+
+
 def pair_tally(direct: Direct, of: InvoiceList, others: Condition) -> dict[int, int]:
     """The same for those of a list that have certain accounts on their other side."""
     sql = f"SELECT flags, sum(count) FROM pair_tally WHERE {of.owner} = ? AND {others.sql} GROUP BY flags"
