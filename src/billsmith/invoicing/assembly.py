@@ -59,7 +59,7 @@ PASSES: tuple[Pass, ...] = (
 )
 
 
-class Assembled(msgspec.Struct, frozen=True, kw_only=True):
+class Assembled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An invoice's contents before it has parties, a number and dates.
 
     ``due_minor`` is the total less the settlements. Below zero it is a credit: make the document a credit note.

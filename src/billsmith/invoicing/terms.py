@@ -87,7 +87,7 @@ class Basis(StrEnum):
     """The exact lines, wherever they are rounded."""
 
 
-class Credit(msgspec.Struct, frozen=True, kw_only=True):
+class Credit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a credit note gave and no invoice has used yet, in minor units."""
 
     reference: str
@@ -101,7 +101,7 @@ class Wallet(msgspec.Struct, frozen=True, kw_only=True):
     balances: dict[str, Decimal] = {}
 
 
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
+class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All that the passes need beside the lines. ``date`` picks exchange rates, ``at`` the grants that are alive.
 
     ``tax_free`` says why no tax is charged (an exemption, a reverse charge); included taxes are then taken out of the lines.
@@ -136,14 +136,14 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.discounts or self.coupons or self.commitments or self.minimums or scoped)
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """What a pass left to be paid: the sum of the lines, or, once taxes are in, the total less what has been settled."""
 
     name: str
     amount: Exact
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
+class State(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the passes hand on.
 
     ``nets`` stands beside ``lines``: what discounts have left of each line; zero for the lines that discounts themselves are.
