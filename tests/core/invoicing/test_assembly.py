@@ -72,6 +72,17 @@ def test_the_whole_order():
     assert [each.__name__ for each in PASSES][-3:] == ["add_taxes", "apply_credit_notes", "pay_from_wallet"]
 
 
+def test_what_an_assembly_knows_of_itself():
+    rates = (VAT, TaxRate(category="low", name="VAT", rate=D(5)))
+    wallet = Wallet(grants=(Grant(id="g", amount=D(5)),), balances={"g": D(5)})
+    assembled = assemble(
+        [line("10"), line("20", tax_category="low")], terms(taxes=rates, wallet=wallet, coupons=(coupon(amount="3"),))
+    )
+    assert (assembled.subtotal_minor, assembled.totals.tax_minor, assembled.settled_minor) == (2700, 270, 500)
+    assert (assembled.nets[:2], assembled.line_taxes[:2]) == ((9, 18), [180, 90])
+    assert assembled.content(Party(name="a"), Party(name="b")).settlements == assembled.settlements
+
+
 def test_a_plain_invoice_has_few_steps():
     steps = [(step.name, step.amount) for step in explain([line("10.00")], terms(taxes=(VAT,)))]
     assert steps == [("round_charges", 10), ("add_taxes", 12)]

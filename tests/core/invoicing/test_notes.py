@@ -69,6 +69,12 @@ def test_a_note_names_what_it_corrects():
     assert [(tax.category, tax.amount_minor) for tax in note.taxes] == [("low", -20)]
 
 
+def test_the_base_of_an_included_tax_is_what_is_left_of_the_line():
+    invoice, _ = issued([line("120")], [rate("20", included=True)])
+    (tax,) = note_by_line(invoice, {0: D(-60)}, "EUR").taxes
+    assert (tax.base_minor, tax.amount_minor) == (-5000, -1000)
+
+
 @pytest.mark.parametrize(
     ("changes", "earlier", "code"),
     [

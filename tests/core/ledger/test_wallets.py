@@ -85,9 +85,9 @@ def test_a_schedule_fills_up_at_its_boundaries_while_the_grant_lives():
 
 def test_the_trace_says_which_grant_paid_for_what():
     state = replay([grant("a", 5), grant("b", 5, priority=1)], [use(7, reference="INV-1")])
-    assert [(burn.grant, burn.amount, burn.balance, burn.reference) for burn in state.burns] == [
-        ("a", 5, 0, "INV-1"),
-        ("b", 2, 3, "INV-1"),
+    assert [(burn.at, burn.grant, burn.amount, burn.balance, burn.reference) for burn in state.burns] == [
+        (1, "a", 5, 0, "INV-1"),
+        (1, "b", 2, 3, "INV-1"),
     ]
 
 
