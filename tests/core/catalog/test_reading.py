@@ -15,6 +15,7 @@ from billsmith.catalog.price import Price
 from billsmith.catalog.reading import read_as
 from billsmith.units.errors import BillsmithError, InvalidCatalog, TooLarge
 from tests.support.cases import CASES
+from tests.support.laws import EXAMPLES
 from tests.support.prices import PRICES, Spelled, built
 
 GOOD = (CASES.parents[1] / "src/billsmith/catalog/examples/api-company.yaml").read_text("utf-8")
@@ -106,14 +107,14 @@ def test_bombs_are_refused_quickly() -> None:
             parse(text, "bomb.yaml")
 
 
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(PRICES)
 def test_what_is_written_as_json_is_read_again_the_same(spelled: Spelled) -> None:
     read = built(spelled)
     assert built(msgspec.json.decode(msgspec.json.encode(read))) == read
 
 
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(st.text(max_size=60) | st.text(alphabet="{}[]:,-&*!#|>'\"% \n\tacode12.", max_size=60))
 def test_any_text_gives_a_catalog_or_one_of_our_errors(text: str) -> None:
     with suppress(BillsmithError):

@@ -26,6 +26,7 @@ from billsmith.ledger.wallets import Grant
 from billsmith.units.errors import InvalidInvoice, InvalidNumber
 from billsmith.units.periods import Period
 from tests.core.invoicing.test_totals import line as taxed_line
+from tests.support.laws import EXAMPLES
 from tests.support.numbers import decimals
 
 D = Decimal
@@ -462,7 +463,7 @@ def test_the_periods_end_bills_what_progressive_invoices_have_not():
     assert last.totals.lines[1].corrects == "INV-1#0"
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(
     st.lists(decimals(0, 300, places=2), max_size=8),
     st.sets(st.integers(1, 900), min_size=1, max_size=3),

@@ -42,6 +42,7 @@ from billsmith.ledger.wallets import Grant, Use, replay
 from billsmith.units.currency import to_minor
 from billsmith.units.errors import Invalid, InvalidInvoice
 from billsmith.units.periods import Period
+from tests.support.laws import EXAMPLES
 from tests.support.numbers import decimals, fractions
 
 D = Decimal
@@ -315,7 +316,7 @@ class Books(RuleBasedStateMachine):
             assert -books.get((chart.tax(category, name), "EUR"), 0) == stated
 
 
-Books.TestCase.settings = settings(max_examples=2000, stateful_step_count=8, deadline=None)
+Books.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=8, deadline=None)
 TestBooks = Books.TestCase
 
 

@@ -19,6 +19,7 @@ from billsmith.rating import Context, rate
 from billsmith.rating.models.graduated import Graduated
 from billsmith.rating.models.tiers import Tier
 from tests.core.invoicing import oracle
+from tests.support.laws import EXAMPLES
 from tests.support.numbers import decimals
 
 D = Decimal
@@ -144,7 +145,7 @@ def exact_bill(usage, coupon, minimum):
     )
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(happenings, st.sampled_from([None, D("12.5")]), st.none() | st.integers(0, 100))
 def test_notes_and_invoices_sum_to_the_exact_rating_of_what_was_used(steps, coupon, minimum):
     """For random late, voided and replaced usage, rated anew at random moments; tiers, coupon, minimum and tax included."""

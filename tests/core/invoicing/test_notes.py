@@ -14,6 +14,7 @@ from billsmith.invoicing.notes import Document, credit_whole, note_by_line
 from billsmith.invoicing.totals import TaxRate, TaxRounding, total
 from billsmith.units.errors import InvalidInvoice
 from tests.core.invoicing.test_totals import amounts_of, categories, currencies, line, rate, rates_of
+from tests.support.laws import EXAMPLES
 from tests.support.numbers import decimals, fractions
 
 D = Decimal
@@ -112,7 +113,7 @@ def test_all_that_is_left_can_be_given_back(changes):
     assert credit_whole(invoice, notes).lines == ()
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(st.data(), amounts_of, rates_of, currencies, st.sampled_from(TaxRounding))
 def test_an_invoice_and_its_credit_note_cancel(data, amounts, rates, currency, rounding):
     drafts = [line(amount, data.draw(categories)) for amount in amounts]
@@ -123,7 +124,7 @@ def test_an_invoice_and_its_credit_note_cancel(data, amounts, rates, currency, r
     assert credit_whole(invoice, [note.document("N")]).lines == ()
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(
     st.lists(decimals("0.01", 500, places=2), min_size=1, max_size=3),
     st.lists(decimals(0, 30, places=2), max_size=2),

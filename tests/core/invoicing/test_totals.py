@@ -11,6 +11,7 @@ from billsmith.invoicing.model import RoundingPlace
 from billsmith.invoicing.totals import DraftLine, TaxRate, TaxRounding, exact_taxes, round_lines, total
 from billsmith.units.errors import Invalid, InvalidInvoice, InvalidNumber
 from billsmith.units.rounding import Rounding, round_fraction
+from tests.support.laws import EXAMPLES
 from tests.support.numbers import decimals, fractions
 
 HALF_UP = Rounding.HALF_UP
@@ -126,7 +127,7 @@ rates_of = st.lists(
 currencies = st.sampled_from(["EUR", "JPY", "KWD"])
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(
     st.data(),
     amounts_of,
@@ -169,7 +170,7 @@ def test_the_sums_see_floats_and_a_total_that_is_rounded_apart():
     assert not adds_up([each.amount_minor for each in thirds.lines], [], 100)
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(amounts_of, currencies, st.sampled_from(Rounding))
 def test_at_the_invoice_place_the_lines_sum_to_the_exact_total_rounded(amounts, currency, mode):
     exponent = {"EUR": 2, "JPY": 0, "KWD": 3}[currency]
@@ -179,7 +180,7 @@ def test_at_the_invoice_place_the_lines_sum_to_the_exact_total_rounded(amounts, 
     assert all(abs(part - share) < 1 for part, share in zip(minor, exact, strict=True))
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(
     decimals(-100_000, 100_000, places=4),
     decimals(0, 60, places=3),

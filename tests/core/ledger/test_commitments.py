@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from billsmith.ledger.commitments import Commitment, draw_down, true_up
 from billsmith.units.errors import Invalid
+from tests.support.laws import EXAMPLES
 from tests.support.numbers import decimals
 
 D = Decimal
@@ -48,7 +49,7 @@ def test_nothing_is_drawn_from_less_than_nothing():
     assert caught.value.code == "commitment.below_zero"
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(decimals(0, 1000, places=2), st.lists(decimals(0, 400, places=2), max_size=8))
 def test_many_charges_draw_as_much_as_one(committed, charges):
     left, covered, overage = committed, D(0), D(0)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from billsmith.ledger.postings import Posting, Transaction, balances, reversal, sums, transfer
 from billsmith.units.errors import Invalid
+from tests.support.laws import EXAMPLES
 
 
 def transaction(*postings):
@@ -74,7 +75,7 @@ moves = st.lists(
 )
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(moves)
 def test_the_books_sum_to_zero_and_reversals_empty_them(transactions):
     after = balances(transactions)

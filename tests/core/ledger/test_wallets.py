@@ -11,6 +11,7 @@ from billsmith.ledger.wallets import Grant, Recur, Use, recurrences, replay, tak
 from billsmith.units.calendar import Interval, Unit, anniversary_at
 from billsmith.units.errors import Invalid
 from billsmith.units.instants import DAY
+from tests.support.laws import EXAMPLES
 from tests.support.numbers import decimals
 
 D = Decimal
@@ -132,7 +133,7 @@ grants_of = st.lists(
 uses_of = st.lists(st.builds(Use, at=times, amount=amounts, what=st.sampled_from(["calls", "gb", ""])), max_size=8)
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(grants_of, uses_of, st.lists(st.tuples(times, st.integers(0, 4))), st.booleans())
 def test_nothing_is_lost_and_nothing_made(grants, uses, fillings, carries):
     """Granted = used up + lost + left; used = burnt + overage."""
@@ -150,14 +151,14 @@ def test_nothing_is_lost_and_nothing_made(grants, uses, fillings, carries):
     assert all(burn.amount > 0 for burn in state.burns)
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(grants_of, uses_of, st.randoms())
 def test_the_order_in_which_grants_stand_does_not_matter(grants, uses, chance):
     shuffled = chance.sample(grants, len(grants))
     assert replay(grants, uses).balances == replay(shuffled, uses).balances
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(grants_of, st.builds(Use, at=times, amount=amounts, what=st.sampled_from(["calls", "gb", ""])))
 def test_a_use_is_paid_as_far_as_the_balances_go(grants, wanted):
     balances = {each.id: each.amount for each in grants}

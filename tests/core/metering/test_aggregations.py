@@ -22,6 +22,7 @@ from billsmith.units.instants import DAY, HOUR, parse_instant
 from billsmith.units.periods import Period
 from billsmith.units.rounding import Rounding
 from tests.support.events import event
+from tests.support.laws import EXAMPLES
 
 PERIOD = Period(0, 100)
 
@@ -247,7 +248,7 @@ JUDGES: dict[str, Callable[[list[tuple[int, Fraction]]], Fraction]] = {
 }
 
 
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(st.integers(0, 2**64 - 1), st.sampled_from(sorted(JUDGES)))
 def test_order_and_repetition_do_not_matter_and_a_second_opinion_agrees(seed: int, aggregation: str) -> None:
     random = Random(seed)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from billsmith.metering.expression import parse_expression
 from billsmith.units.errors import Invalid
 from billsmith.units.exact import as_fraction
+from tests.support.laws import EXAMPLES
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +92,7 @@ FORMULAS = st.recursive(
 )
 
 
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(FORMULAS)
 def test_it_agrees_with_fractions(text: str) -> None:
     """The judge is Python's own parser, with every number made a fraction."""

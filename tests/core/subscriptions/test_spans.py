@@ -36,6 +36,7 @@ from billsmith.units.calendar import Interval, Unit, billing_day
 from billsmith.units.errors import Invalid
 from billsmith.units.instants import DAY, format_instant, parse_instant
 from billsmith.units.periods import Period
+from tests.support.laws import EXAMPLES
 
 ZONE = "Europe/Amsterdam"
 
@@ -374,7 +375,7 @@ def owed(spans):
     return {key: value for key, value in sums.items() if value}
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(histories, st.lists(moments, min_size=1, max_size=4))
 def test_the_sum_of_all_runs_is_what_is_owed_in_the_end(held, runs):
     """Whatever is dated back or ahead, and whenever runs take place."""
@@ -395,7 +396,7 @@ def test_the_law_sees_runs_that_forget_what_they_knew():
     assert owed(naive) != owed(fee_spans(held, CATALOG, runs[1]))
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(histories)
 def test_a_life_has_no_gap_and_no_period_is_charged_more_than_once(held):
     segments = timeline(held, CATALOG)
@@ -408,7 +409,7 @@ def test_a_life_has_no_gap_and_no_period_is_charged_more_than_once(held):
     assert all(value <= 1 for value in shares.values())
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(histories, st.lists(moments, min_size=2, max_size=4))
 def test_usage_is_charged_once_without_gap(held, runs):
     """The parts of all runs are the parts of one, and within an offer they follow each other."""

@@ -25,6 +25,7 @@ from billsmith.units.errors import InvalidTime
 from billsmith.units.instants import DAY, HOUR, SECOND, format_instant, local_date, parse_instant, start_of_day
 from billsmith.units.periods import Period
 from tests.core.units.tiling import ANCHOR_DAYS, monthly, sweep, zones
+from tests.support.laws import EXAMPLES
 
 ZONES = zones()
 
@@ -210,7 +211,7 @@ schedules = st.builds(
 )
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(schedules, instants)
 def test_every_instant_lies_in_exactly_one_period(schedule, instant):
     index = schedule.index(instant)
@@ -220,7 +221,7 @@ def test_every_instant_lies_in_exactly_one_period(schedule, instant):
     assert schedule.containing(schedule.boundary(index) - 1).end == schedule.boundary(index)
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(schedules, instants, st.integers(1, 100))
 def test_periods_between_two_instants_cover_them_without_gap(schedule, start, periods):
     end = schedule.boundary(schedule.index(start) + min(periods, 20)) + SECOND
