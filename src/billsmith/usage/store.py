@@ -19,14 +19,20 @@ from msgspec import field
 
 from billsmith.events.event import Event
 from billsmith.metering.measure import Grain
-from billsmith.metering.meter import Meter
+from billsmith.metering.meter import Aggregation, Meter
 from billsmith.metering.quantity import Quantity
+from billsmith.units.errors import Invalid, TooLarge
+from billsmith.units.instants import DAY, HOUR, MINUTE
 from billsmith.units.periods import Period
 from billsmith.units.values import Value
 
 #: Most items of one call of ``ingest``, most rows of one page of ``events``.
 MAX_BATCH = 100_000
 MAX_PAGE = 10_000
+
+#: Most windows that a query may have, all its periods together.
+MAX_WINDOWS = 100_000
+_LENGTHS = {Grain.DAY: DAY, Grain.HOUR: HOUR, Grain.MINUTE: MINUTE}
 
 
 class Void(Value, frozen=True, kw_only=True, tag=True):
@@ -97,6 +103,26 @@ class Query(Value, frozen=True, kw_only=True):
     grain: Grain = Grain.TOTAL
     zone: str = "UTC"
     as_of_seq: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.meters or not self.periods:
+            raise Invalid("a query needs a meter and a period", code="usage.empty_query", where="meters")
+        if self.grain not in _LENGTHS:
+            return
+        if any(meter.aggregation is Aggregation.UNIQUE_COUNT_PRORATED for meter in self.meters):
+            raise Invalid(
+                "a prorated unique count is of the whole period; it has no windows. Use unique_count, or the grain total",
+                code="meter.prorated_windows",
+                where="grain",
+            )
+        windows = sum(-(-max(period.length, 0) // _LENGTHS[self.grain]) for period in self.periods)
+        if windows > MAX_WINDOWS:
+            raise TooLarge(
+                f"{windows} windows of a {self.grain}; at most {MAX_WINDOWS}. Ask for a shorter period, or a coarser grain",
+                code="usage.too_many_windows",
+                where="grain",
+            )
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,6 +205,9 @@ class UsageStore(Protocol):
 
     def ingest(self, items: Sequence[Item]) -> Receipt:
         """Keep a batch; comes back when it is durable. All that is not rejected or in conflict is in, or nothing is.
+
+        Its events have passed :func:`billsmith.events.limits.check`. An event is a duplicate where its body is the one first
+        sent under the identity (also after a correction, so that a sender may retry) or the one in force; else it clashes.
 
         Raises :class:`TooLarge` for more than :data:`MAX_BATCH` items, :class:`Busy` where too much is waiting already,
         :class:`Unavailable` where the store can't write (disk full); then nothing of the batch was kept.
