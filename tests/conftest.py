@@ -60,3 +60,14 @@ def postgres_house() -> Iterator[House]:
     yield House(opened)
     opened.close()
     postgres.drop_database(url)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database without tables, on each engine."""
+    url = sqlite_url(tmp_path) if request.param == "sqlite" else postgres.fresh_database()
+    opened = Database(url)
+    yield opened
+    opened.close()
+    if request.param == "postgres":
+        postgres.drop_database(url)

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
+from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi import checks
 
-from billsmith.api.face import OPERATIONS
 from billsmith.api.openapi import document
+from billsmith.api.routes import OPERATIONS
 from billsmith.storage.database import Database, sqlite_url
 from billsmith.wire.json import encode
 from tests.api.support import Caller
@@ -108,3 +110,46 @@ def test_generated_requests(caller: Caller, operation_id: str, mode: GenerationM
     run()
     if mode is GenerationMode.POSITIVE:
         assert any(status < 300 for status in statuses), f"no request of {operation_id} came through: {statuses}"
+
+
+def test_generated_walks_through_what_the_requests_made(caller: Caller) -> None:
+    """Stateful: things are made, then read, paid, voided, closed, revoked by the document's links, in any order."""
+    came_through: Counter[str] = Counter()
+    schema = schemathesis.openapi.from_dict(json.loads(encode(document(OPERATIONS))))
+
+    class Walk(schema.as_state_machine()):  # type: ignore[misc]
+        def before_call(self, case: schemathesis.Case) -> None:
+            case.body = sensible(case.body)
+
+        def call(self, case: schemathesis.Case, **_more: Any) -> Any:
+            response = case.call(app=caller.house.app, base_url="http://127.0.0.1:8080", headers=caller.headers)
+            if response.status_code < 300:
+                came_through[case.operation.definition.raw["operationId"]] += 1
+            return response
+
+        def validate_response(self, response: Any, case: schemathesis.Case, **_more: Any) -> None:
+            case.validate_response(response, checks=CHECKS, headers=caller.headers)
+
+    bounds = settings(
+        max_examples=10, stateful_step_count=8, deadline=None, phases=[Phase.generate], database=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    Walk.run(settings=bounds)
+    assert len(came_through) >= 4, came_through
+
+
+@pytest.mark.parametrize(("status", "body"), [
+    (500, {"type": "x", "title": "x", "status": 500, "detail": "x", "code": "x"}),
+    (418, {"type": "x", "title": "x", "status": 418, "detail": "x", "code": "x"}),
+    (200, {"items": [{"id": "1"}], "next_cursor": None}),
+    (400, {"error": "x"}),
+])  # fmt: skip
+def test_control_an_answer_outside_the_document_is_seen(status: int, body: Any) -> None:
+    case = operations()["listInvoices"].Case()
+    kind = "application/json" if status == 200 else "application/problem+json"
+    request = requests.Request("GET", "http://127.0.0.1:8080/v1/invoices").prepare()
+    answer = schemathesis.Response(
+        status_code=status, headers={"content-type": [kind]}, content=encode(body), request=request, elapsed=0.1, verify=True
+    )
+    with pytest.raises(FailureGroup):
+        case.validate_response(answer, checks=CHECKS)

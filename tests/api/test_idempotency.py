@@ -202,6 +202,30 @@ def run_until_alone(house: House, credential_id: str) -> Answer:
     raise AssertionError("the dead are still at work after ten seconds")
 
 
+def test_several_processes_over_one_store_have_one_effect(house: House) -> None:
+    """Each with its own watch and its own connections, as server processes have them."""
+    credential_id = caller_of(house).credential_id
+    url = house.database.url.render_as_string(hide_password=False)
+    start = threading.Barrier(6)
+
+    def process(_number: int) -> str:
+        database = Database(url)
+        start.wait()
+        try:
+            answer = OnePerKey().run(database, answered, credential_id=credential_id, key="k", request=b"r", now=house.now)
+            return "replayed" if answer.replayed else "done"
+        except Conflict as told:
+            return told.code
+        finally:
+            database.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        outcomes = list(pool.map(process, range(6)))
+    assert outcomes.count("done") == 1
+    assert set(outcomes) <= {"done", "replayed", "idempotency.in_flight"}
+    assert effects(house.database, house.now) == 1
+
+
 def _run_and_die(url: str, credential_id: str, before_commit: bool) -> None:
     database = Database(url)
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from billsmith.api.face import OPERATIONS
+from billsmith.api import lookups
+from billsmith.api.routes import OPERATIONS
+from billsmith.storage import accounts
 from tests.api.support import Caller
 from tests.support.house import House
 
@@ -72,6 +74,14 @@ def test_foreign_and_unknown_are_the_same_bytes(house: House, operation: str, pl
         if what == "parent" and (operation, place, name) == ("listInvoices", "query", "issuer"):
             continue  # an account above may well have issued what the caller sees
         assert ask(value) == (ask("no-such-name") if what == "account by name" else unknown), what
+
+
+def test_control_a_look_up_without_the_callers_branch_is_seen(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    caller, foreign = strangers(house)
+    anywhere = accounts.find
+    monkeypatch.setattr(accounts, "find", lambda connection, name, _within=None: anywhere(connection, name))
+    monkeypatch.setattr(lookups, "may_reach", lambda _principal, _account: True)
+    assert caller("GET", f"/v1/accounts/{foreign['account']}").content != caller("GET", f"/v1/accounts/{_UNKNOWN}").content
 
 
 def test_the_matrix_has_every_place() -> None:

@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 from schemathesis.specs.openapi import definitions
 
-from billsmith.api.face import OPERATIONS, face
 from billsmith.api.operations import routes_of
+from billsmith.api.routes import OPERATIONS, face
 from tests.api.support import Caller, problem
 from tests.support.house import House
 
@@ -89,7 +89,12 @@ def test_errors_of_every_status_are_problems_that_fit_the_document(house: House,
         problem(answer, status, code, answer.json().get("where"))
         jsonschema.validate(answer.json(), schema)
         assert set(answer.json()) <= set(schema["properties"])
-    assert answers[7][2].headers["allow"] == "GET, POST"
+    assert answers[7][2].headers["allow"] == "GET, HEAD, OPTIONS, POST"
+    long = caller("GET", "/v1/invoices", params={"number": "x" * 17_000})
+    problem(long, 400, "input.query_too_long")
+    for path in ("/", "/v2/invoices"):
+        problem(house.client.get(path), 404, "input.no_such_path")
+    problem(house.client.get("/v1/invoices", headers={"Host": "evil.example"}), 400, "input.host")
     monkeypatch.setattr(house.services.authenticator._failures, "_per_minute", 0)
     limited = house.client.get("/v1/accounts", headers={"Authorization": "Bearer x"})
     problem(limited, 429, "access.rate_limited")
@@ -155,3 +160,17 @@ def test_answers_fit_their_shapes_beyond_what_is_generated(house: House, documen
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**whole, "total": 1.5}, schema)
     assert json.dumps(whole["lines"][0]["exact_amount"]) == '"0.999"'
+
+
+def test_the_documents_examples_work_as_they_stand(house: House) -> None:
+    caller = Caller(house, house.account("Provider"))
+    made = caller.post("/v1/accounts", {"name": "Acme", "external_id": "other"})["id"]
+    caller.post("/v1/accounts", {"name": "Acme", "external_id": "acme", "parent": made})
+    ids = {"account": made, "credential": caller.post("/v1/credentials", {"kind": "basic"})["id"]}
+    for operation in (each for each in OPERATIONS if each.body is not None and each.id != "closeAccount"):
+        if "{invoice}" in operation.path:
+            ids["invoice"] = caller.post("/v1/invoices", {"recipient": "acme", "lines": [{"description": "x", "amount": 50}]})[
+                "id"
+            ]
+        answer = caller(operation.method, operation.path.format(**ids), dict(operation.example))
+        assert answer.status_code == operation.status, (operation.id, answer.text)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from billsmith.catalog.schema import catalog_schema
 from billsmith.rating.steps import MODELS, PARTS
+from tests.docs.errors import errors_page
+from tests.docs.reference import cli_page, settings_page
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,11 +22,15 @@ def catalog_json_schema() -> str:
 #: Each generated file, and what makes its text.
 GENERATED: dict[str, Callable[[], str]] = {
     "src/billsmith/catalog/catalog.schema.json": catalog_json_schema,
+    "docs/reference/cli.md": cli_page,
+    "docs/reference/settings.md": settings_page,
+    "docs/errors.md": errors_page,
 }
 
 
 def main() -> None:
     for name, make in GENERATED.items():
+        (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
         (ROOT / name).write_text(make(), "utf-8")
         print(name)
 

@@ -11,7 +11,11 @@ import pytest
 
 import billsmith
 
-MODULES = [module.name for module in walk_packages(billsmith.__path__, "billsmith.") if not module.name.endswith("__main__")]
+MODULES = [
+    module.name
+    for module in walk_packages(billsmith.__path__, "billsmith.")
+    if not module.name.endswith(("__main__", "migrations.env"))
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

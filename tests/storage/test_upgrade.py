@@ -56,17 +56,17 @@ def tables(database: Database) -> set[str]:
         return set(inspect(connection).get_table_names())
 
 
-def test_a_new_database_is_made_once(database: Database) -> None:
-    assert upgrade.form_of(database) is None
-    assert upgrade.upgrade(database, NOW) == (None, upgrade.newest_form())
-    assert upgrade.upgrade(database, NOW) == (upgrade.newest_form(), upgrade.newest_form())
-    upgrade.check(database)
-    assert tables(database) == {*metadata.tables, "alembic_version"}
+def test_a_new_database_is_made_once(empty_database: Database) -> None:
+    assert upgrade.form_of(empty_database) is None
+    assert upgrade.upgrade(empty_database, NOW) == (None, upgrade.newest_form())
+    assert upgrade.upgrade(empty_database, NOW) == (upgrade.newest_form(), upgrade.newest_form())
+    upgrade.check(empty_database)
+    assert tables(empty_database) == {*metadata.tables, "alembic_version"}
 
 
-def test_a_store_that_was_never_made_is_named(database: Database) -> None:
+def test_a_store_that_was_never_made_is_named(empty_database: Database) -> None:
     with pytest.raises(Unavailable, match="billsmith init"):
-        upgrade.check(database)
+        upgrade.check(empty_database)
 
 
 def test_an_older_store_is_refused_until_it_is_upgraded(house: House, request: pytest.FixtureRequest) -> None:
@@ -111,15 +111,15 @@ def killed_at(database: Database, statement: int, work: Callable[[Database], obj
         os._exit(0)
 
 
-def test_a_kill_at_any_statement_of_the_first_upgrade_leaves_nothing_or_all(database: Database) -> None:
-    step = 1 if database.is_sqlite else 7
+def test_a_kill_at_any_statement_of_the_first_upgrade_leaves_nothing_or_all(empty_database: Database) -> None:
+    step = 3 if empty_database.is_sqlite else 9
     statement = 1
-    while killed_at(database, statement, lambda opened: upgrade.upgrade(opened, NOW)):
-        assert tables(database) == set(), f"after statement {statement}"
+    while killed_at(empty_database, statement, lambda opened: upgrade.upgrade(opened, NOW)):
+        assert tables(empty_database) == set(), f"after statement {statement}"
         statement += step
     assert statement > len(metadata.tables)
-    assert tables(database) == {*metadata.tables, "alembic_version"}
-    assert verify(database).ok
+    assert tables(empty_database) == {*metadata.tables, "alembic_version"}
+    assert verify(empty_database).ok
 
 
 def test_a_kill_in_a_later_upgrade_leaves_the_old_or_the_new_form(house: House, next_program: None) -> None:

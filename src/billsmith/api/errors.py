@@ -61,4 +61,4 @@ def _response(status: int, detail: str, code: str, where: str | None, headers: d
         code=code,
         where=where,
     )
-    return json_response(encode(body), status, {**headers, "Cache-Control": "no-store"}, PROBLEM)
+    return json_response(encode(body), status, headers, PROBLEM)

@@ -156,6 +156,12 @@ OPERATIONS = (
         "numbers or strings; either way they are read exactly.",
         scope=Scope.INVOICES_WRITE,
         body=InvoiceCreate,
+        example={
+            "recipient": "acme",
+            "due_date": "2199-12-31",
+            "lines": [{"description": "Seats", "quantity": "3", "unit_price": "6.30", "tax_category": "standard"}],
+            "taxes": [{"name": "VAT", "rate": "21", "category": "standard"}],
+        },
         status=201,
         answer=InvoiceView,
         write=create_invoice,

@@ -57,7 +57,7 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
     schemas = dict(zip(kinds, references, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for each in operations:
-        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, schemas)
+        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, schemas, operations)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -78,7 +78,7 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
     }
 
 
-def _operation(operation: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
+def _operation(operation: Operation, schemas: dict[Any, Any], operations: Sequence[Operation]) -> dict[str, Any]:
     parameters = [_path_parameter(name) for name in re.findall(r"\{(\w+)\}", operation.path)]
     parameters += [_query_parameter(parameter) for parameter in operation.query]
     result: dict[str, Any] = {
@@ -92,10 +92,10 @@ def _operation(operation: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
         parameters.append(_IDEMPOTENCY_KEY)
         result["requestBody"] = {
             "required": any(field.required for field in msgspec.structs.fields(operation.body)),
-            "content": {"application/json": {"schema": schemas[operation.body]}},
+            "content": {"application/json": {"schema": schemas[operation.body], "example": dict(operation.example)}},
         }
     result["responses"] = {
-        str(operation.status): _success(operation, schemas),
+        str(operation.status): {**_success(operation, schemas), **_links(operation, operations)},
         **{str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(_error_statuses(operation))},
     }
     return result
@@ -124,6 +124,20 @@ def _success(operation: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
         "content": {"application/json": {"schema": schemas[operation.answer]}},
     }
     return {**answer, "headers": headers} if headers else answer
+
+
+def _links(operation: Operation, operations: Sequence[Operation]) -> dict[str, Any]:
+    """What can be done next with the thing made: every operation below its collection."""
+    if operation.method != "POST" or "{" in operation.path:
+        return {}
+    place = re.compile(re.escape(operation.path) + r"/\{(\w+)\}")
+    return {
+        "links": {
+            each.id: {"operationId": each.id, "parameters": {match[1]: "$response.body#/id"}}
+            for each in operations
+            if (match := place.match(each.path))
+        }
+    }
 
 
 def _error(description: str, schema: Any) -> dict[str, Any]:

@@ -54,6 +54,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     scope: Scope
     query: tuple[QueryParameter, ...] = ()
     body: type[msgspec.Struct] | None = None
+    example: Mapping[str, Any] = {}
+    """A body to begin with."""
     status: int = 200
     answer: type[msgspec.Struct]
     read: Callable[[Call], msgspec.Struct] | None = None
@@ -103,7 +105,7 @@ def _reader(operation: Operation) -> Handler:
 
     def handle(call: Call) -> Response:
         _check(operation, call)
-        return _answered(200, encode(read(call)))
+        return json_response(encode(read(call)))
 
     return handle
 
@@ -134,7 +136,7 @@ def _writer(operation: Operation, once: OnePerKey) -> Handler:
         headers = {} if location is None else {"Location": location}
         if answer.replayed:
             headers["Idempotency-Replayed"] = "true"
-        return _answered(answer.status, bytes(value), headers)
+        return json_response(bytes(value), answer.status, headers)
 
     return handle
 
@@ -179,7 +181,3 @@ def _check(operation: Operation, call: Call) -> None:
 
 def _path(call: Call) -> str:
     return call.path.rstrip("/")
-
-
-def _answered(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
-    return json_response(body, status, {**(headers or {}), "Cache-Control": "no-store"})

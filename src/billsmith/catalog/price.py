@@ -71,7 +71,7 @@ class Commitment(Value, frozen=True, kw_only=True):
             raise InvalidPrice("a commitment and its factor can't be below zero", code="price.commitment_negative")
 
 
-class Price(Value, frozen=True, kw_only=True):
+class Price(Value, frozen=True, kw_only=True, dict=True):
     """What every price model has beside its own fields.
 
     ``convert`` and ``free_units`` change the quantity before the model sees it; ``commitment``, ``discount_percent``,
@@ -102,6 +102,11 @@ class Price(Value, frozen=True, kw_only=True):
     def inner(self) -> tuple[Price, ...]:
         """The prices inside this one."""
         return ()
+
+    @property
+    def counts_from_zero(self) -> bool:
+        """Whether a quantity below zero counts as zero: the model looks at one, and has no way of giving money back."""
+        return not self.signed and self.takes in (Takes.QUANTITY, Takes.AMOUNT)
 
     @property
     def needs_dimensions(self) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -16,9 +15,11 @@ from billsmith.cli.output import Listing, Record
 from billsmith.storage import accounts
 from billsmith.storage.database import Database
 from billsmith.units.errors import Invalid
-from billsmith.units.ids import format_id, parse_id
+from billsmith.units.ids import parse_id
 from billsmith.units.instants import format_instant
+from billsmith.workflows import close_account
 from billsmith.workflows.clock import system_clock
+from billsmith.workflows.new_ids import new_id
 
 app = App(name="accounts", help="The tenant tree: provider, resellers and partners, customers.")
 
@@ -73,7 +74,7 @@ def create(
         above = accounts.get(connection, parent) if parent is not None else None
         made = accounts.create(
             connection,
-            id=_canonical(id) if id is not None else format_id(secrets.token_bytes(16)),
+            id=_canonical(id) if id is not None else new_id(),
             name=name,
             now=system_clock(),
             parent=above,
@@ -150,13 +151,13 @@ def update(
 
 @app.command
 def close(account: Name, *, common: Common = PLAIN) -> None:
-    """Close an account: its keys no longer count and it takes no more invoices. What it has stays.
+    """Close an account: its keys no longer count and it takes no more invoices. What it has stays. Close those below it first.
 
     Example: billsmith accounts close acme
     """
     with opened(common) as database, database.write() as connection:
         found = accounts.get(connection, account)
-        closed = accounts.change(connection, found, now=system_clock(), status=AccountStatus.CLOSED)
+        closed = close_account.close(connection, found, now=system_clock())
     common.show(_record(closed))
 
 

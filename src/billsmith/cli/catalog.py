@@ -1,48 +1,54 @@
-"""``billsmith catalog``: look at price books before anybody is billed by them."""
+"""``billsmith catalog``: look at a price book before anybody is billed by it."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
 
 import billsmith.rating  # noqa: F401 (loads the price models)
 from billsmith.catalog import Catalog, parse
-from billsmith.units.errors import BillsmithError
+from billsmith.cli.common import PLAIN, Common
+from billsmith.cli.output import Record, Row
+from billsmith.units.errors import InvalidCatalog
 
-#: sysexits' EX_DATAERR and EX_NOINPUT.
-EXIT_BAD_DATA = 65
-EXIT_NO_FILE = 66
-
-
-def check(file: Path) -> int:
-    """Read a catalog; say what is in it, or what is wrong, where, and how to mend it. Gives the exit code, 0 if all is well."""
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        print(f"{file} can't be read: {error}. Name a UTF-8 text file.", file=sys.stderr)
-        return EXIT_NO_FILE
-    try:
-        catalog = parse(text, file.name)
-    except BillsmithError as error:
-        print(error, file=sys.stderr)
-        return EXIT_BAD_DATA
-    print(summary(catalog))
-    return 0
+app = App(name="catalog", help="Price books: meters, prices, plans, coupons, taxes.")
 
 
-def summary(catalog: Catalog) -> str:
-    """What a catalog offers, in one line.
+@app.command
+def check(
+    file: Annotated[Path, Parameter(help="A catalog in YAML or JSON.")],
+    *,
+    common: Common = PLAIN,
+) -> None:
+    """Read a catalog; say what is in it, or what is wrong, where, and how to mend it. Nothing is stored.
 
-    >>> summary(Catalog(code="acme", currency="EUR"))
-    'acme version 1, EUR: 0 meters, 0 price books, 0 plans, 0 add-ons, 0 coupons, 0 tax rates'
+    Example: billsmith catalog check prices.yaml
     """
-    parts = {
-        "meters": catalog.meters,
-        "price books": catalog.price_books,
-        "plans": catalog.plans,
-        "add-ons": catalog.add_ons,
-        "coupons": catalog.coupons,
-        "tax rates": catalog.tax_rates,
+    try:
+        text = file.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidCatalog(
+            f"byte {error.start} is not UTF-8. Save the file as UTF-8 text", code="catalog.not_text", where=file.name
+        ) from None
+    common.show(Record(row=summary(parse(text, file.name)), id_field="code"))
+
+
+def summary(catalog: Catalog) -> Row:
+    """What a catalog offers, counted.
+
+    >>> summary(Catalog(code="acme", currency="EUR"))["plans"]
+    0
+    """
+    return {
+        "code": catalog.code,
+        "version": catalog.version,
+        "currency": catalog.currency,
+        "meters": len(catalog.meters),
+        "price_books": len(catalog.price_books),
+        "plans": len(catalog.plans),
+        "add_ons": len(catalog.add_ons),
+        "coupons": len(catalog.coupons),
+        "tax_rates": len(catalog.tax_rates),
     }
-    counts = ", ".join(f"{len(items)} {name[:-1] if len(items) == 1 else name}" for name, items in parts.items())
-    return f"{catalog.code} version {catalog.version}, {catalog.currency}: {counts}"

@@ -18,6 +18,10 @@ from billsmith.storage import accounts
 from billsmith.storage.database import Database
 from billsmith.units.errors import NotFound, TooLarge
 from billsmith.vendors.acronis import load as acronis
+from billsmith.vendors.amberflo import load as amberflo
+from billsmith.vendors.focus import load as focus
+from billsmith.vendors.hostway import load as hostway
+from billsmith.vendors.myreports import load as myreports
 from billsmith.workflows.clock import system_clock
 from billsmith.workflows.import_invoices import ImportReport
 
@@ -46,9 +50,13 @@ class Load(Protocol):
 #: What can be imported, each by its vendor's folder.
 LOADERS: Mapping[str, Load] = {
     "acronis": acronis.load,
+    "myreports": myreports.load,
+    "hostway": hostway.load,
+    "amberflo": amberflo.load,
+    "focus": focus.load,
 }
 
-Vendor = Literal["acronis"]
+Vendor = Literal["acronis", "myreports", "hostway", "amberflo", "focus"]
 
 
 def import_file(

@@ -24,6 +24,7 @@ from billsmith.units.instants import format_instant, parse_instant
 from billsmith.units.rounding import parse_decimal, plain
 from billsmith.workflows import settle
 from billsmith.workflows.clock import system_clock
+from billsmith.workflows.issue_invoice import MAX_TOTAL_MINOR
 
 app = App(name="invoices", help="Invoices: look at them, record payments, take one back.")
 
@@ -271,6 +272,8 @@ def _instant(instant: int | None) -> str | None:
 
 def _minor(amount: Decimal, currency: str) -> int:
     minor = to_minor(amount, currency)
+    if abs(minor) > MAX_TOTAL_MINOR:
+        raise Invalid(f"{amount} {currency} is more than any invoice asks for", code="payment.too_large", where="amount")
     if from_minor(minor, currency) != amount:
         raise Invalid(f"{amount} {currency} is no whole number of its smallest coin", code="payment.places", where="amount")
     return minor

@@ -77,7 +77,7 @@ def usage_line(charge: Charge, span: UsageSpan, dimensions: Mapping[str, str] | 
         kind=LineKind.USAGE,
         quantity=charge.quantity if isinstance(charge.quantity, Decimal) else None,
         unit=charge.unit,
-        unit_price=_unit_price(charge),
+        unit_price=charge.unit_price,
         period=span.part,
         tax_category=usage.tax_category,
         meter=usage.meter,
@@ -183,12 +183,6 @@ def _plan_or_none(offer: PlanRef, catalog: Catalog) -> Plan | None:
 def _currency(offer: PlanRef, catalog: Catalog) -> str:
     plan = _plan_or_none(offer, catalog)
     return (plan.currency if plan else "") or catalog.currency
-
-
-def _unit_price(charge: Charge) -> Decimal | None:
-    """The amount per unit, where it has an end; else the trace says what was multiplied."""
-    price = charge.unit_amount()
-    return price if isinstance(price, Decimal) else None
 
 
 def _prorated(whole: Exact, share: Fraction, amount: Exact, places: int) -> tuple[str, ...]:

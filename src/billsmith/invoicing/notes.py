@@ -176,7 +176,8 @@ def _checked(invoice: Document, earlier: Sequence[Document], index: int, amount_
             where="changes",
         )
     left = _left(invoice, earlier, index)
-    if amount_minor * left < 0 and abs(amount_minor) > abs(left):
+    sign = -1 if invoice.lines[index].amount_minor < 0 else 1
+    if (left + amount_minor) * sign < 0:
         raise InvalidInvoice(
             f"line {index} of {invoice.number} has {left} minor units left; a note can't give back {abs(amount_minor)}",
             code="note.too_much",

@@ -81,7 +81,7 @@ def balances(transactions: Iterable[Transaction]) -> Balances:
 
 
 def transfer(
-    id: str,  # noqa: A002 (the field's own name)
+    id: str,
     at: int,
     what: str,
     *,
@@ -96,7 +96,7 @@ def transfer(
     return Transaction(id=id, at=at, what=what, postings=postings, reference=reference)
 
 
-def reversal(transaction: Transaction, id: str, at: int) -> Transaction:  # noqa: A002 (the field's own name)
+def reversal(transaction: Transaction, id: str, at: int) -> Transaction:
     """The transaction that undoes another one.
 
     >>> paid = transfer("t1", 0, "payment", debit="cash", credit="receivable:a", amount_minor=500, currency="EUR")

@@ -7,7 +7,7 @@ import msgspec
 from billsmith.units.exact import Exact
 
 
-class Quantity(msgspec.Struct, frozen=True, omit_defaults=True):
+class Quantity(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A measured number of one group of dimensions, one window of time, or one event.
 
     ``value`` is exact: a fraction only where a decimal can't hold it (an average, a share of a period). ``full`` is the number

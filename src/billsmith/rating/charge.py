@@ -8,18 +8,18 @@ import msgspec
 
 from billsmith.rating.trace import Entry, say
 from billsmith.rating.usage import Usage
-from billsmith.units.exact import Exact, divide
+from billsmith.units.exact import Exact, divide, quotient_if_decimal
 from billsmith.units.rounding import EXACT, ZERO, round_to
 
 
-class Priced(msgspec.Struct, frozen=True):
+class Priced(msgspec.Struct, frozen=True, gc=False):
     """An exact amount and how it came about."""
 
     amount: Exact
     trace: tuple[Entry, ...] = ()
 
 
-class State(msgspec.Struct, frozen=True):
+class State(msgspec.Struct, frozen=True, gc=False):
     """What the steps of a rating hand to each other: the usage as far as changed, the amount as far as known, the trace."""
 
     usage: Usage
@@ -27,7 +27,7 @@ class State(msgspec.Struct, frozen=True):
     trace: tuple[Entry, ...] = ()
 
 
-class Charge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Charge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a price asks for a usage.
 
     ``exact`` is the amount before rounding, ``rounded`` the one to be asked for, with ``places`` after the point. ``quantity``
@@ -52,6 +52,13 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def sentences(self) -> tuple[str, ...]:
         """The trace, read aloud."""
         return say(self.trace, self.places)
+
+    @property
+    def unit_price(self) -> Decimal | None:
+        """The amount per billed unit, where it has an end; else the trace says what was multiplied."""
+        if type(self.exact) is not Decimal or type(self.quantity) is not Decimal or not self.quantity:
+            return None
+        return quotient_if_decimal(self.exact, self.quantity)
 
     def unit_amount(self, places: int | None = None) -> Exact | None:
         """The exact amount per billed unit, rounded half up where ``places`` are given; ``None`` without units."""

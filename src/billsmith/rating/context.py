@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import msgspec
 
 from billsmith.rating.usage import Given
@@ -10,7 +12,7 @@ from billsmith.units.exact import Exact
 from billsmith.units.rounding import Rounding
 
 
-class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """Currency, rounding, words, and where in a split period we are.
 
     ``unit`` names what is counted ("calls"). ``places`` after the point are the currency's unless given (0 where amounts are in
@@ -30,7 +32,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     previously_billed: Exact | None = None
     final: bool = True
 
-    @property
+    @cached_property
     def digits(self) -> int:
         """Places after the point of the rounded amount."""
         return currency_exponent(self.currency) if self.places is None else self.places

@@ -12,23 +12,23 @@ from billsmith.units.wording import say_money, say_rate
 
 def discount(price: Price, state: State, context: Context) -> State:
     """A percentage off what would be paid."""
-    if price.discount_percent is None:
-        return state
+    assert price.discount_percent is not None
     off = percent(state.amount, price.discount_percent)
-    detail = say_money(off, context.digits)
-    return _becomes(state, "discount", price.discount_percent, subtract(state.amount, off), detail)
+    return _becomes(state, "discount", off, subtract(state.amount, off), f"{say_rate(price.discount_percent)} % discount")
 
 
 def at_most(price: Price, state: State, context: Context) -> State:
     """Never more than the maximum."""
-    if price.maximum is None or state.amount <= price.maximum:
+    assert price.maximum is not None
+    if state.amount <= price.maximum:
         return state
     return _becomes(state, "maximum", price.maximum, price.maximum)
 
 
 def at_least(price: Price, state: State, context: Context) -> State:
     """Never less than the minimum, which the last split of a period settles."""
-    if price.minimum is None or state.amount >= price.minimum or not context.final:
+    assert price.minimum is not None
+    if state.amount >= price.minimum or not context.final:
         return state
     return _becomes(state, "minimum", price.minimum, price.minimum)
 
@@ -41,7 +41,7 @@ def settle_commitment(commitment: Commitment, committed: Exact, state: State, co
         detail = f"{say_money(excess, context.digits)} × {say_rate(commitment.overage_factor)}"
         return _becomes(state, "overage", committed, amount, detail)
     if commitment.true_up and context.final and state.amount < committed:
-        return _becomes(state, "commitment", committed, committed, "is trued up to")
+        return _becomes(state, "commitment", committed, committed)
     return state
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from billsmith.catalog.price import Convert, Price, Takes
+from billsmith.catalog.price import Convert, Price
 from billsmith.rating.charge import State
 from billsmith.rating.context import Context
 from billsmith.rating.trace import Change
@@ -15,8 +15,7 @@ from billsmith.units.wording import ROUNDED
 def convert_units(price: Price, state: State, context: Context) -> State:
     """From the meter's unit to the price's."""
     rule = price.convert
-    if rule is None:
-        return state
+    assert rule is not None
     factor = rule.divide_by if rule.multiply_by is None else rule.multiply_by
     assert factor is not None
     step = "divide" if rule.multiply_by is None else "multiply"
@@ -43,7 +42,7 @@ def converted(rule: Convert, value: Exact) -> Exact:
 
 def count_from_zero(price: Price, state: State, context: Context) -> State:
     """Below zero there are no tiers, packages or blocks: only a price that says it is ``signed`` gives money back."""
-    if state.usage.value >= 0 or price.signed or price.takes not in (Takes.QUANTITY, Takes.AMOUNT):
+    if state.usage.value >= 0:
         return state
     return _becomes(state, Usage(ZERO, max(state.usage.full, ZERO)), "below_zero", ZERO)
 
@@ -51,6 +50,7 @@ def count_from_zero(price: Price, state: State, context: Context) -> State:
 def take_free_units(price: Price, state: State, context: Context) -> State:
     """Free units are not billed; those that earlier splits used up don't come again, as the price is of their sum."""
     free = price.free_units
+    assert free is not None
     if not free or state.usage.value <= 0:
         return state
     usage = Usage(_less(state.usage.value, free), _less(state.usage.full, free))

@@ -66,8 +66,9 @@ PARTS: dict[type[Price], Callable[[Any, Usage, Context], Sequence[Piece]]] = {
 
 def apply_model(price: Price, state: State, context: Context) -> State:
     """The model's amount for the usage."""
-    priced = model_price(price, state.usage, context)
-    return State(state.usage, priced.amount, state.trace + priced.trace)
+    usage = state.usage
+    priced = model_price(price, usage, context)
+    return State(usage, priced.amount, state.trace + priced.trace)
 
 
 def model_price(price: Price, usage: Usage, context: Context) -> Priced:
@@ -86,15 +87,14 @@ def _sum_of_parts(pieces: Sequence[Piece], usage: Usage, context: Context) -> Pr
     amount = total([part.amount for part in parts])
     if len(parts) == 1:
         return Priced(amount, tuple(parts))
-    terms = tuple([Term(part.amount) for part in parts])
-    return Priced(amount, (*parts, Sum(usage.value, terms, amount, context.unit)))
+    together = (Term(amount, name="together"),)
+    return Priced(amount, (*parts, Sum(usage.value, together, amount, context.unit)))
 
 
 def hold_commitment(price: Price, state: State, context: Context) -> State:
     """The commitment in money: as stated, or its units at the model's price."""
     commitment = price.commitment
-    if commitment is None:
-        return state
+    assert commitment is not None
     if commitment.amount is not None:
         return settle_commitment(commitment, commitment.amount, state, context)
     assert commitment.units is not None
@@ -104,22 +104,31 @@ def hold_commitment(price: Price, state: State, context: Context) -> State:
 
 Step = Callable[[Price, State, Context], State]
 
-#: The order; see above for the reasons.
-STEPS: tuple[Step, ...] = (
-    convert_units,
-    count_from_zero,
-    take_free_units,
-    apply_model,
-    hold_commitment,
-    discount,
-    at_most,
-    at_least,
+#: The order; see above for the reasons. Beside each step what a price must have for it; "" where nothing.
+STEPS: tuple[tuple[Step, str], ...] = (
+    (convert_units, "convert"),
+    (count_from_zero, "counts_from_zero"),
+    (take_free_units, "free_units"),
+    (apply_model, ""),
+    (hold_commitment, "commitment"),
+    (discount, "discount_percent"),
+    (at_most, "maximum"),
+    (at_least, "minimum"),
 )
 
 
 def run(price: Price, usage: Usage, context: Context) -> State:
-    """Take a usage through all steps."""
+    """Take a usage through the steps that the price asks for."""
     state = State(usage)
-    for step in STEPS:
+    for step in steps_of(price):
         state = step(price, state, context)
     return state
+
+
+def steps_of(price: Price) -> tuple[Step, ...]:
+    """The steps that a price asks for, in order. Found once for each price and kept beside its fields."""
+    known: tuple[Step, ...] | None = price.__dict__.get("steps")
+    if known is None:
+        known = tuple(step for step, field in STEPS if not field or getattr(price, field) not in (None, False))
+        price.__dict__["steps"] = known
+    return known

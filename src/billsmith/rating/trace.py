@@ -6,7 +6,7 @@ that an API can show it and a test can read it; the words are made only where so
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import msgspec
 
@@ -14,7 +14,7 @@ from billsmith.units.exact import Exact
 from billsmith.units.wording import say_money, say_number, say_rate
 
 
-class Term(msgspec.Struct, frozen=True, omit_defaults=True):
+class Term(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One addend: ``count`` × ``rate``, or an amount with a name. ``rate_unit`` is ``"%"`` for a percentage."""
 
     amount: Exact
@@ -24,7 +24,7 @@ class Term(msgspec.Struct, frozen=True, omit_defaults=True):
     rate_unit: str = ""
 
 
-class Sum(msgspec.Struct, frozen=True, omit_defaults=True):
+class Sum(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a model made of a quantity: terms that sum to ``result``. Without ``quantity`` they don't depend on one."""
 
     quantity: Exact | None
@@ -35,7 +35,7 @@ class Sum(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether the quantity is an amount of money."""
 
 
-class Change(msgspec.Struct, frozen=True, omit_defaults=True):
+class Change(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One step that changed a quantity or an amount; ``step`` names the wording below."""
 
     step: str
@@ -45,7 +45,7 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str = ""
 
 
-class Part(msgspec.Struct, frozen=True, omit_defaults=True):
+class Part(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What one part of the usage cost, with a trace of its own."""
 
     label: str
@@ -54,22 +54,6 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 Entry = Sum | Change | Part
-
-#: How each step is read aloud. ``q`` marks a quantity, ``m`` money, ``r`` a rate.
-_WORDING = {
-    "multiply": "{before_q} × {by_r}{detail} = {after_q}",
-    "divide": "{before_q} ÷ {by_r}{detail} = {after_q}",
-    "free_units": "{before_q} less {by_q} free = {after_q}",
-    "below_zero": "{before_q} is below zero and counts as {after_q}",
-    "commitment": "committed {by_m}: {before_m} {detail} {after_m}",
-    "overage": "over the committed {by_m}: {before_m}, the excess {detail} = {after_m}",
-    "discount": "{by_r} % discount: {before_m} less {detail} = {after_m}",
-    "maximum": "at most {by_m}: {before_m} becomes {after_m}",
-    "minimum": "at least {by_m}: {before_m} becomes {after_m}",
-    "billed_before": "{before_m} less {by_m} billed before = {after_m}",
-    "rounded": "{before_m} rounded {detail} = {after_m}",
-    "rounded_split": "{before_m}, so that all splits sum to the whole rounded {detail} = {after_m}",
-}
 
 
 def say(trace: tuple[Entry, ...], places: int = 2) -> tuple[str, ...]:
@@ -80,46 +64,49 @@ def say(trace: tuple[Entry, ...], places: int = 2) -> tuple[str, ...]:
     >>> say((Sum(D(1250), terms, D("120.00"), unit="calls"),))
     ('1,250 calls: 1,000 × 0.10 + 250 × 0.08 = 120.00',)
     """
-    return tuple(_sentences(trace, places, ""))
+    sentences: list[str] = []
+    _say_all(trace, places, "", sentences)
+    return tuple(sentences)
 
 
-def _sentences(trace: tuple[Entry, ...], places: int, label: str) -> Iterator[str]:
+def _say_all(trace: tuple[Entry, ...], places: int, label: str, sentences: list[str]) -> None:
     for entry in trace:
         if type(entry) is Sum:
-            yield label + _say_sum(entry, places)
+            sentences.append(label + _say_sum(entry, places))
         elif type(entry) is Change:
-            yield label + _say_change(entry, places)
+            sentences.append(label + _WORDING[entry.step](entry, places))
         elif type(entry) is Part:
-            yield from _sentences(entry.trace, places, f"{label}{entry.label}, " if entry.label else label)
+            _say_all(entry.trace, places, f"{label}{entry.label}, " if entry.label else label, sentences)
 
 
 def _say_sum(entry: Sum, places: int) -> str:
-    subject = _say_subject(entry, places)
-    result = say_money(entry.result, places)
     terms = entry.terms
-    if not terms:
-        return subject + result
-    words = " + ".join([_say_term(term, places) for term in terms])
-    if len(terms) == 1 and terms[0].count is None:
-        return subject + words
-    return f"{subject}{words} = {result}"
+    subject = _say_subject(entry, places)
+    if len(terms) == 1:
+        words = _say_term(terms[0], places)
+        return subject + words if terms[0].count is None else f"{subject}{words} = {say_money(entry.result, places)}"
+    result = say_money(entry.result, places)
+    return f"{subject}{' + '.join([_say_term(term, places) for term in terms])} = {result}" if terms else subject + result
 
 
 def _say_subject(entry: Sum, places: int) -> str:
-    if entry.quantity is None:
+    quantity = entry.quantity
+    if quantity is None:
         return ""
-    quantity = say_money(entry.quantity, places) if entry.money else say_number(entry.quantity)
-    return f"{quantity} {entry.unit}: " if entry.unit else f"{quantity}: "
+    number = say_money(quantity, places) if entry.money else say_number(quantity)
+    return f"{number} {entry.unit}: " if entry.unit else f"{number}: "
 
 
 def _say_term(term: Term, places: int) -> str:
-    if term.count is None or term.rate is None:
+    count, rate, name = term.count, term.rate, term.name
+    if count is None or rate is None:
         amount = say_money(term.amount, places)
-        return f"{term.name} {amount}" if term.name else amount
+        return f"{name} {amount}" if name else amount
     if term.rate_unit:
-        return f"{say_money(term.count, places)} × {say_rate(term.rate)} {term.rate_unit}"
-    name = f" {_singular(term.name) if term.count == 1 else term.name}" if term.name else ""
-    return f"{say_number(term.count)}{name} × {say_rate(term.rate)}"
+        return f"{say_money(count, places)} × {say_rate(rate)} {term.rate_unit}"
+    if name:
+        return f"{say_number(count)} {_singular(name) if count == 1 else name} × {say_rate(rate)}"
+    return f"{say_number(count)} × {say_rate(rate)}"
 
 
 def _singular(name: str) -> str:
@@ -128,14 +115,36 @@ def _singular(name: str) -> str:
     return first.removesuffix("s") + space + rest
 
 
-def _say_change(entry: Change, places: int) -> str:
-    return _WORDING[entry.step].format(
-        before_q=say_number(entry.before),
-        by_q=say_number(entry.by),
-        after_q=say_number(entry.after),
-        before_m=say_money(entry.before, places),
-        by_m=say_money(entry.by, places),
-        after_m=say_money(entry.after, places),
-        by_r=say_rate(entry.by),
-        detail=entry.detail,
+def _quantities(words: str) -> Callable[[Change, int], str]:
+    """The wording of a step whose numbers are quantities."""
+    return lambda step, _: words.format(say_number(step.before), say_number(step.by), say_number(step.after), step.detail)
+
+
+def _amounts(words: str) -> Callable[[Change, int], str]:
+    """The wording of a step whose numbers are money."""
+
+    return lambda step, places: words.format(
+        say_money(step.before, places), say_money(step.by, places), say_money(step.after, places), step.detail
     )
+
+
+def _say_rounding(step: Change, places: int) -> str:
+    """Nearly every trace has it, so it is short and written out."""
+    return f"rounded {step.detail}: {say_money(step.after, places)}"
+
+
+#: How each step is read aloud: {0} before, {1} by how much, {2} after, {3} in detail.
+_WORDING: dict[str, Callable[[Change, int], str]] = {
+    "multiply": _quantities("{0} × {1}{3} = {2}"),
+    "divide": _quantities("{0} ÷ {1}{3} = {2}"),
+    "free_units": _quantities("{0} less {1} free = {2}"),
+    "below_zero": _quantities("{0} is below zero and counts as {2}"),
+    "commitment": _amounts("committed {1}: {0} is trued up to {2}"),
+    "overage": _amounts("over the committed {1}: {0}, the excess {3} = {2}"),
+    "discount": _amounts("{3}: {0} less {1} = {2}"),
+    "maximum": _amounts("at most {1}: {0} becomes {2}"),
+    "minimum": _amounts("at least {1}: {0} becomes {2}"),
+    "billed_before": _amounts("{0} less {1} billed before = {2}"),
+    "rounded": _say_rounding,
+    "rounded_split": _amounts("rounded so that all splits sum to the whole, {3}: {2}"),
+}

@@ -20,7 +20,7 @@ Given = Exact | int | Quantity | Iterable[Quantity]
 _NUMBERS = (Decimal, Fraction, int, float, str)
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """A total ``value``; ``full`` is the total before proration; ``items`` are the parts, where there are any."""
 
     value: Exact
@@ -37,11 +37,14 @@ def usage_of(given: Given) -> Usage:
     >>> usage_of([Quantity(Decimal(2)), Quantity(Decimal(3))]).value
     Decimal('5')
     """
+    if type(given) is Quantity:
+        value = exact(given.value)
+        return Usage(value, value if given.full is None else exact(given.full), (given,))
     if isinstance(given, _NUMBERS):
         value = exact(given)
         return Usage(value, value)
-    items = (given,) if isinstance(given, Quantity) else tuple(given)
-    value = total(exact(item.value) for item in items)
+    items: tuple[Quantity, ...] = tuple(given)  # type: ignore[arg-type] # one Quantity has gone its way above
+    value = total([exact(item.value) for item in items])
     if all(item.full is None for item in items):
         return Usage(value, value, items)
     return Usage(value, total(item.value if item.full is None else exact(item.full) for item in items), items)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 
 import anyio.to_thread
 from starlette.datastructures import Headers
@@ -26,6 +27,7 @@ PAST_DUE_EVERY = 60
 #: Bytes of a request's path and headers.
 MAX_HEAD = 32 * 1024
 HEALTH = "/healthz"
+PROBLEM = "application/problem+json"
 
 
 class App:
@@ -123,9 +125,14 @@ def _check_head(scope: Scope) -> None:
 
 def _plain(status: int, error: BillsmithError) -> Response:
     """An answer before any API is known. The connection ends with it: what follows on it can't be trusted."""
-    body = {"title": error.message, "status": status, "code": error.code}
-    return JSONResponse(body, status, {"Connection": "close"})
+    return JSONResponse(_problem(status, error.message, error.code), status, {"Connection": "close"}, PROBLEM)
 
 
 def _nothing() -> Response:
-    return JSONResponse({"title": "there is no such path", "status": 404, "code": "input.no_such_path"}, 404)
+    return JSONResponse(_problem(404, "there is no such path", "input.no_such_path"), 404, None, PROBLEM)
+
+
+def _problem(status: int, detail: str, code: str) -> dict[str, object]:
+    """Problem details (RFC 9457), the form of every answer that belongs to no vendor."""
+    title = HTTPStatus(status).phrase
+    return {"type": f"urn:billsmith:error:{code}", "title": title, "status": status, "detail": detail, "code": code}

@@ -61,6 +61,8 @@ class _Server(uvicorn.Server):
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:  # the system would take the rest of a division
+        raise Invalid(f"{port} is not a port; name one from 0 to 65535", code="server.address", where="port")
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listening = socket.socket(family, kind, protocol)
@@ -84,7 +86,7 @@ def _refusal(host: str, port: int, error: Exception) -> Conflict | Invalid:
             f"this user may not listen at port {port}; name one above 1023", code="server.port_forbidden", where="port"
         )
     return Invalid(
-        f"nothing can listen at {host}:{port} ({error}); name an address of this machine with --host, a port from 0 to 65535",
+        f"nothing can listen at {host}:{port} ({error}); name an address of this machine with --host",
         code="server.address",
         where="host",
     )

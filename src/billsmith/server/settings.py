@@ -28,13 +28,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that an operator can set. docs/reference/settings.md lists them."""
 
     home: Path
+    """The data folder."""
     database_url: str = ""
     """PostgreSQL's URL; empty: SQLite in ``home``."""
     host: str = "127.0.0.1"
+    """The address to listen at."""
     port: int = 8080
+    """The port; 0 takes any that is free."""
     public_hosts: tuple[str, ...] = ()
+    """Host names under which callers may reach us, besides loopback and the bound address; links name no other."""
     trusted_proxies: tuple[str, ...] = ()
+    """Addresses whose X-Forwarded-* headers count."""
     max_body: int = 8 * 1024 * 1024
+    """Bytes of a request's body, at most."""
     body_seconds: int = 60
     """Seconds within which a request's body must have come."""
     faces: tuple[str, ...] = FACES
@@ -42,8 +48,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     face_hosts: dict[str, str] = {}
     """An API bound to one host name: ``acronis=billing.example.com``."""
     hostway_amounts: str = "string"
+    """How Hostway's API writes amounts: ``string`` (four decimals) or ``number``."""
     failed_credentials_per_minute: int = 600
+    """Wrong credentials from one address before it must wait."""
     tokens_per_minute: int = 120
+    """Tokens for one OAuth client before it must wait."""
 
 
 def load(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:

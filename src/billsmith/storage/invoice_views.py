@@ -24,6 +24,7 @@ from billsmith.storage.accounts import ancestors, path_range
 from billsmith.storage.invoices import Stored, columns, number_key, stored, visible_to
 from billsmith.storage.schema import invoice as table
 from billsmith.units.errors import Invalid
+from billsmith.units.ids import parse_id
 
 #: Rows of a source that one page looks at before it is given back short.
 BUDGET = 10_000
@@ -56,7 +57,8 @@ _KEYS: dict[ViewSort, tuple[ColumnElement[Any], ...]] = {
     ViewSort.PERIOD: (table.c.period_start, table.c.number_key, table.c.seq),
     ViewSort.TOTAL: (table.c.total_minor, table.c.created_at, table.c.seq),
 }
-_BY_ISSUER = frozenset({ViewSort.CREATED, ViewSort.NUMBER, ViewSort.CUSTOMER, ViewSort.PERIOD})
+#: What the issuer's indexes serve beside creation.
+_BY_ISSUER = frozenset({ViewSort.NUMBER, ViewSort.CUSTOMER, ViewSort.PERIOD})
 
 
 class ViewFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,7 +143,7 @@ def _id_of(connection: Connection, seq: int) -> str:
 def _sources(connection: Connection, viewer: Account, which: ViewFilter, sort: ViewSort) -> tuple[list[_Source], bool]:
     """The sources that hold all that can pass, and whether all that they hold passes an empty filter."""
     own_issuer = which.issuer is not None and which.issuer.is_at_or_below(viewer)
-    if own_issuer and (sort in (_BY_ISSUER - {ViewSort.CREATED}) or (which.number and sort is ViewSort.CREATED)):
+    if own_issuer and (sort in _BY_ISSUER or (which.number is not None and sort is ViewSort.CREATED)):
         assert which.issuer is not None
         return [_issued(which.issuer, which, sort)], False
     if which.recipient is not None and sort is ViewSort.DATE:
@@ -309,4 +311,4 @@ def issuer_named(connection: Connection, viewer: Account, name: str) -> Account 
     if found is not None:
         return found
     above = accounts.by_seqs(connection, ancestors(viewer.path))
-    return next((account for account in above.values() if account.id == name), None)
+    return next((account for account in above.values() if account.id == parse_id(name)), None)

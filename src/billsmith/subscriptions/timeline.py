@@ -100,12 +100,14 @@ def timeline(subscription: Subscription, catalog: Catalog) -> tuple[Segment, ...
 
 def phases(segments: tuple[Segment, ...], subscription: Subscription, catalog: Catalog) -> list[Phase]:
     """The spans between changes of the billing interval or alignment, each with its schedule."""
+    if not segments:  # it ended before it began
+        return []
     starts: list[tuple[int, Plan]] = []
     for segment in segments:
         plan = plan_of(segment.plan, catalog)
         if not starts or (plan.interval, plan.alignment) != (starts[-1][1].interval, starts[-1][1].alignment):
             starts.append((segment.period.start, plan))
-    ends = [start for start, _ in starts[1:]] + [segments[-1].period.end if segments else FOREVER]
+    ends = [start for start, _ in starts[1:]] + [segments[-1].period.end]
     return [
         Phase(Period(start, end), schedule_for(plan, start, subscription))
         for (start, plan), end in zip(starts, ends, strict=True)

@@ -7,7 +7,7 @@ in: Python would let ``Fraction(0.1)`` and ``Decimal(1) < 0.5`` pass.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal, Inexact
+from decimal import Context, Decimal, DivisionByZero, FloatOperation, Inexact, InvalidOperation, Overflow
 from fractions import Fraction
 
 from billsmith.units.errors import InvalidNumber
@@ -15,6 +15,9 @@ from billsmith.units.rounding import EXACT, ZERO
 
 #: An amount, a rate or a quantity without loss.
 Exact = Decimal | Fraction
+
+#: Digits that a quotient may have. It is tried and multiplied back, as an exception would cost ten times as much.
+_QUOTIENTS = Context(prec=60, traps=[FloatOperation, InvalidOperation, DivisionByZero, Overflow])
 
 
 def exact(value: Exact | int) -> Exact:
@@ -90,11 +93,20 @@ def divide(dividend: Exact, divisor: Exact) -> Exact:
     if divisor == 0:
         raise InvalidNumber("a number can't be divided by zero", code="number.zero_divisor")
     if type(dividend) is Decimal and type(divisor) is Decimal:
-        try:
-            return EXACT.divide(dividend, divisor)
-        except Inexact:
-            pass
+        quotient = quotient_if_decimal(dividend, divisor)
+        if quotient is not None:
+            return quotient
     return as_fraction(dividend) / as_fraction(divisor)
+
+
+def quotient_if_decimal(dividend: Decimal, divisor: Decimal) -> Decimal | None:
+    """The quotient, where a decimal of at most sixty digits holds it. The divisor must not be zero.
+
+    >>> quotient_if_decimal(Decimal(1), Decimal(8)), quotient_if_decimal(Decimal(1), Decimal(3))
+    (Decimal('0.125'), None)
+    """
+    quotient = _QUOTIENTS.divide(dividend, divisor)
+    return quotient if multiply(quotient, divisor) == dividend else None
 
 
 def percent(amount: Exact, rate: Decimal) -> Exact:

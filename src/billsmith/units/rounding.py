@@ -69,6 +69,9 @@ _MODES = {
     Rounding.FLOOR: ROUND_FLOOR,
 }
 
+#: One unit of each usual number of places.
+_QUANTA = {places: Decimal(1).scaleb(-places) for places in range(-3, 13)}
+
 
 def parse_decimal(
     text: str, *, max_digits: int = MAX_DIGITS, max_places: int = MAX_PLACES, where: str | None = None
@@ -144,9 +147,10 @@ def round_to(value: Decimal | Fraction, places: int, mode: Rounding = Rounding.H
     >>> round_to(Decimal("2.345"), 2), round_to(Decimal("-2.345"), 2), round_to(Fraction(1, 3), 4)
     (Decimal('2.35'), Decimal('-2.35'), Decimal('0.3333'))
     """
-    if isinstance(value, Fraction):
+    if type(value) is Fraction:
         return EXACT.create_decimal(round_fraction(value, places, mode)).scaleb(-places, context=EXACT)
-    return value.quantize(Decimal(1).scaleb(-places), rounding=_MODES[mode], context=_ROUNDING)
+    quantum = _QUANTA.get(places) or Decimal(1).scaleb(-places)
+    return value.quantize(quantum, _MODES[mode], _ROUNDING)  # type: ignore[union-attr]
 
 
 def to_integer(value: Decimal, mode: Rounding = Rounding.HALF_UP) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from billsmith.units.exact import Exact
-from billsmith.units.rounding import EXACT, Rounding, round_to, trimmed
+from billsmith.units.rounding import Rounding, round_to
 
 #: Digits shown of a number that no decimal holds; the sign ≈ says so.
 _SHOWN_PLACES = 6
@@ -29,8 +29,9 @@ def say_number(value: Exact) -> str:
     ('1,250', '0.5')
     """
     if type(value) is Decimal:
-        return f"{trimmed(value):,f}"
-    return f"≈{trimmed(round_to(value, _SHOWN_PLACES)):,f}"
+        text = f"{value:,f}"
+        return _at_least(text, 0) if "." in text else text
+    return "≈" + _at_least(f"{round_to(value, _SHOWN_PLACES):,f}", 0)
 
 
 def say_rate(value: Exact) -> str:
@@ -48,9 +49,23 @@ def say_money(value: Exact, places: int) -> str:
     >>> say_money(Decimal("120"), 2), say_money(Decimal("61.7280"), 2)
     ('120.00', '61.728')
     """
-    if type(value) is not Decimal:
-        return f"≈{round_to(value, max(places, _SHOWN_PLACES)):,f}"
-    text = f"{value:,.{places}f}"
-    if EXACT.create_decimal(text.replace(",", "")) == value:
+    if type(value) is Decimal:
+        text = f"{value:,f}"
+        if len(text) > places and text[-1 - places] == ".":  # nearly always
+            return text
+        return _at_least(text, places)
+    return f"≈{round_to(value, max(places, _SHOWN_PLACES)):,f}"
+
+
+def _at_least(text: str, places: int) -> str:
+    """A number's text with at least ``places`` after the point, and no zeros at its end beyond them."""
+    point = text.find(".")
+    if point < 0:
+        return f"{text}.{'0' * places}" if places else text
+    end = point + 1 + places
+    if len(text) <= end:
+        return text + "0" * (end - len(text))
+    if text[-1] != "0":
         return text
-    return f"{trimmed(value):,f}"
+    text = text[: max(len(text.rstrip("0")), end)]
+    return text[:-1] if text[-1] == "." else text

@@ -24,6 +24,8 @@ MAX_DEPTH = 32
 
 # A string, to its end or to the body's: possessive, so that no body makes it look twice at a byte.
 _TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+# A string, which is passed over, or a number as a very small or round decimal is written.
+_EXPONENT = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?[0-9]+(?:\.[0-9]+)?E[+-][0-9]+', re.DOTALL)
 _ONE_BRACKET = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -31,17 +33,19 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 def encode(value: Any) -> bytes:
-    """Write a value. Decimals must be plain: pass them through :func:`number` where they come from arithmetic."""
-    return _encoder.encode(value)
+    """Write a value. A decimal is written as the digits that it has, never with an exponent.
 
-
-def number(value: Decimal) -> Decimal:
-    """A decimal that is written as digits, never with an exponent; not-a-number is refused.
-
-    >>> encode([number(Decimal("1E+3")), number(Decimal("18.90"))])
-    b'[1000,18.90]'
+    >>> encode([Decimal("1E+3"), Decimal("18.90"), "1E+3"])
+    b'[1000,18.90,"1E+3"]'
     """
-    return Decimal(plain(value))
+    written = _encoder.encode(value)
+    return _EXPONENT.sub(_digits, written) if b"E-" in written or b"E+" in written else written
+
+
+def _digits(match: re.Match[bytes]) -> bytes:
+    """A number with an exponent as digits; a string as it is."""
+    found = match[0]
+    return found if found.startswith(b'"') else plain(Decimal(found.decode())).encode()
 
 
 def decode(body: bytes, kind: type[T]) -> T:

@@ -30,7 +30,7 @@ class RateLimit:
         with self._lock:
             start, count = self._marks.get(key, (now, 0))
         if now - start < MINUTE and count >= self._per_minute:
-            seconds = (start + MINUTE - now) // SECOND + 1
+            seconds = -(-(start + MINUTE - now) // SECOND)
             raise Busy(f"too many {self._what}; try again in {seconds} s", code="access.rate_limited", retry_after=int(seconds))
 
     def mark(self, key: str) -> None:

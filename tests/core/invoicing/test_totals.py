@@ -11,6 +11,7 @@ from billsmith.invoicing.model import RoundingPlace
 from billsmith.invoicing.totals import DraftLine, TaxRate, TaxRounding, exact_taxes, round_lines, total
 from billsmith.units.errors import Invalid, InvalidInvoice, InvalidNumber
 from billsmith.units.rounding import Rounding, round_fraction
+from tests.support.numbers import decimals, fractions
 
 HALF_UP = Rounding.HALF_UP
 
@@ -102,15 +103,15 @@ def test_an_unknown_currency_is_refused():
         total([line("1")], (), "XXX")
 
 
-decimals = st.decimals(min_value=-10_000, max_value=10_000, places=6)
-amounts_of = st.lists(st.one_of(decimals, st.fractions(-1000, 1000, max_denominator=97)), max_size=8)
+decimals_ = decimals(-10_000, 10_000, places=6)
+amounts_of = st.lists(st.one_of(decimals_, fractions(-1000, 1000, max_denominator=97)), max_size=8)
 categories = st.sampled_from(["std", "low", "none"])
 rates_of = st.lists(
     st.builds(
         TaxRate,
         category=categories,
         name=st.just("T"),
-        rate=st.decimals(min_value=0, max_value=60, places=3),
+        rate=decimals(0, 60, places=3),
         included=st.booleans(),
         compound=st.booleans(),
     ),
@@ -160,8 +161,8 @@ def test_at_the_invoice_place_the_lines_sum_to_the_exact_total_rounded(amounts, 
 
 @settings(max_examples=2000, deadline=None)
 @given(
-    st.decimals(min_value=-100_000, max_value=100_000, places=4),
-    st.decimals(min_value=0, max_value=60, places=3),
+    decimals(-100_000, 100_000, places=4),
+    decimals(0, 60, places=3),
     st.sampled_from(Rounding),
 )
 def test_the_short_way_for_one_tax_agrees_with_the_exact_one(amount, percent, mode):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from billsmith.ledger.commitments import draw_down, true_up
 from billsmith.units.errors import Invalid
+from tests.support.numbers import decimals
 
 D = Decimal
 
@@ -42,7 +43,7 @@ def test_nothing_is_drawn_from_less_than_nothing():
 
 
 @settings(max_examples=2000, deadline=None)
-@given(st.decimals(0, 1000, places=2), st.lists(st.decimals(0, 400, places=2), max_size=8))
+@given(decimals(0, 1000, places=2), st.lists(decimals(0, 400, places=2), max_size=8))
 def test_many_charges_draw_as_much_as_one(committed, charges):
     left, covered, overage = committed, D(0), D(0)
     for charge in charges:

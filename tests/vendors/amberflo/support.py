@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from billsmith.invoicing.totals import DraftLine
 from billsmith.vendors.amberflo import load, translate
 from billsmith.workflows.import_invoices import ImportReport
 from tests.support.house import House
+from tests.support.served import serving
 
 DEMO = Path(translate.__file__).parents[2] / "demo_data" / "amberflo.json"
 SHAPE = Path(__file__).parents[2] / "cases" / "amberflo" / "invoice-shape.json"
@@ -24,6 +27,18 @@ PLAN = "8d0b6a52-7c3f-4f0e-9b61-2f7f1f5f3a11"
 def key(house: House, account: Account, *scopes: Scope) -> dict[str, str]:
     """The headers of a caller with an api-key of this account."""
     return {"X-API-KEY": house.key(account, CredentialKind.API_KEY, scopes or None)[1]}
+
+
+@contextmanager
+def running(house: House) -> Iterator[str]:
+    """The URL of a server in a process of its own over the house's store."""
+    database = house.database
+    if database.file is not None:
+        served = serving(database.file.parent)
+    else:
+        served = serving(Path("unused"), database_url=database.url.render_as_string(hide_password=False))
+    with served as server:
+        yield server.url
 
 
 def bring_in(house: House, account: Account, body: bytes | None = None) -> ImportReport:

@@ -18,8 +18,7 @@ from metering.session import ApiSession
 
 from billsmith.accounts.authorisation import CredentialKind
 from tests.support.house import House
-from tests.support.running import running
-from tests.vendors.amberflo.support import CUSTOMER, PLAN, bring_in
+from tests.vendors.amberflo.support import CUSTOMER, PLAN, bring_in, running
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def secret(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     account = house.account("Acme", currency="USD")
     assert bring_in(house, account).added == 2
     house.account("Other Customer", account, external_id="other/customer")
-    with running(house.app) as url:
+    with running(house) as url:
         monkeypatch.setattr(ApiSession, "root_url", url)
         yield house.key(account, CredentialKind.API_KEY)[1]
 

@@ -15,8 +15,7 @@ from metering.session import ApiSession
 from billsmith.accounts.authorisation import CredentialKind
 from billsmith.accounts.model import Account
 from tests.support.house import House
-from tests.support.running import running
-from tests.vendors.amberflo.support import CUSTOMER, bring_in, key
+from tests.vendors.amberflo.support import CUSTOMER, bring_in, key, running
 
 PAGE = (Path(__file__).parents[3] / "docs" / "vendors" / "amberflo.md").read_text("utf-8")
 CALL = re.compile(
@@ -53,6 +52,6 @@ def test_the_program_of_the_page(sqlite_house: House, monkeypatch: pytest.Monkey
     _, secret = sqlite_house.key(account, CredentialKind.API_KEY)
     monkeypatch.setattr(ApiSession, "root_url", ApiSession.root_url)  # put back afterwards
     printed = io.StringIO()
-    with running(sqlite_house.app) as url, contextlib.redirect_stdout(printed):
+    with running(sqlite_house) as url, contextlib.redirect_stdout(printed):
         exec(program.replace("http://127.0.0.1:8080", url), {"KEY": secret})
     assert [line.split()[0] for line in printed.getvalue().splitlines()] == [CUSTOMER, CUSTOMER]

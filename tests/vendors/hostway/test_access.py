@@ -82,6 +82,17 @@ def test_own_and_below_open_others_are_forbidden_and_unknown_ones_not_found(hous
             assert (answer.status_code, answer.json()) == (404, NOT_FOUND), name
 
 
+def test_without_the_bound_on_the_look_up_others_would_open(sqlite_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The negative control of the test above."""
+    top = sqlite_house.account("Top")
+    me, sibling = sqlite_house.account("Me", top), sqlite_house.account("Sibling", top)
+    auth = sqlite_house.hostway_user(me)
+    assert sqlite_house.client.get(f"/accounts/{sibling.id}/invoices", auth=auth).status_code == 403
+    find = accounts.find
+    monkeypatch.setattr(accounts, "find", lambda connection, name, _within=None: find(connection, name))
+    assert sqlite_house.client.get(f"/accounts/{sibling.id}/invoices", auth=auth).status_code == 200
+
+
 def test_an_account_of_mine_wins_over_one_elsewhere_of_the_same_name(house: House) -> None:
     top = house.account("Top")
     me = house.account("Me", top)
@@ -149,7 +160,7 @@ def test_methods_and_paths_that_there_are_not(sqlite_house: House) -> None:
     auth = sqlite_house.hostway_user(account)
     for path in ("/accounts", f"/accounts/{account.id}", f"/accounts/{account.id}/invoices"):
         answer = sqlite_house.client.delete(path, auth=auth)
-        assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
         assert answer.json()["methodNotAllowed"]["code"] == 405
     for path in (f"/accounts/{account.id}/transactions", f"/accounts/{account.id}/invoices/1/2", "/accounts//invoices"):
         assert sqlite_house.client.get(path, auth=auth).json() == NOT_FOUND

@@ -137,13 +137,30 @@ def test_no_invoice_of_another_account_can_be_told_from_none(house: House) -> No
     assert bodies == {b'{"error":404,"message":"Not Found","status":"error","timestamp":"2026-10-31T12:00:00.0000000Z"}'}
 
 
+def test_without_the_look_at_whose_they_are_others_would_open(sqlite_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The negative control of the test above."""
+    from billsmith.vendors.myreports import routes
+
+    me = sqlite_house.account("Me")
+    grandchild = sqlite_house.account("Grandchild", sqlite_house.account("Child", me))
+    name = sqlite_house.invoice(me, grandchild).invoice.id.replace("-", "")[:24]
+    token = sqlite_house.myreports_token(me)
+    assert sqlite_house.client.get(f"{PATH}/{name}", headers=token).status_code == 404
+    monkeypatch.setattr(routes, "_is_billed", lambda *_: True)
+    assert sqlite_house.client.get(f"{PATH}/{name}", headers=token).status_code == 200
+
+
 def test_paths_and_methods_that_there_are_not(sqlite_house: House) -> None:
     token = sqlite_house.myreports_token(sqlite_house.account("Top"))
     for path in ("/api/v1.0/nothing", "/v1.0/accounts", f"{PATH}/a/b"):
         answer = sqlite_house.client.get(path, headers=token)
         assert (answer.status_code, answer.json()["error"]) == (404, 404)
     answer = sqlite_house.client.post(PATH, headers=token)
-    assert (answer.status_code, answer.json()["message"], answer.headers["allow"]) == (405, "Method Not Allowed", "GET")
+    assert (answer.status_code, answer.json()["message"], answer.headers["allow"]) == (
+        405,
+        "Method Not Allowed",
+        "GET, HEAD, OPTIONS",
+    )
     assert sqlite_house.client.head(PATH, headers=token).content == b""
 
 

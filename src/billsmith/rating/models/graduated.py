@@ -36,9 +36,9 @@ def graduated(price: Graduated, usage: Usage, context: Context) -> Priced:
     Decimal('120.00')
     """
     quantity = usage.value
-    terms: tuple[Term, ...] = ()
+    terms: list[Term] = []
     if quantity or price.flat_on_zero:
         for tier, units in reached(price.tiers, quantity, price.boundary):
             terms += tier_terms(tier, units)
     amount = total([term.amount for term in terms])
-    return Priced(amount, (Sum(quantity, terms, amount, context.unit),))
+    return Priced(amount, (Sum(quantity, tuple(terms), amount, context.unit),))

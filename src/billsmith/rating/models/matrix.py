@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import ClassVar
 
 from billsmith.catalog.price import Price, Takes, refuse
@@ -60,6 +61,13 @@ class Matrix(Price, frozen=True, kw_only=True, tag_field="model", tag="matrix"):
             "dimensions",
         )
 
+    @cached_property
+    def named_cells(self) -> dict[tuple[str, ...], tuple[str, Price]]:
+        """Label and price of the cells that name every dimension, by its values. No cell before one matches the same."""
+        whole = [cell for cell in self.cells if len(cell.when) == len(self.dimensions)]
+        by_values = {tuple(cell.when[name] for name in self.dimensions): cell.price for cell in whole}
+        return {values: (_label(self, values), price) for values, price in by_values.items()}
+
     @property
     def needs_dimensions(self) -> tuple[str, ...]:
         """The matrix's dimensions."""
@@ -83,9 +91,10 @@ def matrix(price: Matrix, usage: Usage, context: Context) -> Sequence[Piece]:
     >>> pieces[0].label, pieces[0].usage.value
     ('region eu', Decimal('5'))
     """
+    names = price.dimensions
     groups: dict[tuple[str, ...], list[Quantity]] = {}
     for item in _items(price, usage):
-        groups.setdefault(tuple([item.dimensions.get(name, "") for name in price.dimensions]), []).append(item)
+        groups.setdefault(tuple([item.dimensions.get(name, "") for name in names]), []).append(item)
     return [_piece(price, values, items) for values, items in groups.items()]
 
 
@@ -99,16 +108,20 @@ def _items(price: Matrix, usage: Usage) -> tuple[Quantity, ...]:
 
 
 def _piece(price: Matrix, values: tuple[str, ...], items: list[Quantity]) -> Piece:
-    label = ", ".join([f"{name} {value}" for name, value in zip(price.dimensions, values, strict=True)])
-    found = _price_for(price, values)
+    label, found = price.named_cells.get(values) or (_label(price, values), _price_for(price, values))
     if found is None:
         raise InvalidPrice(
             f"no cell of the matrix has a price for {label}. Add one, or an otherwise", code="price.no_cell", where="cells"
         )
-    return Piece(label, found, usage_of(items))
+    return Piece(label, found, usage_of(items[0] if len(items) == 1 else items))
+
+
+def _label(price: Matrix, values: tuple[str, ...]) -> str:
+    return ", ".join([f"{name} {value}" for name, value in zip(price.dimensions, values, strict=True)])
 
 
 def _price_for(price: Matrix, values: tuple[str, ...]) -> Price | None:
+    """The price of the first cell that matches and leaves a dimension open, or the one for the rest."""
     dimensions = dict(zip(price.dimensions, values, strict=True)).items()
     for cell in price.cells:
         if cell.when.items() <= dimensions:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from billsmith.catalog.price import Price
 from billsmith.rating.usage import Usage
 
 
-class Piece(NamedTuple):
+class Piece(msgspec.Struct, frozen=True, gc=False):
     """Usage that is priced on its own, and what to call it in the trace."""
 
     label: str

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
+from functools import cached_property
 from typing import ClassVar
 
 import msgspec
@@ -47,14 +49,14 @@ class Percentage(Price, frozen=True, kw_only=True, tag_field="model", tag="perce
                 "minimum_per_event",
             )
 
-    @property
+    @cached_property
     def needs_each_event(self) -> bool:
         """Whether the total and the number of events aren't enough."""
         limits = (self.minimum_per_event, self.maximum_per_event, self.free_events, self.free_amount)
         return any(limit is not None for limit in limits)
 
 
-class _Tally(msgspec.Struct):
+class _Tally(msgspec.Struct, gc=False):
     """What the events add up to, one term each."""
 
     charged: Exact = ZERO
@@ -71,17 +73,23 @@ def percentage(price: Percentage, usage: Usage, context: Context) -> Priced:
     >>> percentage(card, usage_of([Quantity(Decimal(20)), Quantity(Decimal(30))]), Context(currency="EUR")).amount
     Decimal('1.250')
     """
-    tally = _Tally()
-    for item, charged in _charged(price, usage):
-        _count(price, tally, item, charged)
-    terms = _terms(price, tally)
+    terms = _terms(price, _tally(price, usage))
     amount = total([term.amount for term in terms])
     return Priced(amount, (Sum(usage.value, terms, amount, money=True),))
 
 
-def _charged(price: Percentage, usage: Usage) -> list[tuple[Quantity, Exact]]:
+def _tally(price: Percentage, usage: Usage) -> _Tally:
+    if not price.needs_each_event:
+        events = sum([item.events for item in usage.items]) if usage.items else int(usage.value != 0)
+        return _Tally(usage.value, events)
+    tally = _Tally()
+    for item, charged in _charged(price, usage.items or ((Quantity(usage.value),) if usage.value else ())):
+        _count(price, tally, item, charged)
+    return tally
+
+
+def _charged(price: Percentage, items: Sequence[Quantity]) -> list[tuple[Quantity, Exact]]:
     """The events that aren't wholly free, each with the amount that is charged for."""
-    items = usage.items or ((Quantity(usage.value),) if usage.value else ())
     if price.free_events is None and price.free_amount is None:
         return [(item, item.value) for item in items]
     result: list[tuple[Quantity, Exact]] = []
@@ -102,7 +110,7 @@ def _charged(price: Percentage, usage: Usage) -> list[tuple[Quantity, Exact]]:
 
 
 def _count(price: Percentage, tally: _Tally, item: Quantity, charged: Exact) -> None:
-    if item.events != 1 and price.needs_each_event:
+    if item.events != 1:
         raise InvalidPrice(
             f"a quantity of {item.events} events, where this percentage price needs each event's own. Measure each event",
             code="price.needs_each_event",

@@ -39,7 +39,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def without_invoice_fees(self) -> Decimal:
         """The total that the other parts make."""
-        return add(self.usage, self.fees, minus(self.discounts), self.commitments, minus(self.prepaid))
+        return total((self.usage, self.fees, minus(self.discounts), self.commitments, minus(self.prepaid)))
 
 
 def bill(parts: Parts, start: int, end: int, convert: Callable[[Decimal], Decimal] = lambda amount: amount) -> Bill:
@@ -51,27 +51,35 @@ def bill(parts: Parts, start: int, end: int, convert: Callable[[Decimal], Decima
     """
     usage, fees, discounts = convert(parts.usage), convert(parts.fees), convert(parts.discounts)
     invoice_fees, commitments, prepaid = convert(parts.invoice_fees), convert(parts.commitments), convert(parts.prepaid)
-    before_commitments = add(usage, fees, minus(discounts), invoice_fees)
+    discountable, prepayable = convert(parts.discountable), convert(parts.prepayable)
+    before_discount = EXACT.add(usage, fees)
+    before_commitments = EXACT.add(EXACT.subtract(before_discount, discounts), invoice_fees)
+    before_prepaid = EXACT.add(before_commitments, commitments)
     return Bill(
-        commitmentsFees=trimmed(commitments),
-        discountableBasePrice=add(usage, convert(parts.discountable)),
-        discountableFixPrice=trimmed(convert(parts.discountable)),
+        commitmentsFees=shown(commitments),
+        discountableBasePrice=shown(EXACT.add(usage, discountable)),
+        discountableFixPrice=shown(discountable),
         endTimeInSeconds=end,
-        fixPrice=trimmed(fees),
-        invoiceBasedFees=trimmed(invoice_fees),
-        itemPrice=trimmed(usage),
-        prepaid=trimmed(prepaid),
+        fixPrice=shown(fees),
+        invoiceBasedFees=shown(invoice_fees),
+        itemPrice=shown(usage),
+        prepaid=shown(prepaid),
         prepayableCommitmentsFees=ZERO,
-        prepayableFixPrice=trimmed(convert(parts.prepayable)),
-        prepayableNotDiscountableFees=trimmed(convert(parts.prepayable_only)),
+        prepayableFixPrice=shown(prepayable),
+        prepayableNotDiscountableFees=shown(convert(parts.prepayable_only)),
         startTimeInSeconds=start,
-        totalDiscount=trimmed(discounts),
-        totalPrepayablePrice=add(usage, convert(parts.prepayable)),
-        totalPrice=add(before_commitments, commitments, minus(prepaid)),
-        totalPriceBeforeCommitments=before_commitments,
-        totalPriceBeforeDiscount=add(usage, fees),
-        totalPriceBeforePrepaid=add(before_commitments, commitments),
+        totalDiscount=shown(discounts),
+        totalPrepayablePrice=shown(EXACT.add(usage, prepayable)),
+        totalPrice=shown(EXACT.subtract(before_prepaid, prepaid)),
+        totalPriceBeforeCommitments=shown(before_commitments),
+        totalPriceBeforeDiscount=shown(before_discount),
+        totalPriceBeforePrepaid=shown(before_prepaid),
     )
+
+
+def shown(amount: Decimal) -> Decimal:
+    """An amount without zeros at its end; most are zero, and need no work."""
+    return trimmed(amount) if amount else ZERO
 
 
 def minus(amount: Decimal) -> Decimal:
@@ -79,18 +87,13 @@ def minus(amount: Decimal) -> Decimal:
     return EXACT.minus(amount)
 
 
-def add(*amounts: Decimal) -> Decimal:
-    """The exact sum, without zeros at its end."""
-    return total(amounts)
-
-
 def total(amounts: Iterable[Decimal]) -> Decimal:
-    """The exact sum of amounts, without zeros at its end.
+    """The exact sum of amounts.
 
-    >>> total([Decimal("0.10"), Decimal("0.20")])
-    Decimal('0.3')
+    >>> total([Decimal("0.10"), Decimal("0.25")])
+    Decimal('0.35')
     """
     whole = ZERO
     for amount in amounts:
         whole = EXACT.add(whole, amount)
-    return trimmed(whole)
+    return whole

@@ -19,9 +19,9 @@ from billsmith.accounts.model import Account, AccountStatus
 from billsmith.invoicing.model import Invoice, InvoiceStatus, Line, LineKind
 from billsmith.units.currency import from_minor
 from billsmith.units.instants import SECOND, local_date
-from billsmith.units.rounding import divide_round, trimmed
+from billsmith.units.rounding import EXACT, divide_round
 from billsmith.vendors.amberflo import extras
-from billsmith.vendors.amberflo.bills import Parts, add, bill, minus, total
+from billsmith.vendors.amberflo.bills import Parts, bill, minus, shown, total
 from billsmith.vendors.amberflo.shapes import (
     BASE_CURRENCY,
     PRODUCT_ID,
@@ -174,6 +174,8 @@ class _Speller:
 
     def invoice_row(self, *, with_status: bool, with_uuid: bool) -> CustomerProductInvoice:
         kept, parts = self.kept, self.parts()
+        plain, nothing = bill(parts, self.start, self.end), bill(Parts(), self.start, self.end)
+        has_credits = bool(kept.creditUnit.ratioToCurrency)
         return CustomerProductInvoice(
             appliedCommitments=[self.commitment(line) for line in self.of_kinds({LineKind.TRUE_UP})],
             appliedInvoiceBasedFees=self.invoice_fees(parts.invoice_fees),
@@ -187,8 +189,8 @@ class _Speller:
             creditUnit=kept.creditUnit,
             externalSystemStatus=kept.externalSystemStatus,
             gracePeriodInHours=kept.gracePeriodInHours,
-            invoiceBillInBaseCurrency=bill(parts, self.start, self.end, self.base),
-            invoiceBillInCredits=bill(parts, self.start, self.end, self.credits),
+            invoiceBillInBaseCurrency=plain if self.invoice.currency == BASE_CURRENCY else nothing,
+            invoiceBillInCredits=bill(parts, self.start, self.end, self.credits) if has_credits else nothing,
             invoiceEndTimeInSeconds=self.end,
             invoiceKey=self.key,
             invoicePriceStatus=_PRICE_STATUSES.get(self.invoice.status, "price_locked"),
@@ -204,7 +206,7 @@ class _Speller:
             planName=self.plan_name,
             productItemInvoices=self.items(),
             productPlanFees=[self.fee(line) for line in self.of_kinds(_FEES)],
-            totalBill=bill(parts, self.start, self.end),
+            totalBill=plain,
         )
 
     def payment_status(self) -> str:
@@ -223,8 +225,8 @@ class _Speller:
     def price(self, line: Line) -> Decimal:
         """A line's amount: as it was stated where another system issued the invoice, else as it is owed."""
         if self.invoice.stated_total is not None and line.exact_amount is not None:
-            return trimmed(line.exact_amount)
-        return trimmed(self.amount(line.amount_minor))
+            return shown(line.exact_amount)
+        return shown(self.amount(line.amount_minor))
 
     def base(self, amount: Decimal) -> Decimal:
         """In US dollars; 0 where the invoice is in another currency, for we make up no rate."""
@@ -233,15 +235,14 @@ class _Speller:
     def credits(self, amount: Decimal) -> Decimal:
         """In credit units; 0 where none is used."""
         ratio = self.kept.creditUnit.ratioToCurrency
-        return trimmed(divide_round(amount, ratio, _CREDIT_PLACES)) if ratio else ZERO
+        return shown(divide_round(amount, ratio, _CREDIT_PLACES)) if ratio else ZERO
 
     def of_kinds(self, kinds: Iterable[LineKind]) -> list[Line]:
         return [line for line in self.lines if line.kind in kinds]
 
     def sum_of(self, kinds: Iterable[LineKind], *flags: tuple[str, bool]) -> Decimal:
-        return total(
-            self.price(line) for line in self.of_kinds(kinds) if all(self.flag(line, name) is wanted for name, wanted in flags)
-        )
+        lines = [line for line in self.lines if line.kind in kinds]
+        return total(self.price(line) for line in lines if all(self.flag(line, name) is wanted for name, wanted in flags))
 
     def flag(self, line: Line, name: str) -> bool:
         """A yes or no of a fee; one of ours is a one-time fee unless a subscription brought it."""
@@ -261,7 +262,7 @@ class _Speller:
             prepayable=self.sum_of(_FEES, ("prepayable", True)),
             prepayable_only=self.sum_of(_FEES, ("prepayable", True), ("discountable", False)),
         )
-        return msgspec.structs.replace(parts, invoice_fees=add(self.total, minus(parts.without_invoice_fees)))
+        return msgspec.structs.replace(parts, invoice_fees=EXACT.subtract(self.total, parts.without_invoice_fees))
 
     def invoice_fees(self, whole: Decimal) -> list[AppliedFee]:
         taxes = self.invoice.content.taxes if self.invoice.content else ()
@@ -270,11 +271,11 @@ class _Speller:
             for line in self.of_kinds({LineKind.ADJUSTMENT})
         ]
         named += [
-            (f"tax:{tax.category}:{tax.name}", tax.name, trimmed(self.amount(tax.amount_minor)))
+            (f"tax:{tax.category}:{tax.name}", tax.name, shown(self.amount(tax.amount_minor)))
             for tax in taxes
             if not tax.included
         ]
-        rest = add(whole, *(minus(amount) for _, _, amount in named))
+        rest = shown(EXACT.subtract(whole, total(amount for _, _, amount in named)))
         if rest:
             named.append(("unexplained", "what the total says beyond its parts", rest))
         return [
@@ -364,10 +365,10 @@ class _Speller:
         )
 
     def item_bill(self, lines: Sequence[Line], start: int, end: int) -> ItemBill:
-        price = total(self.price(line) for line in lines)
+        price = shown(total(self.price(line) for line in lines))
         return ItemBill(
             endTimeInSeconds=end,
-            meterUnits=total(line.quantity or ZERO for line in lines),
+            meterUnits=shown(total(line.quantity or ZERO for line in lines)),
             meteredUnitsPerTier={},
             price=price,
             priceInBaseCurrency=self.base(price),

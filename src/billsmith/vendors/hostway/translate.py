@@ -28,7 +28,6 @@ TYPE = "type"
 
 #: Digits that every client's 64-bit integer holds.
 _MAX_DIGITS = 18
-_LAST_YEAR = 2261
 
 
 def record(invoice: Invoice, *, time_zone: str, amounts: str, links: tuple[Link, ...] = ()) -> InvoiceRecord:
@@ -231,9 +230,10 @@ def _period(record: _Record, date: dt.date, time_zone: str) -> Period:
 
 
 def _date(text: str, where: str) -> dt.date:
+    """A day that has one after it, as every period needs."""
     day = parse_date(text, where=where)
-    if day.year > _LAST_YEAR:
-        raise Invalid(f"{text} is too far away", code="import.date", where=where)
+    if day == dt.date.max:
+        raise Invalid(f"{text} is too far away", code="time.out_of_range", where=where)
     return day
 
 

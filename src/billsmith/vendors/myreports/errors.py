@@ -16,7 +16,7 @@ from billsmith.wire.status import retry_headers, status_of
 TOKEN_PATH = "/connect/token"
 CONTENT_TYPE = "application/json; charset=utf-8"
 
-_OAUTH_NAMES = {"oauth.unsupported_grant_type": "unsupported_grant_type", "access.busy": "temporarily_unavailable"}
+_OAUTH_NAMES = {"oauth.unsupported_grant_type": "unsupported_grant_type", "access.rate_limited": "temporarily_unavailable"}
 
 
 def error(problem: BillsmithError, call: Call) -> Response:

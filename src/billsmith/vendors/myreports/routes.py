@@ -90,13 +90,17 @@ def list_invoices(call: Call) -> Response:
     """``GET /billingdata``: what the token's account bills to its children, and what it is billed; all, or a page."""
     require(call.principal, Scope.INVOICES_READ)
     page = read_page(call.parameters)
+    lengths: list[int] = []
+    rows: list[BillingRow] = []
     with call.services.database.read() as connection:
         billing = billing_lists.billing_list(connection, call.principal.account)
-        if page is None and sum(lengths := billing_lists.lengths(connection, billing)) > MAX_HELD:
-            return _streamed(call, billing, lengths)
-        index, size = (page.index, page.size) if page else (0, MAX_HELD)
-        found = billing_lists.page(connection, billing, offset=index * size, limit=size)
-        rows = _rows(connection, found)
+        if page is None:
+            lengths = billing_lists.lengths(connection, billing)
+        if sum(lengths) <= MAX_HELD:
+            index, size = (page.index, page.size) if page else (0, MAX_HELD)
+            rows = _rows(connection, billing_lists.page(connection, billing, offset=index * size, limit=size))
+    if sum(lengths) > MAX_HELD:  # after the connection is given back: a stream takes its own, again and again
+        return _streamed(call, billing, lengths)
     answer = BillingData(
         page_size=len(rows),
         page_index=page.index if page else None,

@@ -1,8 +1,10 @@
-"""The first form: accounts, credentials, invoices and what hangs on them."""
+"""The first form: accounts, credentials, invoices and what hangs on them. Written by scripts/freeze_migration.py."""
 
+from typing import Any
+
+import sqlalchemy as sa
 from alembic import op
-
-from billsmith.storage.schema import metadata
+from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
@@ -10,6 +12,297 @@ branch_labels = None
 depends_on = None
 
 
+def _id() -> Any:
+    return sa.LargeBinary(16).with_variant(sa.Uuid(as_uuid=False), "postgresql")
+
+
+def _seq() -> Any:
+    return sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def _key(length: int) -> Any:
+    return sa.String(length).with_variant(postgresql.VARCHAR(length, collation="C"), "postgresql")
+
+
 def upgrade() -> None:
     """Make every table."""
-    metadata.create_all(op.get_bind())
+    op.create_table(
+        "account",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("parent_seq", _seq(), nullable=True),
+        sa.Column("path", _key(255), nullable=False),
+        sa.Column("external_id", _key(128), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("time_zone", sa.String(length=64), nullable=False),
+        sa.Column("profile", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["parent_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+        sa.UniqueConstraint("path"),
+    )
+    op.create_index("account_by_external_id", "account", ["external_id"], unique=False)
+    op.create_index("account_by_parent", "account", ["parent_seq", "seq"], unique=False)
+    op.create_table(
+        "installation",
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("cursor_key", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "invoice_change",
+        sa.Column("account_seq", _seq(), nullable=False),
+        sa.Column("role", sa.SmallInteger(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("invoice_seq", _seq(), nullable=False),
+        sa.Column("old_flags", sa.SmallInteger(), nullable=True),
+        sa.Column("new_flags", sa.SmallInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("account_seq", "role", "version"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "batch_tally",
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("batch", _key(32), nullable=False),
+        sa.Column("flags", sa.SmallInteger(), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("issuer_seq", "batch", "flags"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "credential",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("account_seq", _seq(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("label", sa.String(length=200), nullable=False),
+        sa.Column("scopes", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index(op.f("ix_credential_account_seq"), "credential", ["account_seq"], unique=False)
+    op.create_table(
+        "invoice",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("recipient_seq", _seq(), nullable=False),
+        sa.Column("kind", sa.String(length=12), nullable=False),
+        sa.Column("number", sa.String(length=64), nullable=False),
+        sa.Column("number_key", _key(192), nullable=False),
+        sa.Column("flags", sa.SmallInteger(), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("total_minor", sa.BigInteger(), nullable=False),
+        sa.Column("tax_minor", sa.BigInteger(), nullable=False),
+        sa.Column("paid_minor", sa.BigInteger(), nullable=False),
+        sa.Column("stated_total", sa.String(length=64), nullable=True),
+        sa.Column("customer_name", sa.String(length=200), nullable=False),
+        sa.Column("name_key", _key(600), nullable=False),
+        sa.Column("billing_entity", _key(200), nullable=False),
+        sa.Column("date", sa.Integer(), nullable=False),
+        sa.Column("due_date", sa.Integer(), nullable=True),
+        sa.Column("period_start", sa.BigInteger(), nullable=False),
+        sa.Column("period_end", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("issued_at", sa.BigInteger(), nullable=True),
+        sa.Column("paid_at", sa.BigInteger(), nullable=True),
+        sa.Column("voided_at", sa.BigInteger(), nullable=True),
+        sa.Column("scheduled_at", sa.BigInteger(), nullable=True),
+        sa.Column("exported_at", sa.BigInteger(), nullable=True),
+        sa.Column("due_at", sa.BigInteger(), nullable=True),
+        sa.Column("direct_debit", sa.SmallInteger(), nullable=False),
+        sa.Column("consolidated", sa.SmallInteger(), nullable=False),
+        sa.Column("batch", _key(32), nullable=False),
+        sa.Column("invoiced_by", _key(200), nullable=False),
+        sa.Column("payment_method", _key(64), nullable=False),
+        sa.Column("extras", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["recipient_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index("invoice_by_creation", "invoice", ["issuer_seq", "created_at", "seq", "flags"], unique=False)
+    op.create_index(
+        "invoice_by_customer_name", "invoice", ["issuer_seq", "name_key", "created_at", "seq", "flags"], unique=False
+    )
+    op.create_index("invoice_by_number", "invoice", ["issuer_seq", "number_key", "created_at", "seq", "flags"], unique=False)
+    op.create_index("invoice_by_period", "invoice", ["issuer_seq", "period_start", "number_key", "seq", "flags"], unique=False)
+    op.create_index(
+        "invoice_due",
+        "invoice",
+        ["due_at"],
+        unique=False,
+        sqlite_where=sa.text("due_at IS NOT NULL"),
+        postgresql_where=sa.text("due_at IS NOT NULL"),
+    )
+    op.create_index(
+        "invoice_of_recipient_by_date", "invoice", ["recipient_seq", "date", "number_key", "seq", "flags"], unique=False
+    )
+    op.create_index(
+        "invoice_of_recipient_by_period", "invoice", ["recipient_seq", "period_start", "seq", "flags"], unique=False
+    )
+    op.create_table(
+        "invoice_tally",
+        sa.Column("account_seq", _seq(), nullable=False),
+        sa.Column("role", sa.SmallInteger(), nullable=False),
+        sa.Column("flags", sa.SmallInteger(), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("account_seq", "role", "flags"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "number_series",
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("series", sa.String(length=32), nullable=False),
+        sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("issuer_seq", "series"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "vendor_id",
+        sa.Column("vendor", sa.String(length=16), nullable=False),
+        sa.Column("owner_seq", _seq(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("vendor_key", _key(255), nullable=False),
+        sa.Column("our_seq", _seq(), nullable=False),
+        sa.Column("stated", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["owner_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("vendor", "owner_seq", "kind", "vendor_key"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("vendor_id_by_ours", "vendor_id", ["vendor", "kind", "our_seq"], unique=False)
+    op.create_table(
+        "credential_secret",
+        sa.Column("hash", sa.String(length=128), nullable=False),
+        sa.Column("credential_seq", _seq(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["credential_seq"],
+            ["credential.seq"],
+        ),
+        sa.PrimaryKeyConstraint("hash"),
+    )
+    op.create_index(op.f("ix_credential_secret_credential_seq"), "credential_secret", ["credential_seq"], unique=False)
+    op.create_table(
+        "idempotent_answer",
+        sa.Column("credential_seq", _seq(), nullable=False),
+        sa.Column("key", sa.String(length=255), nullable=False),
+        sa.Column("request_hash", sa.String(length=64), nullable=False),
+        sa.Column("status", sa.SmallInteger(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["credential_seq"],
+            ["credential.seq"],
+        ),
+        sa.PrimaryKeyConstraint("credential_seq", "key"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_idempotent_answer_created_at"), "idempotent_answer", ["created_at"], unique=False)
+    op.create_table(
+        "invoice_document",
+        sa.Column("invoice_seq", _seq(), autoincrement=False, nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["invoice_seq"],
+            ["invoice.seq"],
+        ),
+        sa.PrimaryKeyConstraint("invoice_seq"),
+    )
+    op.create_table(
+        "invoice_history",
+        sa.Column("invoice_seq", _seq(), nullable=False),
+        sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("what", sa.String(length=32), nullable=False),
+        sa.Column("actor", sa.String(length=64), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["invoice_seq"],
+            ["invoice.seq"],
+        ),
+        sa.PrimaryKeyConstraint("invoice_seq", "step"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "invoice_viewer",
+        sa.Column("viewer_seq", _seq(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("invoice_seq", _seq(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["invoice_seq"],
+            ["invoice.seq"],
+        ),
+        sa.PrimaryKeyConstraint("viewer_seq", "created_at", "invoice_seq"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "payment",
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("invoice_seq", _seq(), nullable=False),
+        sa.Column("reference", _key(128), nullable=False),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=False),
+        sa.Column("paid_at", sa.BigInteger(), nullable=False),
+        sa.Column("method", sa.String(length=64), nullable=False),
+        sa.Column("recorded_at", sa.BigInteger(), nullable=False),
+        sa.Column("recorded_by", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["invoice_seq"],
+            ["invoice.seq"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("invoice_seq", "reference", name="payment_once"),
+    )
+    op.create_table(
+        "token",
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("credential_seq", _seq(), nullable=False),
+        sa.Column("face", sa.String(length=16), nullable=False),
+        sa.Column("issued_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["credential_seq"],
+            ["credential.seq"],
+        ),
+        sa.PrimaryKeyConstraint("hash"),
+    )
+    op.create_index(op.f("ix_token_credential_seq"), "token", ["credential_seq"], unique=False)
+    op.create_index(op.f("ix_token_expires_at"), "token", ["expires_at"], unique=False)
+    op.create_index("account_sibling", "account", [sa.literal_column("coalesce(parent_seq, 0)"), "external_id"], unique=True)

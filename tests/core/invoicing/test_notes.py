@@ -1,0 +1,155 @@
+"""Credit and debit notes: whole, by line, in parts; an invoice and its note cancel."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from billsmith.invoicing.model import InvoiceKind, Line, Tax
+from billsmith.invoicing.notes import Document, credit_whole, note_by_line
+from billsmith.invoicing.totals import TaxRate, TaxRounding, total
+from billsmith.units.errors import InvalidInvoice
+from tests.core.invoicing.test_totals import amounts_of, categories, currencies, line, rate, rates_of
+from tests.support.numbers import decimals, fractions
+
+D = Decimal
+
+
+def issued(lines, rates, currency="EUR", **options):
+    totals = total(lines, rates, currency, **options)
+    return Document(number="INV-1", lines=totals.lines, taxes=totals.taxes), totals.total_minor
+
+
+def sums(*documents):
+    """Every account of the documents: the net of each category, each tax, the total."""
+    found = {}
+    for document in documents:
+        for each in document.lines:
+            found["net", each.tax_category] = found.get(("net", each.tax_category), 0) + each.amount_minor
+        for index, tax in enumerate(document.taxes):
+            key = ("tax", tax.category, tax.name, tax.rate, tax.included)
+            found[key] = found.get(key, 0) + tax.amount_minor
+            assert index >= 0
+    return {key: amount for key, amount in found.items() if amount}
+
+
+@pytest.mark.parametrize(
+    ("paid", "percent", "parts", "nets", "taxes"),
+    [
+        ("29.99", "23.33", ["-6/7"], [-2571], [-600]),
+        ("60.00", "20", ["-1/3"], [-2000], [-400]),
+        ("100.00", "20", ["-3333/10000", "-6667/10000"], [-3333, -6667], [-667, -1333]),
+        # three times a third of a cent's tax: the sum is the invoice's
+        ("0.03", "50", ["-1/3", "-1/3", "-1/3"], [-1, -1, -1], [-1, 0, -1]),
+        # a debit note asks for more
+        ("100.00", "20", ["1/10"], [1000], [200]),
+        ("100.00", "20", ["-1/2", "1/4"], [-5000, 2500], [-1000, 500]),
+    ],
+)
+def test_notes_by_line(paid, percent, parts, nets, taxes):
+    invoice, _ = issued([line(paid)], [rate(percent)])
+    notes = []
+    for part in parts:
+        earlier = [note.document(str(place)) for place, note in enumerate(notes)]
+        notes.append(note_by_line(invoice, {0: Fraction(paid) * Fraction(part)}, "EUR", earlier))
+    assert [note.net_minor for note in notes] == nets
+    assert [note.tax_minor for note in notes] == taxes
+    assert {note.kind for note in notes} <= {InvoiceKind.CREDIT_NOTE, InvoiceKind.DEBIT_NOTE}
+    assert all((note.kind is InvoiceKind.DEBIT_NOTE) == (note.total_minor > 0) for note in notes)
+
+
+def test_a_note_names_what_it_corrects():
+    invoice, _ = issued([line("10"), line("20", "low")], [rate("20"), rate("5", "low")])
+    note = note_by_line(invoice, {1: D(-4)}, "EUR")
+    assert [each.corrects for each in note.lines] == ["INV-1#1"]
+    assert [(tax.category, tax.amount_minor) for tax in note.taxes] == [("low", -20)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "earlier", "code"),
+    [
+        ({1: D(-1)}, [], "note.unknown_line"),
+        ({-1: D(-1)}, [], "note.unknown_line"),
+        ({0: D("-10.01")}, [], "note.too_much"),
+        ({0: D("-5.01")}, [{0: D(-5)}], "note.too_much"),
+        ({0: D("-0.01")}, [{0: D(-10)}], "note.too_much"),
+    ],
+)
+def test_more_than_is_left_can_not_be_given_back(changes, earlier, code):
+    invoice, _ = issued([line("10")], [rate("20")])
+    before = [note_by_line(invoice, change, "EUR").document(str(place)) for place, change in enumerate(earlier)]
+    with pytest.raises(InvalidInvoice) as caught:
+        note_by_line(invoice, changes, "EUR", before)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("changes", [[{0: D("-10.00")}], [{0: D("-5")}, {0: D("-5")}]])
+def test_all_that_is_left_can_be_given_back(changes):
+    invoice, _ = issued([line("10")], [rate("20")])
+    notes = []
+    for change in changes:
+        notes.append(note_by_line(invoice, change, "EUR", notes).document(str(len(notes))))
+    assert sums(invoice, *notes) == {}
+    assert credit_whole(invoice, notes).lines == ()
+
+
+@settings(max_examples=2000, deadline=None)
+@given(st.data(), amounts_of, rates_of, currencies, st.sampled_from(TaxRounding))
+def test_an_invoice_and_its_credit_note_cancel(data, amounts, rates, currency, rounding):
+    drafts = [line(amount, data.draw(categories)) for amount in amounts]
+    invoice, total_minor = issued(drafts, rates, currency, tax_rounding=rounding)
+    note = credit_whole(invoice)
+    assert sums(invoice, note.document("N")) == {}
+    assert note.total_minor == -total_minor
+    assert credit_whole(invoice, [note.document("N")]).lines == ()
+
+
+@settings(max_examples=2000, deadline=None)
+@given(
+    st.lists(decimals("0.01", 500, places=2), min_size=1, max_size=3),
+    st.lists(decimals(0, 30, places=2), max_size=2),
+    st.booleans(),
+    st.lists(st.tuples(st.integers(0, 2), fractions(0, 1, max_denominator=13)), max_size=5),
+    st.sampled_from(TaxRounding),
+)
+def test_partial_notes_and_the_rest_cancel_the_invoice(amounts, percents, included, parts, rounding):
+    rates = [rate(str(percent), name=f"T{place}", included=included) for place, percent in enumerate(percents)]
+    invoice, total_minor = issued([line(amount) for amount in amounts], rates, tax_rounding=rounding)
+    notes = []
+    for index, part in parts:
+        if index >= len(amounts):
+            continue
+        change = {index: -Fraction(amounts[index]) * part}
+        try:
+            notes.append(note_by_line(invoice, change, "EUR", notes).document(str(len(notes))))
+        except InvalidInvoice as refused:
+            assert refused.code == "note.too_much"  # noqa: PT017 (most notes aren't refused)
+    rest = credit_whole(invoice, notes)
+    assert sums(invoice, *notes, rest.document("rest")) == {}
+    given_back = sum(sum(each.amount_minor for each in note.lines) for note in notes)
+    assert given_back >= -sum(each.amount_minor for each in invoice.lines)
+    assert total_minor >= 0
+
+
+def test_the_law_sees_taxes_that_are_rounded_note_by_note():
+    """The negative control: three notes of a cent, the tax of each rounded on its own, give back more tax than was charged."""
+    fee = Line(description="x", amount_minor=3, tax_category="std")
+    vat = Tax(category="std", name="VAT", rate=D(50), base_minor=3, amount_minor=2)
+    invoice = Document(number="INV-1", lines=(fee,), taxes=(vat,))
+    alone = [note_by_line(invoice, {0: D("-0.01")}, "EUR", ()).document(str(place)) for place in range(3)]
+    assert sums(invoice, *alone) != {}
+    chained = []
+    for place in range(3):
+        chained.append(note_by_line(invoice, {0: D("-0.01")}, "EUR", chained).document(str(place)))
+    assert sums(invoice, *chained) == {}
+
+
+@pytest.mark.parametrize("wrong", [0.5, D("NaN")])
+def test_no_float_passes(wrong):
+    invoice, _ = issued([line("10")], [TaxRate(category="std", name="VAT", rate=D(20))])
+    with pytest.raises(Exception, match=r"not an exact|finite"):
+        note_by_line(invoice, {0: wrong}, "EUR")
