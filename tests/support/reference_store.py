@@ -82,7 +82,7 @@ class ReferenceStore:
                 return None
             return "duplicate" if sent in (rows[0].event, rows[-1].event) else Clash(index, sent, rows[-1].event)
         if not rows:
-            return Rejection(index, "event.unknown", "there is no such event to correct")
+            return Rejection(index, "event.unknown", "there is no such event to correct", "id")
         last = rows[-1]
         if isinstance(item, Void):
             if last.sign < 0:

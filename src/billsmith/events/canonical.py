@@ -34,8 +34,8 @@ def canonical(event: Event) -> Event:
 
 def body_of(event: Event) -> bytes:
     """The canonical bytes of what an event says: equal exactly where two bodies are the same."""
-    value = plain(trimmed(event.value)) if event.value else "0"
-    return _encode((event.type, event.account, event.time, value, event.dimensions))
+    numerator, denominator = event.value.as_integer_ratio()  # in lowest terms: 1.10 and 1.1 are one
+    return _encode((event.type, event.account, event.time, f"{numerator}/{denominator}", event.dimensions))
 
 
 def body_hash(event: Event, key: bytes = b"") -> bytes:
