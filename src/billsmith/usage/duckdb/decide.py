@@ -120,9 +120,7 @@ class _Decision:
         self._subject = subject
         self._states: dict[Identity, _State] = {}
 
-    def learn(
-        self, identities: set[Identity], history: Callable[[Iterable[Identity]], dict[Identity, list[Entry]]]
-    ) -> None:
+    def learn(self, identities: set[Identity], history: Callable[[Iterable[Identity]], dict[Identity, list[Entry]]]) -> None:
         if identities:
             for identity, entries in history(identities).items():
                 last = entries[-1]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ class IdentityIndex:
             return len(self._memory) + sum(run.line.rows for run in self._runs)
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """Bytes on disk."""
         with self._lock:
             return sum(24 * run.line.rows for run in self._runs)
@@ -148,7 +149,8 @@ class IdentityIndex:
             self._memory.update(zip(hashes, fingerprints, strict=True))
             self.seq = seq
             if len(self._memory) >= MEMORY_LIMIT:
-                self.flush()
+                with suppress(OSError):  # a full disk: the memory holds it, and the table has it all
+                    self.flush()
 
     def flush(self) -> None:
         """Make a run of what is in memory, durably."""

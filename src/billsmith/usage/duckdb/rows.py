@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import duckdb
@@ -50,8 +50,3 @@ def event_of(columns: Sequence[Any], name: Callable[[int], tuple[str, str]]) -> 
         value=number(high * LIMB + low),
         dimensions=_dimensions.decode(dims),
     )
-
-
-def placeholders(values: Iterable[Any]) -> str:
-    """A question mark for each."""
-    return ", ".join("?" for _ in values)
