@@ -60,7 +60,7 @@ class DuckDBStore:
         self._binding = threading.Lock()
         self._reason = ""
         self._seq = 0
-        self._index = IdentityIndex(home / file.INDEX)
+        self.index = IdentityIndex(home / file.INDEX)
         self._connection = self._open()
         self._writer = Writer(self._write)
 
@@ -74,27 +74,25 @@ class DuckDBStore:
                 f"{self._path} can't be opened: {error}. Make room on the disk, or see `billsmith doctor`",
                 code="usage.cannot_open",
             ) from error
-        ((self._key,),) = connection.execute("SELECT key FROM secret").fetchall()
+        ((self.key,),) = connection.execute("SELECT key FROM secret").fetchall()
         self._subjects.load(connection)
         ((highest,),) = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchall()
-        if self._index.seq > highest:
-            self._index.clear()
+        if self.index.seq > highest:
+            self.index.clear()
         self._replay(connection, highest)
         self._seq = highest
         return connection
 
     def _replay(self, connection: duckdb.DuckDBPyConnection, highest: int) -> None:
         """Put into the index what the table has beyond it."""
-        rows = connection.execute(
-            f"SELECT seq, sign, undoes, {EVENT} FROM events WHERE seq > ? ORDER BY seq", [self._index.seq]
-        )
+        rows = connection.execute(f"SELECT seq, sign, undoes, {EVENT} FROM events WHERE seq > ? ORDER BY seq", [self.index.seq])
         while chunk := rows.fetchmany(_FETCH):
             identities, bodies = [], []
             for _, sign, _, *columns in chunk:
                 event = event_of(columns, self._subjects.name)
-                identities.append(identity_hash(*event.identity, self._key))
-                bodies.append(fingerprint(body_hash(event, self._key)) if sign > 0 else CORRECTED)
-            known = self._index.find(identities)
+                identities.append(identity_hash(*event.identity, self.key))
+                bodies.append(fingerprint(body_hash(event, self.key)) if sign > 0 else CORRECTED)
+            known = self.index.find(identities)
             seen: set[bytes] = set()
             for place, identity in enumerate(identities):
                 if known[place] == CORRECTED or identity in seen:
@@ -102,8 +100,8 @@ class DuckDBStore:
                 elif known[place] != 1 and known[place] != bodies[place]:
                     bodies[place] = CORRECTED
                 seen.add(identity)
-            self._index.add(identities, bodies, chunk[-1][0])
-        self._index.seq = highest
+            self.index.add(identities, bodies, chunk[-1][0])
+        self.index.seq = highest
 
     def _reopen(self) -> None:
         """After a failed write: let go of the file and open it anew, so that only what is durable is believed."""
@@ -113,7 +111,7 @@ class DuckDBStore:
         self._connection = self._open()
 
     @contextmanager
-    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor of its own. Raises :class:`Unavailable` where the file can't be read."""
         try:
             cursor = self._connection.cursor()
@@ -124,18 +122,22 @@ class DuckDBStore:
         except (duckdb.ConnectionException, duckdb.FatalException, duckdb.IOException) as error:
             raise Unavailable(f"{self._path} can't be read now: {error}", code="usage.cannot_read") from error
 
+    def name(self, subject: int) -> tuple[str, str]:
+        """Owner and reference of a row's subject."""
+        return self._subjects.name(subject)
+
     # ── writing ──
 
     def ingest(self, items: Sequence[Item]) -> Receipt:
         """See :class:`UsageStore`."""
         if len(items) > MAX_BATCH:
             raise TooLarge(f"{len(items)} items; at most {MAX_BATCH} in one batch", code="usage.batch_too_large")
-        return self._writer.submit(prepare(items, self._key))
+        return self._writer.submit(prepare(items, self.key))
 
     def _write(self, group: list[Prepared]) -> list[Receipt]:
         if self._reason:
             self._try_again()
-        known = self._index.find([identity for batch in group for identity in batch.identities])
+        known = self.index.find([identity for batch in group for identity in batch.identities])
         decided = decide(
             group,
             known,
@@ -147,7 +149,7 @@ class DuckDBStore:
         if decided.rows:
             with self._binding:
                 self._commit(decided)
-            self._index.add(list(decided.index), list(decided.index.values()), decided.rows[-1][0])
+            self.index.add(list(decided.index), list(decided.index.values()), decided.rows[-1][0])
         return decided.receipts
 
     def _commit(self, decided: Decided) -> None:
@@ -235,7 +237,7 @@ class DuckDBStore:
         meter = query.meters[number]
         start = 0 if meter.aggregation in counting.CARRYING else min(period.start for period in query.periods)
         end = max(period.end for period in query.periods)
-        with self._reading() as cursor:
+        with self.reading() as cursor:
             cursor.execute("CREATE TEMP TABLE wanted (subject INTEGER, account VARCHAR)")
             _fill(cursor, subjects)
             cursor.execute(
@@ -265,14 +267,14 @@ class DuckDBStore:
         """See :class:`UsageStore`."""
         if not (selection.where or selection.unless):
             condition, parameters = self._condition(selection, None)
-            with self._reading() as cursor:
+            with self.reading() as cursor:
                 ((number,),) = cursor.execute(f"SELECT count(*) FROM {_IN_FORCE}{condition}", parameters).fetchall()
                 return int(number)
         return sum(1 for _ in self._selected(selection, None))
 
     def _selected(self, selection: Selection, after: Place | None) -> Iterator[Kept]:
         condition, parameters = self._condition(selection, after)
-        with self._reading() as cursor:
+        with self.reading() as cursor:
             cursor.execute(
                 f"SELECT seq, {EVENT} FROM {_IN_FORCE}{condition} ORDER BY time, source, id,"
                 " (SELECT owner FROM subjects s WHERE s.subject = events.subject)",
@@ -303,7 +305,7 @@ class DuckDBStore:
         return " AND ".join(parts), parameters
 
     def _chosen_subjects(self, selection: Selection) -> list[int]:
-        with self._reading() as cursor:
+        with self.reading() as cursor:
             rows = cursor.execute("SELECT subject, owner, reference FROM subjects").fetchall()
         return [
             number
@@ -322,7 +324,7 @@ class DuckDBStore:
         wanted = set(identities)
         found: dict[Identity, list[Entry]] = {}
         ids = sorted({id for _, _, id in wanted})
-        with self._reading() as cursor:
+        with self.reading() as cursor:
             cursor.execute(
                 f"SELECT seq, sign, {EVENT} FROM events WHERE seq <= $seq AND id IN (SELECT unnest($ids)) ORDER BY seq",
                 {"seq": self._seq, "ids": ids},
@@ -335,7 +337,7 @@ class DuckDBStore:
 
     def unknown(self, types: Collection[str], *, limit: int = 1_000) -> tuple[Unknown, ...]:
         """See :class:`UsageStore`."""
-        with self._reading() as cursor:
+        with self.reading() as cursor:
             rows = cursor.execute(
                 f"SELECT s.owner, s.reference, b.account, e.type, count(*) FROM (SELECT subject, type FROM {_IN_FORCE}) e"
                 " JOIN subjects s USING (subject) LEFT JOIN bindings b USING (subject)"
@@ -356,14 +358,14 @@ class DuckDBStore:
 
     def health(self) -> Health:
         """See :class:`UsageStore`."""
-        with self._reading() as cursor:
+        with self.reading() as cursor:
             ((events,),) = cursor.execute("SELECT coalesce(sum(sign), 0) FROM events WHERE seq <= ?", [self._seq]).fetchall()
         sizes = [self._path, self._path.with_name(f"{file.FILE}.wal")]
         return Health(
             engine="duckdb",
             seq=self._seq,
             events=int(events),
-            bytes=sum(path.stat().st_size for path in sizes if path.exists()) + self._index.size,
+            bytes=sum(path.stat().st_size for path in sizes if path.exists()) + self.index.size,
             writable=not self._reason,
             reason=self._reason,
             waiting=self._writer.waiting,
@@ -372,7 +374,7 @@ class DuckDBStore:
     def close(self) -> None:
         """See :class:`UsageStore`."""
         self._writer.close()
-        self._index.close()
+        self.index.close()
         self._connection.close()
 
 

@@ -45,6 +45,8 @@ SOCKET = "usage.sock"
 PATIENCE = 30.0
 #: Calls from other processes that are answered at a time.
 CALLS = 64
+#: Seconds for which a caller may neither send nor read.
+_SILENCE = 60.0
 #: Answers in one frame.
 _PART = 500
 
@@ -175,7 +177,7 @@ class _Owner:
         self._slots = threading.BoundedSemaphore(CALLS)
         self._path.unlink(missing_ok=True)
         self._listening = socket.socket(socket.AF_UNIX)
-        with _short_path(self._path) as path:
+        with _ShortPath(self._path) as path:
             mask = os.umask(0o177)
             try:
                 self._listening.bind(path)
@@ -191,6 +193,7 @@ class _Owner:
                 connection, _ = self._listening.accept()
             except OSError:  # closed
                 return
+            connection.settimeout(_SILENCE)
             self._slots.acquire()
             threading.Thread(target=self._answer, args=(connection,), name="usage-call", daemon=True).start()
 
@@ -251,7 +254,7 @@ def _frame(connection: socket.socket, kind: Kind, payload: Any) -> None:
     protocol.send(connection, protocol.encode(Frame(kind, msgspec.Raw(protocol.encode(payload)))))
 
 
-class _short_path:
+class _ShortPath:
     """The path of a socket, by way of its folder's descriptor where it is longer than a socket's address may be."""
 
     def __init__(self, path: Path) -> None:
@@ -277,7 +280,7 @@ class Client:
 
     def _ask(self, method: str, arguments: Any = None) -> Iterator[Any]:
         with closing(socket.socket(socket.AF_UNIX)) as connection:
-            with _short_path(self._path) as path:
+            with _ShortPath(self._path) as path:
                 connection.connect(path)
             protocol.send(connection, protocol.encode(Call(method, msgspec.Raw(protocol.encode(arguments)))))
             while True:
