@@ -18,11 +18,11 @@ from billsmith.events.canonical import body_hash, identity_hash
 from billsmith.events.event import Event
 from billsmith.metering.meter import Meter
 from billsmith.units.errors import TooLarge, Unavailable
-from billsmith.usage.duckdb import counting, file
+from billsmith.usage.duckdb import compiler, counting, file
 from billsmith.usage.duckdb.decide import Decided, Identity, decide
 from billsmith.usage.duckdb.index import CORRECTED, IdentityIndex, fingerprint
 from billsmith.usage.duckdb.prepare import Prepared, prepare
-from billsmith.usage.duckdb.rows import EVENT, append, event_of
+from billsmith.usage.duckdb.rows import EVENT, IN_FORCE, append, event_of
 from billsmith.usage.duckdb.subjects import Subjects
 from billsmith.usage.duckdb.writer import Writer
 from billsmith.usage.store import (
@@ -43,11 +43,6 @@ from billsmith.usage.store import (
 
 MEMORY_LIMIT = "1GB"
 _FETCH = 10_000
-#: Rows in force as of the parameter ``$seq``: those that put a body in force and were not taken back by then.
-_IN_FORCE = """
-events WHERE sign = 1 AND seq <= $seq
-AND NOT EXISTS (SELECT 1 FROM events r WHERE r.sign = -1 AND r.seq <= $seq AND r.undoes = events.seq)
-"""
 
 
 class DuckDBStore:
@@ -215,16 +210,47 @@ class DuckDBStore:
         """See :class:`UsageStore`."""
         seq = self._as_of(query.as_of_seq)
         subjects = self._subjects.bound() if query.accounts is None else self._subjects.of(query.accounts)
-        for number in range(len(query.meters)):
-            waiting = sorted(set(query.accounts or ()), reverse=True)
-            for account, events in self._by_account(query, number, subjects, seq):
-                while waiting and waiting[-1] < account:
-                    yield from self._measured(query, number, waiting.pop(), ())
+        for number, meter in enumerate(query.meters):
+            if compiler.can_compile(meter, query.grain):
+                yield from self._added_up(query, number, subjects, seq)
+            else:
+                yield from self._counted(query, number, subjects, seq)
+
+    def _added_up(self, query: Query, number: int, subjects: dict[int, str], seq: int) -> Iterator[Measured]:
+        """What the database adds up itself."""
+        meter = query.meters[number]
+        waiting = sorted(
+            ((account, place) for account in set(query.accounts or ()) for place in range(len(query.periods))), reverse=True
+        )
+
+        def measured(account: str, place: int, rows: Sequence[tuple[Any, ...]]) -> Measured:
+            found = compiler.quantities(meter, query.grain, rows)
+            return Measured(meter=number, account=account, period=query.periods[place], quantities=found)
+
+        statement = compiler.compile_meter(meter, query, seq)
+        with self.reading() as cursor:
+            _fill(cursor, subjects)
+            cursor.execute(statement.sql, statement.parameters)
+            for (account, place), rows in groupby(_all(cursor), lambda row: row[:2]):
+                while waiting and waiting[-1] < (account, place):
+                    yield measured(*waiting.pop(), ())
                 if waiting:
                     waiting.pop()
-                yield from self._measured(query, number, account, events)
-            while waiting:
+                yield measured(account, place, [row[2:] for row in rows])
+        while waiting:
+            yield measured(*waiting.pop(), ())
+
+    def _counted(self, query: Query, number: int, subjects: dict[int, str], seq: int) -> Iterator[Measured]:
+        """What is counted from its rows."""
+        waiting = sorted(set(query.accounts or ()), reverse=True)
+        for account, events in self._by_account(query, number, subjects, seq):
+            while waiting and waiting[-1] < account:
                 yield from self._measured(query, number, waiting.pop(), ())
+            if waiting:
+                waiting.pop()
+            yield from self._measured(query, number, account, events)
+        while waiting:
+            yield from self._measured(query, number, waiting.pop(), ())
 
     def _measured(self, query: Query, number: int, account: str, events: Sequence[Event]) -> Iterator[Measured]:
         for period in query.periods:
@@ -238,10 +264,9 @@ class DuckDBStore:
         start = 0 if meter.aggregation in counting.CARRYING else min(period.start for period in query.periods)
         end = max(period.end for period in query.periods)
         with self.reading() as cursor:
-            cursor.execute("CREATE TEMP TABLE wanted (subject INTEGER, account VARCHAR)")
             _fill(cursor, subjects)
             cursor.execute(
-                f"SELECT w.account, e.* FROM (SELECT {EVENT} FROM {_IN_FORCE} AND type = $type AND time >= $start"
+                f"SELECT w.account, e.* FROM (SELECT {EVENT} FROM {IN_FORCE} AND type = $type AND time >= $start"
                 " AND time < $end) e JOIN wanted w USING (subject) ORDER BY w.account",
                 {"seq": seq, "type": meter.event_type, "start": start, "end": end},
             )
@@ -268,7 +293,7 @@ class DuckDBStore:
         if not (selection.where or selection.unless):
             condition, parameters = self._condition(selection, None)
             with self.reading() as cursor:
-                ((number,),) = cursor.execute(f"SELECT count(*) FROM {_IN_FORCE}{condition}", parameters).fetchall()
+                ((number,),) = cursor.execute(f"SELECT count(*) FROM {IN_FORCE}{condition}", parameters).fetchall()
                 return int(number)
         return sum(1 for _ in self._selected(selection, None))
 
@@ -276,7 +301,7 @@ class DuckDBStore:
         condition, parameters = self._condition(selection, after)
         with self.reading() as cursor:
             cursor.execute(
-                f"SELECT seq, {EVENT} FROM {_IN_FORCE}{condition} ORDER BY time, source, id,"
+                f"SELECT seq, {EVENT} FROM {IN_FORCE}{condition} ORDER BY time, source, id,"
                 " (SELECT owner FROM subjects s WHERE s.subject = events.subject)",
                 parameters,
             )
@@ -339,7 +364,7 @@ class DuckDBStore:
         """See :class:`UsageStore`."""
         with self.reading() as cursor:
             rows = cursor.execute(
-                f"SELECT s.owner, s.reference, b.account, e.type, count(*) FROM (SELECT subject, type FROM {_IN_FORCE}) e"
+                f"SELECT s.owner, s.reference, b.account, e.type, count(*) FROM (SELECT subject, type FROM {IN_FORCE}) e"
                 " JOIN subjects s USING (subject) LEFT JOIN bindings b USING (subject)"
                 " WHERE b.account IS NULL OR e.type NOT IN (SELECT unnest($types))"
                 " GROUP BY ALL ORDER BY s.owner, s.reference, e.type LIMIT $limit",
@@ -384,6 +409,7 @@ def _all(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
 
 
 def _fill(cursor: duckdb.DuckDBPyConnection, subjects: dict[int, str]) -> None:
+    cursor.execute("CREATE TEMP TABLE wanted (subject INTEGER, account VARCHAR)")
     cursor.execute(
         "INSERT INTO wanted SELECT unnest($numbers), unnest($accounts)",
         {"numbers": list(subjects), "accounts": list(subjects.values())},
