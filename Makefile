@@ -47,7 +47,7 @@ docs: setup ## write the generated reference pages anew
 	$(BIN)/python -m tests.docs.generate
 
 mutants: $(VENV)/.mutants ## mutation tests of units, rating and invoicing
-	$(BIN)/mutmut run
+	BILLSMITH_EXAMPLES=30 $(BIN)/mutmut run
 
 $(VENV)/.mutants: $(VENV)/.ready
 	$(BIN)/python -m pip install $(PIP_QUIET) '.[mutants]'

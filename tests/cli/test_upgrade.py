@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from tests.storage.test_upgrade import NEXT
 
 
 @pytest.fixture
-def older(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
+def older(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     """A store that this program's next release finds."""
     stocked(program)
     folder = tmp_path / "migrations"

@@ -55,7 +55,7 @@ def tables(house: Path) -> subprocess.CompletedProcess[str]:
 
 
 def check(house: Path) -> subprocess.CompletedProcess[str]:
-    script = "import pathlib; from billsmith.cli.catalog import check; check(pathlib.Path('c.yaml'))"
+    script = "import billsmith.rating; from billsmith.catalog import parse; parse(open('c.yaml').read(), 'c.yaml')"
     return run(house, "-c", script)
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from billsmith.accounts.authorisation import CredentialKind
+from billsmith.accounts.authorisation import CredentialKind, Scope
 from billsmith.storage.database import Database, sqlite_url
+from billsmith.workflows.settle import record_payment
 from tests.support import audit, crash, postgres, served
 from tests.support.house import House
 
@@ -77,34 +78,44 @@ def test_the_database_server_crashes(tmp_path: Path) -> None:
 
 
 def test_an_answer_over_http_is_durable(tmp_path: Path) -> None:
-    """A token that was given out opens the door after the server was killed: its hash was committed before the answer."""
+    """An invoice, or a token, that was answered for is there after the server was killed: the commit came before the answer."""
     database = Database(sqlite_url(tmp_path))
     house = House(database)
-    client = house.key(house.account("Partner"), CredentialKind.OAUTH_CLIENT)
+    account = house.account("Partner", external_id="partner")
+    client = house.key(account, CredentialKind.OAUTH_CLIENT)
+    _, key = house.key(account, CredentialKind.API_KEY, scopes=list(Scope))
     database.close()
-    given: list[str] = []
+    made: list[str] = []
+    tokens: list[str] = []
+    body = {"recipient": "partner", "lines": [{"description": "x", "amount": "12.34"}]}
     chance = random.Random(7)
     for _ in range(3):
         running = served.start(tmp_path, tokens_per_minute=100_000)
         try:
-            stop_at = time.monotonic() + chance.uniform(0.05, 0.2)
+            stop_at = time.monotonic() + chance.uniform(0.1, 0.3)
             with requests.Session() as session:
                 session.trust_env = False
                 while time.monotonic() < stop_at:
+                    answer = session.post(f"{running.url}/v1/invoices", json=body, headers={"Authorization": f"Bearer {key}"})
+                    made.append(f"invoice {answer.json()['id']}")
                     answer = session.post(
                         f"{running.url}/api/2/idp/token", data={"grant_type": "client_credentials"}, auth=client, timeout=5
                     )
-                    given.append(answer.json()["access_token"])
+                    tokens.append(answer.json()["access_token"])
         finally:
             running.kill()
-    assert len(given) > 6
+    assert len(made) > 3
+    after = Database(sqlite_url(tmp_path))
+    assert (audit.missing(after, made), audit.faults(after)) == ([], [])
+    after.close()
     with served.serving(tmp_path) as running, requests.Session() as session:
         session.trust_env = False
-        for token in given:
+        for token in tokens:
             answer = session.get(
                 f"{running.url}/api/advanced-automation/v1/InvoiceOverview", headers={"Authorization": f"Bearer {token}"}
             )
             assert answer.status_code == 200
+            assert answer.json()["Paging"]["AmountTotalItems"] == len(made)
 
 
 def lose_power(tmp_path: Path, synchronous: str, seed: int) -> crash.Findings:
@@ -126,3 +137,35 @@ def test_with_less_syncing_power_loss_takes_some(tmp_path: Path, synchronous: st
     """The negative control: the same check, with the protection lowered, sees the loss."""
     found = lose_power(tmp_path, synchronous, seed=1)
     assert len(found.lost) > found.acknowledged // 4, found
+
+
+DAMAGE = [
+    "DELETE FROM invoice_document WHERE invoice_seq = 1",
+    "DELETE FROM payment",
+    "UPDATE invoice SET paid_minor = 7",
+    "UPDATE invoice SET total_minor = total_minor + 1 WHERE seq = 1",
+    "UPDATE invoice SET flags = 4 WHERE seq = 1",
+    "UPDATE invoice_tally SET count = count + 1",
+    "UPDATE batch_tally SET count = count - 1",
+    "DELETE FROM batch_tally",
+    "UPDATE invoice SET number = 'INV-2026-000009' WHERE seq = 1",
+    "UPDATE invoice SET number = 'INV-2026-000002' WHERE seq = 1",
+    "UPDATE number_series SET last = last + 1",
+    "DELETE FROM invoice_change WHERE version = 1",
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_the_auditor_can_see(sqlite_house: House, damage: str) -> None:
+    """The auditor's own control: each of these is what half a transaction would leave."""
+    database = sqlite_house.database
+    issuer, customer = crash.prepare(database)
+    found = [sqlite_house.invoice(issuer, customer, "10.00") for _ in range(2)]
+    with database.write() as connection:
+        record_payment(connection, found[1], amount_minor=1000, reference="r", now=sqlite_house.now, actor="test")
+    there = [f"invoice {found[0].invoice.id}", f"payment {found[1].invoice.id} r"]
+    assert (audit.faults(database), audit.missing(database, there)) == ([], [])
+    assert audit.missing(database, [f"invoice {'9' * 32}", f"payment {found[0].invoice.id} r"]) != []
+    with database.write() as connection:
+        connection.exec_driver_sql(damage)
+    assert audit.faults(database) != []

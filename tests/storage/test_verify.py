@@ -48,6 +48,7 @@ def test_an_empty_store_has_no_problem(house: House) -> None:
     ("tallies", "UPDATE invoice_tally SET count = count + 1"),
     ("tallies", "DELETE FROM invoice_tally"),
     ("batch tallies", "UPDATE batch_tally SET count = count - 1 WHERE count > 0"),
+    ("recipient tallies", "UPDATE pair_tally SET count = count - 1 WHERE count > 0"),
     ("tallies", f"UPDATE invoice SET flags = flags + 8 WHERE seq = {OURS}"),
     ("versions", "UPDATE invoice_change SET version = version + 1000 WHERE invoice_seq = 2"),
     ("numbers", "UPDATE invoice SET number_key = 'x' WHERE number_key = 'inv-2026-000001'"),

@@ -72,9 +72,9 @@ class House:
                 actor="test",
             )
 
-    def acronis_token(self, account: Account) -> dict[str, str]:
+    def acronis_token(self, account: Account, scopes: Sequence[Scope] | None = None) -> dict[str, str]:
         """The headers of an Acronis client of this account."""
-        client_id, secret = self.key(account, CredentialKind.OAUTH_CLIENT)
+        client_id, secret = self.key(account, CredentialKind.OAUTH_CLIENT, scopes)
         answer = self.client.post("/api/2/idp/token", data={"grant_type": "client_credentials"}, auth=(client_id, secret))
         assert answer.status_code == 200, answer.text
         return {"Authorization": f"Bearer {answer.json()['access_token']}"}

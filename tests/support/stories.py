@@ -29,7 +29,7 @@ from billsmith.catalog.catalog import Catalog
 from billsmith.catalog.reading import parse
 from billsmith.events.event import Event
 from billsmith.invoicing.assembly import Assembled, assemble
-from billsmith.invoicing.billing import bill, included_grants
+from billsmith.invoicing.billing import Book, bill, included_grants
 from billsmith.invoicing.consolidation import consolidate
 from billsmith.invoicing.corrections import correct
 from billsmith.invoicing.model import ExchangeRate, Line, Tax
@@ -243,7 +243,7 @@ class _Story:
     def assembled(self, names: tuple[str, ...], spans: list[tuple[int | None, int]]) -> Assembled:
         assert self.catalog
         bills = {
-            name: [bill(self.subscriptions[name], self.catalog, self.measured, since, until) for since, until in spans]
+            name: [bill(self.subscriptions[name], Book(self.catalog), self.measured, since, until) for since, until in spans]
             for name in names
         }
         at = spans[-1][1]

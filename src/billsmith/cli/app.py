@@ -10,7 +10,21 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from billsmith import __version__
-from billsmith.cli import accounts, backup, demo, doctor, imports, init, invoices, keys, restore, serve, verify, version
+from billsmith.cli import (
+    accounts,
+    backup,
+    catalog,
+    demo,
+    doctor,
+    imports,
+    init,
+    invoices,
+    keys,
+    restore,
+    serve,
+    verify,
+    version,
+)
 from billsmith.cli.exits import Exit, exit_code
 from billsmith.cli.output import note
 from billsmith.documents.inert import json_text
@@ -30,6 +44,7 @@ app.command(accounts.app)
 app.command(keys.app)
 app.command(imports.import_file, name="import")
 app.command(invoices.app)
+app.command(catalog.app)
 app.command(backup.backup)
 app.command(restore.restore)
 app.command(verify.verify)

@@ -6,9 +6,10 @@ The order of :data:`PASSES`, and why it is this one:
 2. included taxes come out of the lines of those who pay none, before anything is computed on them;
 3. lines are rounded where the invoice rounds lines, so that a discount is taken off what the reader sees;
 4. discounts of single lines, then coupons over several: a coupon lowers what is really asked for;
-5. a minimum is held against what discounts have left, and its true-up is taxed like any line;
-6. taxes, on what is left in each category;
-7. credit notes, then wallets: they pay, so they come after tax; a credit note first, for it can be used for nothing else.
+5. commitments are drawn down by what discounts have left;
+6. a minimum is held against what is asked for in the end, and its true-up is taxed like any line;
+7. taxes, on what is left in each category;
+8. credit notes, then wallets: they pay, so they come after tax; a credit note first, for it can be used for nothing else.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from billsmith.invoicing.commitments import draw_commitments
 from billsmith.invoicing.exchange import convert_currencies
 from billsmith.invoicing.minimums import meet_minimums
 from billsmith.invoicing.model import Content, ExchangeRate, Party, Settlement
 from billsmith.invoicing.reductions import apply_coupons, discount_lines
 from billsmith.invoicing.settlements import apply_credit_notes, pay_from_wallet
 from billsmith.invoicing.taxes import add_taxes, line_tax, take_out_included_taxes
-from billsmith.invoicing.terms import CouponUse, State, Step, Terms, as_seen
+from billsmith.invoicing.terms import CouponUse, Draw, State, Step, Terms, as_seen
 from billsmith.invoicing.totals import DraftLine, Totals
 from billsmith.units.currency import from_minor
 from billsmith.units.exact import Exact
@@ -49,6 +51,7 @@ PASSES: tuple[Pass, ...] = (
     round_charges,
     discount_lines,
     apply_coupons,
+    draw_commitments,
     meet_minimums,
     add_taxes,
     apply_credit_notes,
@@ -56,7 +59,7 @@ PASSES: tuple[Pass, ...] = (
 )
 
 
-class Assembled(msgspec.Struct, frozen=True, kw_only=True):
+class Assembled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An invoice's contents before it has parties, a number and dates.
 
     ``due_minor`` is the total less the settlements. Below zero it is a credit: make the document a credit note.
@@ -69,6 +72,7 @@ class Assembled(msgspec.Struct, frozen=True, kw_only=True):
     settlements: tuple[Settlement, ...]
     due_minor: int
     coupon_uses: tuple[CouponUse, ...]
+    draws: tuple[Draw, ...]
     exchange_rates: tuple[ExchangeRate, ...]
 
     @property
@@ -128,6 +132,7 @@ def assemble(lines: Sequence[DraftLine], terms: Terms) -> Assembled:
         settlements=state.settlements,
         due_minor=state.due_minor,
         coupon_uses=state.coupon_uses,
+        draws=state.draws,
         exchange_rates=state.rates_used,
     )
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 import msgspec
 
 from billsmith.catalog.catalog import Catalog
-from billsmith.catalog.offer import Plan
+from billsmith.catalog.offer import Plan, UsageCharge
 from billsmith.catalog.price import Price
 from billsmith.invoicing.model import LineKind
 from billsmith.invoicing.terms import Minimum
@@ -99,7 +99,29 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
 Measured = Callable[[UsageSpan], Given]
 
 
-def bill(subscription: Subscription, catalog: Catalog, measured: Measured, since: int | None, until: int) -> Bill:
+class Book:
+    """A catalog as billing reads it, with what it looks up again and again kept: one for all subscriptions of a run."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self._plans = {PlanRef(plan.code, plan.version): plan for plan in catalog.plans}
+        self._prices: dict[tuple[PlanRef, str], tuple[Price, str]] = {}
+
+    def currency(self, offer: PlanRef) -> str:
+        """The currency in which a plan or add-on is priced."""
+        plan = self._plans.get(offer)
+        return (plan.currency if plan else "") or self.catalog.currency
+
+    def price(self, offer: PlanRef, charge: UsageCharge) -> tuple[Price, str]:
+        """What a charge costs, and the word for what it counts."""
+        key = (offer, charge.key)
+        if key not in self._prices:
+            meter = self.catalog.meter(charge.meter)
+            self._prices[key] = (self.catalog.price_of(charge, self._plans.get(offer)), meter.unit)
+        return self._prices[key]
+
+
+def bill(subscription: Subscription, book: Book, measured: Measured, since: int | None, until: int) -> Bill:
     """What a run at ``until`` asks of a subscription, after a run at ``since`` (``None``: the first).
 
     ``measured`` gives the usage of a span as the engine measured it. Fees come first, then usage, each in the plan's order.
@@ -108,11 +130,11 @@ def bill(subscription: Subscription, catalog: Catalog, measured: Measured, since
     held = known(subscription, until)
     if held is None:
         return Bill(lines=(), minimums=())
-    spans = fees_to_bill(subscription, catalog, since, until)
-    fees = [fee_line(span, _currency(span.offer, catalog), subscription.overrides) for span in spans]
-    usage = [_usage(span, held, catalog, measured(span)) for span in usage_spans(held, catalog, since, until)]
+    spans = fees_to_bill(subscription, book.catalog, since, until)
+    fees = [fee_line(span, book.currency(span.offer), subscription.overrides) for span in spans]
+    usage = [_usage(span, held, book, measured(span)) for span in usage_spans(held, book.catalog, since, until)]
     lines = (*fees, *usage)
-    return Bill(lines=lines, minimums=tuple(_minimums(held, catalog, lines, since, until)))
+    return Bill(lines=lines, minimums=tuple(_minimums(held, book, lines, since, until)))
 
 
 def included_grants(subscription: Subscription, catalog: Catalog, span: Period) -> list[Grant]:
@@ -138,27 +160,28 @@ def included_grants(subscription: Subscription, catalog: Catalog, span: Period) 
     return grants
 
 
-def _usage(span: UsageSpan, subscription: Subscription, catalog: Catalog, usage: Given) -> DraftLine:
-    plan = _plan_or_none(span.offer, catalog)
-    price = subscription.overrides.get(span.charge.key) or catalog.price_of(span.charge, plan)
-    unit = catalog.meter(span.charge.meter).unit
-    context = Context(currency=_currency(span.offer, catalog), unit=unit, zone=subscription.zone)
-    return usage_line(rate(price, usage, context), span)
+def _usage(span: UsageSpan, subscription: Subscription, book: Book, usage: Given) -> DraftLine:
+    price, unit = book.price(span.offer, span.charge)
+    price = subscription.overrides.get(span.charge.key, price)
+    return usage_line(rate(price, usage, Context(currency=book.currency(span.offer), unit=unit, zone=subscription.zone)), span)
 
 
 def _minimums(
-    subscription: Subscription, catalog: Catalog, lines: Sequence[DraftLine], since: int | None, until: int
+    subscription: Subscription, book: Book, lines: Sequence[DraftLine], since: int | None, until: int
 ) -> Iterator[Minimum]:
     """The minimums of the billing periods that ended between the runs, each held against all that was asked for the period."""
+    catalog = book.catalog
+    if all(plan.minimum is None for plan in catalog.plans):
+        return
     for whole, part in billing_periods(
         subscription, catalog, Period(subscription.starts_at if since is None else since, until)
     ):
         plan = _plan_at(subscription, catalog, part.start)
-        if plan.minimum is None or part.end > until or (since is not None and part.end <= since):
+        if plan.minimum is None or part.end > until:
             continue
         assert plan.minimum.amount is not None
         owed = [span for span in fee_spans(subscription, catalog, until, whole.start) if whole.holds(span.part)]
-        asked = total(fee_line(span, _currency(span.offer, catalog), subscription.overrides).amount for span in owed)
+        asked = total(fee_line(span, book.currency(span.offer), subscription.overrides).amount for span in owed)
         here = total(line.amount for line in lines if line.meter == "" and line.period is not None and whole.holds(line.period))
         yield Minimum(
             amount=plan.minimum.amount,
@@ -173,16 +196,6 @@ def _plan_at(subscription: Subscription, catalog: Catalog, instant: int) -> Plan
     segments = timeline(subscription, catalog)
     segment = next(each for each in segments if each.period.contains(instant))
     return plan_of(segment.plan, catalog)
-
-
-def _plan_or_none(offer: PlanRef, catalog: Catalog) -> Plan | None:
-    found = [plan for plan in catalog.plans if (plan.code, plan.version) == (offer.code, offer.version)]
-    return found[0] if found else None
-
-
-def _currency(offer: PlanRef, catalog: Catalog) -> str:
-    plan = _plan_or_none(offer, catalog)
-    return (plan.currency if plan else "") or catalog.currency
 
 
 def _prorated(whole: Exact, share: Fraction, amount: Exact, places: int) -> tuple[str, ...]:

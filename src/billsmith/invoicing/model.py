@@ -92,7 +92,7 @@ class Party(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     language: str = ""
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One position of an invoice.
 
     ``amount_minor`` is what counts; ``exact_amount`` is the amount before rounding, where it differs or came with more
@@ -120,7 +120,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The account below the recipient whose line this is, on a consolidated invoice."""
 
 
-class Tax(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Tax(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One tax of an invoice, computed on its category's sum. ``rate`` is in percent."""
 
     category: str
@@ -141,7 +141,7 @@ class SettlementKind(StrEnum):
     WALLET = "wallet"
 
 
-class Settlement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Settlement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A part of the total that was settled when the invoice was made. ``reference`` is the credit note or the grant."""
 
     kind: SettlementKind
@@ -159,7 +159,7 @@ class ExchangeRate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     source: str = ""
 
 
-class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What is kept of an invoice beside its list row: parties, lines, taxes. The stored document, with named keys."""
 
     issuer: Party
@@ -172,7 +172,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     notes: str = ""
 
 
-class Invoice(msgspec.Struct, frozen=True, kw_only=True):
+class Invoice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A document that asks for money (or gives some back).
 
     ``total_minor`` = lines + taxes that are not included; ``due_minor`` = total less paid, zero once void or written off.

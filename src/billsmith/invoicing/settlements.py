@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import msgspec
 
@@ -11,7 +12,7 @@ from billsmith.invoicing.terms import State, Terms, Wallet
 from billsmith.invoicing.totals import exact_taxes
 from billsmith.ledger.wallets import Use, take
 from billsmith.units.currency import currency_exponent, from_minor, to_minor
-from billsmith.units.exact import Exact, as_fraction
+from billsmith.units.exact import as_fraction
 from billsmith.units.rounding import EXACT, Rounding, allocate, round_to
 
 
@@ -49,13 +50,13 @@ def _parts(state: State, terms: Terms, wallet: Wallet) -> Sequence[tuple[str, in
     """What is due, by meter or component where a grant's scope asks for it: shared by the taxed lines."""
     if not any(grant.scope for grant in wallet.grants):
         return [("", state.due_minor)]
-    weights: dict[str, Exact] = {}
+    weights: dict[str, Fraction] = {}
     for line, net in zip(state.lines, state.nets, strict=True):
         what = line.meter or line.component
         if net > 0:
             rates = [rate for rate in terms.taxes if rate.category == line.tax_category and not rate.included]
             gross = as_fraction(net) + sum(exact_taxes(net, rates))
-            weights[what] = as_fraction(weights.get(what, gross - gross)) + gross
+            weights[what] = weights.get(what, Fraction(0)) + gross
     return list(zip(weights, allocate(state.due_minor, list(weights.values())), strict=True))
 
 

@@ -11,6 +11,7 @@ import msgspec
 from billsmith.catalog.reductions import Coupon
 from billsmith.invoicing.model import ExchangeRate, RoundingPlace, Settlement
 from billsmith.invoicing.totals import DraftLine, TaxRate, TaxRounding, Totals
+from billsmith.ledger.commitments import Commitment
 from billsmith.ledger.wallets import Grant
 from billsmith.units.currency import from_minor, to_minor
 from billsmith.units.errors import InvalidInvoice
@@ -51,6 +52,14 @@ class CouponUse(msgspec.Struct, frozen=True, kw_only=True):
     shares: dict[int, Exact]
 
 
+class Draw(msgspec.Struct, frozen=True, kw_only=True):
+    """What an invoice took from a commitment, and what is left of it."""
+
+    commitment: str
+    covered: Exact
+    left: Exact
+
+
 class Minimum(msgspec.Struct, frozen=True, kw_only=True):
     """The least that the lines in scope come to, discounts taken off: what is missing is asked for as one line.
 
@@ -78,7 +87,7 @@ class Basis(StrEnum):
     """The exact lines, wherever they are rounded."""
 
 
-class Credit(msgspec.Struct, frozen=True, kw_only=True):
+class Credit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a credit note gave and no invoice has used yet, in minor units."""
 
     reference: str
@@ -92,7 +101,7 @@ class Wallet(msgspec.Struct, frozen=True, kw_only=True):
     balances: dict[str, Decimal] = {}
 
 
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
+class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All that the passes need beside the lines. ``date`` picks exchange rates, ``at`` the grants that are alive.
 
     ``tax_free`` says why no tax is charged (an exemption, a reverse charge); included taxes are then taken out of the lines.
@@ -107,6 +116,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     tax_free: str = ""
     discounts: tuple[LineDiscount, ...] = ()
     coupons: tuple[AppliedCoupon, ...] = ()
+    commitments: tuple[Commitment, ...] = ()
     minimums: tuple[Minimum, ...] = ()
     credits: tuple[Credit, ...] = ()
     wallet: Wallet = Wallet()
@@ -123,17 +133,17 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     def reduces(self) -> bool:
         """Whether any pass asks what is left of each line."""
         scoped = any(grant.scope for grant in self.wallet.grants)
-        return bool(self.discounts or self.coupons or self.minimums or scoped)
+        return bool(self.discounts or self.coupons or self.commitments or self.minimums or scoped)
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """What a pass left to be paid: the sum of the lines, or, once taxes are in, the total less what has been settled."""
 
     name: str
     amount: Exact
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
+class State(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the passes hand on.
 
     ``nets`` stands beside ``lines``: what discounts have left of each line; zero for the lines that discounts themselves are.
@@ -143,6 +153,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[DraftLine, ...]
     nets: tuple[Exact, ...] = ()
     coupon_uses: tuple[CouponUse, ...] = ()
+    draws: tuple[Draw, ...] = ()
     rates_used: tuple[ExchangeRate, ...] = ()
     totals: Totals | None = None
     settlements: tuple[Settlement, ...] = ()

@@ -22,7 +22,7 @@ from billsmith.units.exact import total as exact_sum
 from billsmith.units.rounding import EXACT, Rounding, round_fraction, round_to, settle_remainder
 
 
-class DraftLine(msgspec.Struct, frozen=True, kw_only=True):
+class DraftLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A line before rounding: ``amount`` is exact, in the currency's major unit. The other fields are :class:`Line`'s.
 
     ``currency`` is empty where the amount is in the invoice's. Lines of one ``group`` are parts of one amount, such as a
@@ -75,7 +75,7 @@ class TaxRounding(StrEnum):
     """The exact taxes of the exact lines are summed and rounded once; the taxes share it by largest remainder."""
 
 
-class Totals(msgspec.Struct, frozen=True, kw_only=True):
+class Totals(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a document asks for: ``total_minor`` = the lines + the taxes that they do not include."""
 
     lines: tuple[Line, ...]

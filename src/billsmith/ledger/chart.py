@@ -10,7 +10,6 @@ PROMOTIONS = "promotions"
 BREAKAGE = "breakage"
 """Paid credit that expired or was voided unused."""
 WRITTEN_OFF = "written-off"
-EXCHANGE = "exchange"
 
 
 def receivable(customer: str) -> str:
@@ -26,11 +25,6 @@ def credit_balance(customer: str) -> str:
 def wallet(grant: str) -> str:
     """What is left of a grant of prepaid or promotional credit."""
     return f"wallet:{grant}"
-
-
-def commitment(name: str) -> str:
-    """What is left of a prepaid commitment."""
-    return f"commitment:{name}"
 
 
 def tax(category: str, name: str) -> str:

@@ -15,6 +15,23 @@ from billsmith.units.exact import Exact, multiply, subtract
 from billsmith.units.rounding import ZERO
 
 
+class Commitment(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left of a commitment for a term, in the invoice's currency.
+
+    ``applies_to`` names the meters and fees that draw on it (empty: all). A ``prepaid`` one has been paid for, so what it
+    covers is not asked for again. On the invoice that ends its term it is ``closing``: what is left of one that wasn't
+    prepaid is trued up.
+    """
+
+    id: str
+    left: Decimal
+    overage_factor: Decimal = Decimal(1)
+    prepaid: bool = False
+    applies_to: tuple[str, ...] = ()
+    closing: bool = False
+    tax_category: str = ""
+
+
 class Drawn(msgspec.Struct, frozen=True, kw_only=True):
     """What a charge took from a commitment: ``covered`` came from it, ``overage`` is charged beyond it, ``left`` remains."""
 

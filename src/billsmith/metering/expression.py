@@ -51,7 +51,7 @@ def _tokens(text: str) -> list[str]:
     while position < len(stripped):
         match = _TOKEN.match(stripped, position)
         if match is None:
-            raise _bad(text, f"{stripped[position : position + 10]!r} can't be read")
+            raise _bad(text, f"{stripped[position:].lstrip()[:10]!r} can't be read")
         tokens.append(match[1])
         position = match.end()
     return tokens

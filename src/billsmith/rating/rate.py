@@ -44,9 +44,7 @@ def rate(price: Price, usage: Given, context: Context) -> Charge:
 
 def _rate_split(price: Price, this: Usage, context: Context) -> Charge:
     earlier = NO_USAGE if context.previous is None else usage_of(context.previous)
-    before = (
-        run(price, earlier, msgspec.structs.replace(context, final=False)) if context.previous is not None else State(NO_USAGE)
-    )
+    before = run(price, earlier, msgspec.structs.replace(context, final=False))
     state = run(price, together(earlier, this), context)
     billed = before.amount if context.previously_billed is None else exact(context.previously_billed)
     change = (Change("billed_before", state.amount, billed, subtract(state.amount, billed)),) if billed else ()

@@ -129,6 +129,12 @@ def steps_of(price: Price) -> tuple[Step, ...]:
     """The steps that a price asks for, in order. Found once for each price and kept beside its fields."""
     known: tuple[Step, ...] | None = price.__dict__.get("steps")
     if known is None:
-        known = tuple(step for step, field in STEPS if not field or getattr(price, field) not in (None, False))
+        known = tuple(step for step, field in STEPS if not field or _asks(price, field))
         price.__dict__["steps"] = known
     return known
+
+
+def _asks(price: Price, field: str) -> bool:
+    """Whether a price has what a step is for. A maximum of 0 is one, so ``None`` and ``False`` are told by identity."""
+    value = getattr(price, field)
+    return value is not None and value is not False

@@ -6,8 +6,6 @@ that an API can show it and a test can read it; the words are made only where so
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 
 from billsmith.units.exact import Exact
@@ -74,7 +72,7 @@ def _say_all(trace: tuple[Entry, ...], places: int, label: str, sentences: list[
         if type(entry) is Sum:
             sentences.append(label + _say_sum(entry, places))
         elif type(entry) is Change:
-            sentences.append(label + _WORDING[entry.step](entry, places))
+            sentences.append(label + _say_change(entry, places))
         elif type(entry) is Part:
             _say_all(entry.trace, places, f"{label}{entry.label}, " if entry.label else label, sentences)
 
@@ -115,36 +113,31 @@ def _singular(name: str) -> str:
     return first.removesuffix("s") + space + rest
 
 
-def _quantities(words: str) -> Callable[[Change, int], str]:
-    """The wording of a step whose numbers are quantities."""
-    return lambda step, _: words.format(say_number(step.before), say_number(step.by), say_number(step.after), step.detail)
-
-
-def _amounts(words: str) -> Callable[[Change, int], str]:
-    """The wording of a step whose numbers are money."""
-
-    return lambda step, places: words.format(
-        say_money(step.before, places), say_money(step.by, places), say_money(step.after, places), step.detail
-    )
-
-
-def _say_rounding(step: Change, places: int) -> str:
-    """Nearly every trace has it, so it is short and written out."""
-    return f"rounded {step.detail}: {say_money(step.after, places)}"
-
-
-#: How each step is read aloud: {0} before, {1} by how much, {2} after, {3} in detail.
-_WORDING: dict[str, Callable[[Change, int], str]] = {
-    "multiply": _quantities("{0} × {1}{3} = {2}"),
-    "divide": _quantities("{0} ÷ {1}{3} = {2}"),
-    "free_units": _quantities("{0} less {1} free = {2}"),
-    "below_zero": _quantities("{0} is below zero and counts as {2}"),
-    "commitment": _amounts("committed {1}: {0} is trued up to {2}"),
-    "overage": _amounts("over the committed {1}: {0}, the excess {3} = {2}"),
-    "discount": _amounts("{3}: {0} less {1} = {2}"),
-    "maximum": _amounts("at most {1}: {0} becomes {2}"),
-    "minimum": _amounts("at least {1}: {0} becomes {2}"),
-    "billed_before": _amounts("{0} less {1} billed before = {2}"),
-    "rounded": _say_rounding,
-    "rounded_split": _amounts("rounded so that all splits sum to the whole, {3}: {2}"),
+#: How the steps that change a quantity are read aloud: {0} before, {1} by how much, {2} after, {3} in detail.
+_QUANTITY_WORDS = {
+    "multiply": "{0} × {1}{3} = {2}",
+    "divide": "{0} ÷ {1}{3} = {2}",
+    "free_units": "{0} less {1} free = {2}",
+    "below_zero": "{0} is below zero and counts as {2}",
 }
+
+#: The same of the steps that change an amount.
+_AMOUNT_WORDS = {
+    "commitment": "committed {1}: {0} is trued up to {2}",
+    "overage": "over the committed {1}: {0}, the excess {3} = {2}",
+    "discount": "{3}: {0} less {1} = {2}",
+    "maximum": "at most {1}: {0} becomes {2}",
+    "minimum": "at least {1}: {0} becomes {2}",
+    "billed_before": "{0} less {1} billed before = {2}",
+    "rounded_split": "rounded so that all splits sum to the whole, {3}: {2}",
+}
+
+
+def _say_change(step: Change, places: int) -> str:
+    if step.step == "rounded":  # nearly every trace has it, so it comes first and is short
+        return f"rounded {step.detail}: {say_money(step.after, places)}"
+    words = _QUANTITY_WORDS.get(step.step)
+    if words is not None:
+        return words.format(say_number(step.before), say_number(step.by), say_number(step.after), step.detail)
+    before, by, after = say_money(step.before, places), say_money(step.by, places), say_money(step.after, places)
+    return _AMOUNT_WORDS[step.step].format(before, by, after, step.detail)

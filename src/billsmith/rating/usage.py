@@ -63,4 +63,4 @@ def together(earlier: Usage, later: Usage) -> Usage:
 def _items(usage: Usage) -> tuple[Quantity, ...]:
     if usage.items or not usage.value:
         return usage.items
-    return (Quantity(usage.value, full=usage.full),)
+    return (Quantity(usage.value),)

@@ -22,6 +22,8 @@ from billsmith.workflows.settle import mark_past_due
 
 log = logging.getLogger("billsmith.server")
 
+#: Seconds that the first caller may wait for long lists to be made ready.
+PREPARE_SECONDS = 15
 #: Seconds between two looks for invoices whose due date has passed.
 PAST_DUE_EVERY = 60
 #: Bytes of a request's path and headers.
@@ -94,6 +96,7 @@ class App:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                await anyio.to_thread.run_sync(self._prepare)
                 background = asyncio.create_task(self._keep_status())
                 await send({"type": "lifespan.startup.complete"})
             else:
@@ -103,6 +106,13 @@ class App:
                         await background
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+    def _prepare(self) -> None:
+        """Long lists are made ready before a caller waits for them (decision 0021)."""
+        try:
+            self.services.database.ranks.prepare(PREPARE_SECONDS)
+        except BillsmithError as error:
+            log.warning("long lists were not prepared: %s", error)
 
     async def _keep_status(self) -> None:
         while True:

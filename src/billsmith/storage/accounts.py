@@ -22,6 +22,7 @@ from billsmith.accounts.model import (
     is_clean_text,
 )
 from billsmith.storage.schema import account as table
+from billsmith.storage.schema import installation
 from billsmith.units.errors import Conflict, Invalid, InvalidAccount, NotFound
 from billsmith.units.ids import parse_id
 
@@ -88,6 +89,7 @@ def create(
         ) from None
     path = f"{parent.path if parent else '/'}{seq}/"
     connection.execute(update(table).where(table.c.seq == seq).values(path=path))
+    _count_change(connection)
     return by_seq(connection, seq)
 
 
@@ -133,6 +135,7 @@ def change(
         raise Conflict(
             f"the external id {external_id!r} is taken under this parent", code="account.external_id_taken", where="external_id"
         ) from None
+    _count_change(connection)
     return by_seq(connection, account.seq)
 
 
@@ -301,6 +304,10 @@ def ancestors(path: str) -> list[int]:
     [1, 7]
     """
     return [int(part) for part in path.strip("/").split("/")]
+
+
+def _count_change(connection: Connection) -> None:
+    connection.execute(update(installation).values(accounts_version=installation.c.accounts_version + 1))
 
 
 def _within(account: Account | None) -> Any:

@@ -1,4 +1,7 @@
-"""Credentials, their secrets' hashes, and tokens. No secret is kept, only what it hashes to."""
+"""Credentials, their secrets' hashes, and tokens. No secret is kept, only what it hashes to.
+
+What a secret or token opens is read by ``storage/openings.py``.
+"""
 
 from __future__ import annotations
 
@@ -41,17 +44,6 @@ def by_id(connection: Connection, id: str) -> Credential | None:
     """The credential with that id."""
     row = connection.execute(_columns.where(table.c.id == id)).first()
     return _credential(row) if row else None
-
-
-def by_secret(connection: Connection, secret_hash: str, now: int) -> tuple[Credential, int] | None:
-    """The credential that a secret's hash opens now, and its account's number."""
-    row = connection.execute(
-        _columns.join(secret_table, secret_table.c.credential_seq == table.c.seq).where(
-            secret_table.c.hash == secret_hash,
-            or_(secret_table.c.expires_at.is_(None), secret_table.c.expires_at > now),
-        )
-    ).first()
-    return (_credential(row), row.account_seq) if row else None
 
 
 def secrets_of(connection: Connection, credential_id: str, now: int) -> list[str]:
@@ -115,16 +107,6 @@ def add_token(connection: Connection, token_hash: str, credential_id: str, face:
             expires_at=expires_at,
         )
     )
-
-
-def by_token(connection: Connection, token_hash: str, face: str, now: int) -> tuple[Credential, int] | None:
-    """The credential behind a token of that face that has not run out, and its account's number."""
-    row = connection.execute(
-        _columns.join(token_table, token_table.c.credential_seq == table.c.seq).where(
-            token_table.c.hash == token_hash, token_table.c.face == face, token_table.c.expires_at > now
-        )
-    ).first()
-    return (_credential(row), row.account_seq) if row else None
 
 
 def seq_of(connection: Connection, credential_id: str) -> int:

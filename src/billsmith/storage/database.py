@@ -18,10 +18,12 @@ from typing import Any
 from sqlalchemy import Connection as Connection
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.pool import QueuePool
 
+from billsmith.storage.account_ids import AccountIds
+from billsmith.storage.lists.indexes import RankIndexes
 from billsmith.storage.locks import WriterQueue
 from billsmith.units.errors import Busy, Unavailable
 
@@ -30,6 +32,7 @@ SQLITE_FILE = "billsmith.db"
 
 _BUSY_TIMEOUT_MS = 10_000
 _BEGIN = "billsmith_begin"
+_READS = "billsmith_reads"
 
 
 class Database:
@@ -50,15 +53,24 @@ class Database:
             self.file = None
             self._queue = None
             self.engine = _postgres_engine(self.url)
+        # What this process remembers of the store, to be quick; each can be made anew from the store at any time.
+        self.ranks = RankIndexes(self)
+        self.account_ids = AccountIds()
+        # On PostgreSQL each statement of a plain transaction sees a newer state than the one before.
+        one_state = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        self._reading = self.engine.execution_options(**{_READS: self}, **one_state)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads, in one state of the data."""
         with _translated():
-            connection = self.engine.connect()
+            connection = self._reading.connect()
         with connection, _translated():
-            yield connection
-            connection.rollback()
+            transaction = connection.begin()
+            try:
+                yield connection
+            finally:
+                transaction.rollback()
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
@@ -88,8 +100,15 @@ class Database:
                 yield connection
 
     def close(self) -> None:
-        """Close every connection."""
+        """Stop what runs behind, close every connection."""
+        self.ranks.close()
         self.engine.dispose()
+
+
+def read_by(connection: Connection) -> Database | None:
+    """The database whose committed state a connection reads; ``None`` inside a write, which may yet be undone."""
+    database: Database | None = connection.get_execution_options().get(_READS)
+    return database
 
 
 def sqlite_url(folder: Path) -> str:
@@ -110,6 +129,7 @@ def _sqlite_engine(url: URL, synchronous: str) -> Engine:
         poolclass=QueuePool,
         pool_size=16,
         max_overflow=32,
+        pool_use_lifo=True,  # the connection whose cache is warm
         connect_args={"isolation_level": None, "check_same_thread": False, "cached_statements": 512},
     )
 
@@ -127,7 +147,8 @@ def _sqlite_engine(url: URL, synchronous: str) -> Engine:
     # where two readers that both go on to write would deadlock.
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+        driver: Any = connection.connection.driver_connection
+        driver.execute(connection.get_execution_options().get(_BEGIN, "BEGIN"))
 
     return engine
 
@@ -147,6 +168,9 @@ def _postgres_engine(url: URL) -> Engine:
             cursor.execute("SET synchronous_commit = on")
             cursor.execute("SET lock_timeout = '10s'")
             cursor.execute("SET timezone = 'UTC'")
+            # Nearly every read is short: starting workers or a compiler costs more than they save.
+            cursor.execute("SET max_parallel_workers_per_gather = 0")
+            cursor.execute("SET jit = off")
         connection.commit()
 
     return engine
@@ -158,7 +182,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        ours = _meaning(error)
+        ours = _meaning(error.orig, lost=error.connection_invalidated)
         if ours is None:
             raise
         raise ours from error
@@ -170,31 +194,36 @@ def _translated() -> Iterator[None]:
                 f"the data folder can't be written: {os.strerror(error.errno)}", code="store.cannot_write"
             ) from error
         raise
+    except Exception as error:
+        # What was asked of the driver directly (storage/direct.py) comes without SQLAlchemy's wrapping.
+        ours = _meaning(error) if isinstance(error, sqlite3.Error) or hasattr(error, "sqlstate") else None
+        if ours is None:
+            raise
+        raise ours from error
 
 
-def _meaning(error: DBAPIError) -> Unavailable | Busy | None:
-    text = str(error.orig)
+def _meaning(error: BaseException | None, *, lost: bool = False) -> Unavailable | Busy | None:
+    text = str(error)
     lower = text.lower()
     if any(
         sign in lower for sign in ("disk is full", "readonly database", "disk i/o error", "no space left", "could not extend")
     ):
         return Unavailable(f"the store can't be written: {text.splitlines()[0]}", code="store.cannot_write")
-    if isinstance(error.orig, sqlite3.DatabaseError) and ("malformed" in lower or "not a database" in lower):
+    if isinstance(error, sqlite3.DatabaseError) and ("malformed" in lower or "not a database" in lower):
         return Unavailable(
             f"the store is damaged ({text.splitlines()[0]}); restore a backup into a new folder: "
             "billsmith restore FILE --home NEW",
             code="store.damaged",
         )
-    if isinstance(error.orig, sqlite3.OperationalError) and ("locked" in lower or "busy" in lower):
+    if isinstance(error, sqlite3.OperationalError) and ("locked" in lower or "busy" in lower):
         return Busy("another process holds the store; try again", code="store.locked")
-    sqlstate = getattr(error.orig, "sqlstate", None)
+    sqlstate = getattr(error, "sqlstate", None)
     if sqlstate in ("40001", "40P01", "55P03"):
         return Busy("another writer was at the same rows; try again", code="store.locked")
     if sqlstate in ("53100", "25006", "57P01", "57P02", "57P03"):
         return Unavailable(f"the database can't take a write: {text.splitlines()[0]}", code="store.cannot_write")
-    if isinstance(error, OperationalError) and (
-        error.connection_invalidated or "unable to open database" in lower or sqlstate is None
-    ):
+    operational = type(error).__name__ == "OperationalError"
+    if operational and (lost or "unable to open database" in lower or sqlstate is None):
         return Unavailable(
             f"the database can't be reached: {text.splitlines()[0] if text else error}", code="store.unreachable"
         )

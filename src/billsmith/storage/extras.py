@@ -16,14 +16,24 @@ class extra_text(FunctionElement[str]):  # noqa: N801 (it reads as an SQL functi
     inherit_cache = True
 
 
-@compiles(extra_text, "sqlite")
-def _sqlite(element: extra_text, compiler: Any, **options: Any) -> str:
-    column, vendor, name = (compiler.process(clause, **options) for clause in element.clauses)
+def sqlite_extra(column: str, vendor: str, name: str) -> str:
+    """The same as SQLite's text, of three expressions."""
     return f"json_extract({column}, '$.' || {vendor} || '.' || {name})"
 
 
 # Not jsonb: that refuses a whole document for one NUL in any of its texts.
+def postgres_extra(column: str, vendor: str, name: str) -> str:
+    """The same as PostgreSQL's."""
+    return f"json_extract_path_text(CAST({column} AS json), {vendor}, {name})"
+
+
+@compiles(extra_text, "sqlite")
+def _sqlite(element: extra_text, compiler: Any, **options: Any) -> str:
+    column, vendor, name = (compiler.process(clause, **options) for clause in element.clauses)
+    return sqlite_extra(column, vendor, name)
+
+
 @compiles(extra_text, "postgresql")
 def _postgresql(element: extra_text, compiler: Any, **options: Any) -> str:
     column, vendor, name = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"json_extract_path_text(CAST({column} AS json), {vendor}, {name})"
+    return postgres_extra(column, vendor, name)

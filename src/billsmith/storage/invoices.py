@@ -31,6 +31,7 @@ from billsmith.invoicing.model import (
 )
 from billsmith.storage import schema
 from billsmith.storage.accounts import ancestors, path_range
+from billsmith.storage.direct import Direct
 from billsmith.storage.schema import invoice as table
 from billsmith.units.errors import Conflict, NotFound
 from billsmith.units.instants import start_of_day
@@ -474,13 +475,10 @@ def restate(connection: Connection, vendor: str, owner: Account, vendor_key: str
 
 def vendor_keys(connection: Connection, vendor: str, seqs: Iterable[int]) -> dict[int, str]:
     """A vendor's ids of invoices, by the store's numbers; those that came from elsewhere have none."""
-    ids = schema.vendor_id
-    rows = connection.execute(
-        select(ids.c.vendor_key, ids.c.our_seq).where(
-            ids.c.vendor == vendor, ids.c.kind == "invoice", ids.c.our_seq.in_(list(seqs))
-        )
-    )
-    return {row.our_seq: row.vendor_key for row in rows}
+    direct = Direct(connection)
+    which = direct.one_of("our_seq", seqs)
+    sql = f"SELECT our_seq, vendor_key FROM vendor_id WHERE vendor = ? AND kind = 'invoice' AND {which.sql}"
+    return dict(direct.rows(sql, (vendor, *which.parameters)))
 
 
 def by_vendor_key_ending(
@@ -648,10 +646,13 @@ def _note_changes(connection: Connection, changes: Sequence[_Change], *, lock: b
     rows = []
     counts: Counter[tuple[int, int, int]] = Counter()
     batches: Counter[tuple[int, str, int]] = Counter()
+    pairs: Counter[tuple[int, int, int]] = Counter()
     for change in changes:
         batches[change.issuer_seq, change.batch, change.new] += 1
+        pairs[change.issuer_seq, change.recipient_seq, change.new] += 1
         if change.old is not None:
             batches[change.issuer_seq, change.batch, change.old] -= 1
+            pairs[change.issuer_seq, change.recipient_seq, change.old] -= 1
         for key in ((change.issuer_seq, ISSUED_BY), (change.recipient_seq, ISSUED_TO)):
             versions[key] += 1
             rows.append(
@@ -670,6 +671,7 @@ def _note_changes(connection: Connection, changes: Sequence[_Change], *, lock: b
     connection.execute(insert(schema.invoice_change), rows)
     _add_to(connection, schema.invoice_tally, ("account_seq", "role", "flags"), counts)
     _add_to(connection, schema.batch_tally, ("issuer_seq", "batch", "flags"), batches)
+    _add_to(connection, schema.pair_tally, ("issuer_seq", "recipient_seq", "flags"), pairs)
     _forget_old_changes(connection, versions, rows)
 
 

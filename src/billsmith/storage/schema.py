@@ -160,8 +160,10 @@ invoice = Table(
     Index("invoice_by_creation", "issuer_seq", "created_at", "seq", "flags"),
     Index("invoice_by_number", "issuer_seq", "number_key", "created_at", "seq", "flags"),
     Index("invoice_by_period", "issuer_seq", "period_start", "number_key", "seq", "flags"),
+    # Not for an order: how long a batch is for one customer.
+    Index("invoice_by_batch", "issuer_seq", "batch", "recipient_seq", "flags"),
     Index("invoice_of_recipient_by_date", "recipient_seq", "date", "number_key", "seq", "flags"),
-    Index("invoice_of_recipient_by_period", "recipient_seq", "period_start", "seq", "flags"),
+    Index("invoice_of_recipient_by_period", "recipient_seq", "period_start", "number_key", "seq", "flags"),
 )
 Index(
     "invoice_due", invoice.c.due_at, sqlite_where=invoice.c.due_at.is_not(None), postgresql_where=invoice.c.due_at.is_not(None)
@@ -218,6 +220,17 @@ batch_tally = Table(
     metadata,
     Column("issuer_seq", Seq, ForeignKey("account.seq"), primary_key=True),
     Column("batch", key(32), primary_key=True),
+    Column("flags", SmallInteger, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The same for each pair of issuer and recipient: a list filtered by customer, counted without counting.
+pair_tally = Table(
+    "pair_tally",
+    metadata,
+    Column("issuer_seq", Seq, ForeignKey("account.seq"), primary_key=True),
+    Column("recipient_seq", Seq, ForeignKey("account.seq"), primary_key=True, index=True),
     Column("flags", SmallInteger, primary_key=True),
     Column("count", BigInteger, nullable=False),
     sqlite_with_rowid=False,
@@ -284,11 +297,13 @@ idempotent_answer = Table(
     sqlite_with_rowid=False,
 )
 
-# One row: when this store was made and with what secret its signed cursors are checked.
+# One row: when this store was made, with what secret its signed cursors are checked, and a number that grows with every
+# change of an account.
 installation = Table(
     "installation",
     metadata,
     Column("id", Id, primary_key=True),
     Column("cursor_key", LargeBinary(32), nullable=False),
+    Column("accounts_version", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
 )

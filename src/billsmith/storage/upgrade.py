@@ -92,7 +92,9 @@ def cursor_key(connection: Connection) -> bytes:
 
 def _install(connection: Connection, now: int) -> None:
     connection.execute(
-        insert(installation).values(id=format_id(secrets.token_bytes(16)), cursor_key=secrets.token_bytes(32), created_at=now)
+        insert(installation).values(
+            id=format_id(secrets.token_bytes(16)), cursor_key=secrets.token_bytes(32), accounts_version=0, created_at=now
+        )
     )
 
 

@@ -52,6 +52,7 @@ CHECKS = (
     "viewers",
     "tallies",
     "batch tallies",
+    "recipient tallies",
     "versions",
     "numbers",
     "vendor ids",
@@ -341,7 +342,8 @@ def _tallies(database: Database, report: Report) -> None:
             for role, owner in ((ISSUED_BY, schema.invoice.c.issuer_seq), (ISSUED_TO, schema.invoice.c.recipient_seq)):
                 _tally(connection, report, account, role, owner)
                 _versions(connection, report, account, role)
-            _batch_tally(connection, report, account)
+            for name in ("batch", "recipient_seq"):
+                _issuer_tally(connection, report, account, name)
 
 
 def _tally(connection: Connection, report: Report, account: Account, role: int, owner: Any) -> None:
@@ -356,17 +358,19 @@ def _tally(connection: Connection, report: Report, account: Account, role: int, 
         report.add("tallies", f"account {account.id}, {side}", f"counted {_difference(kept_counts, real)}")
 
 
-def _batch_tally(connection: Connection, report: Report, account: Account) -> None:
-    tally, table = schema.batch_tally, schema.invoice
-    kept = connection.execute(select(tally.c.batch, tally.c.flags, tally.c["count"]).where(tally.c.issuer_seq == account.seq))
+def _issuer_tally(connection: Connection, report: Report, account: Account, name: str) -> None:
+    """The tally of an issuer's invoices by batch, and the one by recipient."""
+    tally, table = (schema.batch_tally if name == "batch" else schema.pair_tally), schema.invoice
+    kept = connection.execute(select(tally.c[name], tally.c.flags, tally.c["count"]).where(tally.c.issuer_seq == account.seq))
     counted = connection.execute(
-        select(table.c.batch, table.c.flags, func.count())
+        select(table.c[name], table.c.flags, func.count())
         .where(table.c.issuer_seq == account.seq)
-        .group_by(table.c.batch, table.c.flags)
+        .group_by(table.c[name], table.c.flags)
     )
-    report.note("batch tallies")
+    what = "batch tallies" if name == "batch" else "recipient tallies"
+    report.note(what)
     if (kept_counts := _counts(kept)) != (real := _counts(counted)):
-        report.add("batch tallies", f"account {account.id}", f"counted {_difference(kept_counts, real)}")
+        report.add(what, f"account {account.id}", f"counted {_difference(kept_counts, real)}")
 
 
 def _counts(rows: Any) -> dict[tuple[Any, ...], int]:

@@ -17,7 +17,8 @@ from billsmith.catalog.catalog import Catalog
 from billsmith.catalog.offer import Fee, Proration, Timing, UsageCharge
 from billsmith.subscriptions.proration import share
 from billsmith.subscriptions.subscription import PlanRef, Subscription, known
-from billsmith.subscriptions.timeline import FOREVER, Phase, Segment, phases, plan_of, runs, timeline
+from billsmith.subscriptions.timeline import Phase, Segment, phases, plan_of, runs, timeline
+from billsmith.units.calendar import Interval
 from billsmith.units.periods import Period
 
 
@@ -62,17 +63,11 @@ def fees_to_bill(subscription: Subscription, catalog: Catalog, since: int | None
 
     ``since`` is ``None`` for the first run. What was billed and no longer holds comes back with a share below zero.
     """
-    start = _unchanged_until(subscription, since, until)
-    before = () if since is None else fee_spans(known(subscription, since), catalog, since, start)
-    after = fee_spans(known(subscription, until), catalog, until, start)
-    return difference(before, after, subscription.zone)
-
-
-def _unchanged_until(subscription: Subscription, since: int | None, until: int) -> int | None:
-    """Before which instant no period can differ between two runs: the earlier run, where nothing was recorded since."""
-    if since is None or any(since < change.recorded_at <= until for change in subscription.changes):
-        return None
-    return since
+    now = known(subscription, until)
+    if since is not None and known(subscription, since) == now:  # nothing was learnt: only what has fallen due is new
+        return tuple(span for span in fee_spans(now, catalog, until, since) if span.due_at > since)
+    before = () if since is None else fee_spans(known(subscription, since), catalog, since)
+    return difference(before, fee_spans(now, catalog, until), subscription.zone)
 
 
 def fee_spans(subscription: Subscription | None, catalog: Catalog, until: int, start: int | None = None) -> tuple[FeeSpan, ...]:
@@ -94,7 +89,7 @@ def usage_spans(subscription: Subscription, catalog: Catalog, since: int | None,
         for run, segment in runs(segments):
             served = phase.period.overlap(run)
             if served is not None:
-                found += list(_usage(served, phase, segment, subscription, catalog, until))
+                found += list(_usage(served, phase, segment, subscription, catalog, since, until))
     return tuple(span for span in found if (since is None or span.due_at > since) and span.due_at <= until)
 
 
@@ -260,16 +255,26 @@ def _quantity(fee: Fee, segment: Segment) -> Decimal:
 
 
 def _usage(
-    served: Period, phase: Phase, segment: Segment, subscription: Subscription, catalog: Catalog, until: int
+    served: Period,
+    phase: Phase,
+    segment: Segment,
+    subscription: Subscription,
+    catalog: Catalog,
+    since: int | None,
+    until: int,
 ) -> Iterator[UsageSpan]:
     charges = [(segment.plan, charge) for charge in plan_of(segment.plan, catalog).charges]
     for reference in segment.add_ons:
         charges += [(reference, charge) for charge in catalog.add_on(reference.code, reference.version).charges]
+    window = Period(served.start if since is None else max(served.start, since), min(served.end, until))
+    periods: dict[Interval | None, list[Period]] = {}
     for offer, charge in charges:
-        schedule = phase.schedule
-        if charge.interval is not None:
-            schedule = msgspec.structs.replace(schedule, interval=charge.interval)
-        for whole in schedule.between(served.start, min(served.end, until, FOREVER)):
+        if charge.interval not in periods:
+            schedule = phase.schedule
+            if charge.interval is not None:
+                schedule = msgspec.structs.replace(schedule, interval=charge.interval)
+            periods[charge.interval] = list(schedule.between(window.start, window.end))
+        for whole in periods[charge.interval]:
             part = whole.overlap(served)
             assert part is not None
             yield UsageSpan(subscription=subscription.id, offer=offer, charge=charge, part=part, whole=whole)

@@ -31,7 +31,7 @@ from billsmith.units.calendar import Schedule, Unit, anniversary, anniversary_at
 from billsmith.units.instants import local_instant, local_reading
 from billsmith.units.periods import Period
 
-FOREVER = 2**62
+FOREVER = 2**63 - 1
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):

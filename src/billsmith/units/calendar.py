@@ -12,6 +12,7 @@ import calendar
 import datetime as dt
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -79,21 +80,9 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     def boundary(self, index: int) -> int:
         """The instant at which period ``index`` starts and period ``index - 1`` ends. Any index, also below zero.
 
-        Raises :class:`InvalidTime` outside the years 1 to 9999.
+        Raises :class:`InvalidTime` outside the range of instants (1677 to 2262).
         """
-        unit, steps = self.interval.unit, index * self.interval.count
-        if unit is Unit.HOUR:
-            return start_of_day(self.date, _UTC) + self.time + steps * HOUR
-        try:
-            if unit in _DAYS:
-                day = dt.date.fromordinal(self.date.toordinal() + steps * _DAYS[unit])
-            else:
-                day = add_months(self.date, steps * _MONTHS[unit], self.day)
-            return local_instant(day, self.time, self.zone)
-        except (ValueError, OverflowError):
-            raise InvalidTime(
-                f"period {index} from {self.date} lies outside the years 1 to 9999", code="time.out_of_range"
-            ) from None
+        return _boundary(self, index)
 
     def index(self, instant: int) -> int:
         """The index of the period that contains the instant."""
@@ -135,6 +124,23 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
             return (day.toordinal() - self.date.toordinal()) // (count * _DAYS[unit])
         months = (day.year - self.date.year) * 12 + day.month - self.date.month
         return months // (count * _MONTHS[unit])
+
+
+@lru_cache(maxsize=65_536)
+def _boundary(schedule: Schedule, index: int) -> int:
+    unit, steps = schedule.interval.unit, index * schedule.interval.count
+    if unit is Unit.HOUR:
+        return start_of_day(schedule.date, _UTC) + schedule.time + steps * HOUR
+    try:
+        if unit in _DAYS:
+            day = dt.date.fromordinal(schedule.date.toordinal() + steps * _DAYS[unit])
+        else:
+            day = add_months(schedule.date, steps * _MONTHS[unit], schedule.day)
+        return local_instant(day, schedule.time, schedule.zone)
+    except (ValueError, OverflowError):
+        raise InvalidTime(
+            f"period {index} from {schedule.date} lies outside the range of instants", code="time.out_of_range"
+        ) from None
 
 
 def calendar_schedule(interval: Interval, zone: str) -> Schedule:

@@ -4,8 +4,8 @@ A request is matched to a face by its path, authenticated by that face, and answ
 ``(Call) -> Response``. Whatever goes wrong becomes that face's own error body; nothing of ours leaks and nothing ends in a 500
 unless the program itself is broken, which is logged.
 
-Short reads on SQLite run on the event loop's own thread (a thread pool lost 1.4 to 4 times there); writes, and all work on
-PostgreSQL, run in threads, so that a wait for a lock holds up nobody else.
+Short reads on SQLite run on the event loop's own thread (a thread pool lost 1.4 to 4 times there); writes, all work on
+PostgreSQL, and reads that say that they may take long, run in threads, so that a wait holds up nobody else.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from starlette.types import Receive, Scope, Send
 
 from billsmith.accounts.authorisation import Principal
 from billsmith.accounts.model import is_clean_text
+from billsmith.storage.patience import TakesLong, in_a_hurry
 from billsmith.units.errors import BillsmithError, Invalid, NotFound, TooLarge
 from billsmith.wire.parameters import Parameters
 from billsmith.wire.services import Services
@@ -159,7 +160,11 @@ class Face:
                 call = msgspec.structs.replace(call, body=body)
             if route.writes or not call.services.database.is_sqlite:
                 return await anyio.to_thread.run_sync(self._run, route, call)
-            return self._run(route, call)
+            try:
+                with in_a_hurry():
+                    return self._run(route, call)
+            except TakesLong:
+                return await anyio.to_thread.run_sync(self._run, route, call)
         except BillsmithError as error:
             return self._error(error, call)
 
@@ -170,6 +175,8 @@ class Face:
             return route.handler(call)
         except BillsmithError as error:
             return self._error(error, call)
+        except TakesLong:
+            raise
         except Exception:
             log.exception("%s %s failed", call.method, route.path)
             return self._broken(call)

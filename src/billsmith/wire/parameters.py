@@ -23,6 +23,11 @@ class Parameters:
     def __contains__(self, name: str) -> bool:
         return name in self._values
 
+    @property
+    def normalised(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """All of them, in one order whatever order they came in."""
+        return tuple(sorted((name, tuple(values)) for name, values in self._values.items()))
+
     def names(self) -> list[str]:
         """The parameters that were given, in order."""
         return list(self._values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from billsmith.storage.database import Database
+from billsmith.wire.answers import Answers
 from billsmith.workflows.authenticate import Authenticator
 from billsmith.workflows.clock import Clock
 
@@ -25,9 +26,10 @@ class WireSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """The store, the clock, who checks credentials, and the settings."""
+    """The store, the clock, who checks credentials, the settings, and the answers that are kept."""
 
     database: Database
     clock: Clock
     authenticator: Authenticator
     settings: WireSettings = WireSettings()
+    answers: Answers = msgspec.field(default_factory=Answers)

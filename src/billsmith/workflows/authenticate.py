@@ -10,8 +10,9 @@ import hmac
 
 from billsmith.accounts.authorisation import Credential, CredentialKind, Principal
 from billsmith.accounts.model import AccountStatus
-from billsmith.storage import accounts, credentials
-from billsmith.storage.database import Connection, Database
+from billsmith.storage import credentials, openings
+from billsmith.storage.database import Database
+from billsmith.storage.openings import Opened
 from billsmith.units.errors import Unauthorized
 from billsmith.units.ids import parse_id
 from billsmith.units.instants import SECOND
@@ -37,24 +38,24 @@ class Authenticator:
         """Who an api-key is."""
         self._failures.check(address)
         with self._database.read() as connection:
-            found = credentials.by_secret(connection, _hash(secret), self._clock())
-            return self._principal(connection, found, {CredentialKind.API_KEY}, address)
+            found = openings.by_secret(connection, _hash(secret), self._clock())
+            return self._principal(found, {CredentialKind.API_KEY}, address)
 
     def basic(self, user: str, secret: str, address: str) -> Principal:
         """Who a user name (the credential's id) and its secret are."""
         self._failures.check(address)
         with self._database.read() as connection:
-            found = credentials.by_secret(connection, _hash(secret), self._clock())
-            if found is not None and not _same_id(found[0], user):
+            found = openings.by_secret(connection, _hash(secret), self._clock())
+            if found is not None and not _same_id(found.credential, user):
                 found = None
-            return self._principal(connection, found, {CredentialKind.BASIC}, address)
+            return self._principal(found, {CredentialKind.BASIC}, address)
 
     def token(self, face: str, token: str, address: str) -> Principal:
         """Who a token of that face stands for."""
         self._failures.check(address)
         with self._database.read() as connection:
-            found = credentials.by_token(connection, _hash(token), face, self._clock())
-            return self._principal(connection, found, {CredentialKind.OAUTH_CLIENT}, address)
+            found = openings.by_token(connection, _hash(token), face, self._clock())
+            return self._principal(found, {CredentialKind.OAUTH_CLIENT}, address)
 
     def token_or_key(self, face: str, secret: str, address: str) -> Principal:
         """Who a Bearer is, where a face takes its own tokens and api-keys alike."""
@@ -62,20 +63,20 @@ class Authenticator:
         now = self._clock()
         with self._database.read() as connection:
             kind = CredentialKind.OAUTH_CLIENT
-            found = credentials.by_token(connection, _hash(secret), face, now)
+            found = openings.by_token(connection, _hash(secret), face, now)
             if found is None:
                 kind = CredentialKind.API_KEY
-                found = credentials.by_secret(connection, _hash(secret), now)
-            return self._principal(connection, found, {kind}, address)
+                found = openings.by_secret(connection, _hash(secret), now)
+            return self._principal(found, {kind}, address)
 
     def client(self, client_id: str, secret: str, address: str) -> Principal:
         """Who an OAuth client is."""
         self._failures.check(address)
         with self._database.read() as connection:
-            found = credentials.by_secret(connection, _hash(secret), self._clock())
-            if found is not None and not _same_id(found[0], client_id):
+            found = openings.by_secret(connection, _hash(secret), self._clock())
+            if found is not None and not _same_id(found.credential, client_id):
                 found = None
-            return self._principal(connection, found, {CredentialKind.OAUTH_CLIENT}, address)
+            return self._principal(found, {CredentialKind.OAUTH_CLIENT}, address)
 
     def grant_token(self, face: str, principal: Principal, *, lifetime: int) -> tuple[str, int]:
         """A token of a face for a client, ``lifetime`` nanoseconds long, and when it ends."""
@@ -89,15 +90,12 @@ class Authenticator:
             credentials.add_token(connection, _hash(token), principal.credential_id, face, now=now, expires_at=expires_at)
         return token, expires_at
 
-    def _principal(
-        self, connection: Connection, found: tuple[Credential, int] | None, kinds: set[CredentialKind], address: str
-    ) -> Principal:
+    def _principal(self, found: Opened | None, kinds: set[CredentialKind], address: str) -> Principal:
         if found is not None:
-            credential, account_seq = found
-            if credential.kind in kinds and credential.counts_at(self._clock()):
-                account = accounts.by_seq(connection, account_seq)
-                if account.status is AccountStatus.OPEN:
-                    return Principal(account=account, credential_id=credential.id, scopes=credential.scopes)
+            credential, account = found
+            opens = credential.kind in kinds and credential.counts_at(self._clock())
+            if opens and account.status is AccountStatus.OPEN:
+                return Principal(account=account, credential_id=credential.id, scopes=credential.scopes)
         self._failures.mark(address)
         raise Unauthorized("the credential is missing, wrong, expired or revoked", code="access.unauthorized")
 

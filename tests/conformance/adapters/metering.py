@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from billsmith.events.event import Event
@@ -28,7 +29,7 @@ _NAMES = {
 
 
 def _event(index: int, time: int, dimensions: dict[str, Any]) -> Event:
-    texts = {name: str(value) for name, value in dimensions.items() if value is not None}
+    texts = {f"{name}_" if name == "value" else name: str(value) for name, value in dimensions.items() if value is not None}
     return Event(owner="o", source="case", id=f"{index:06}", type="used", account="a", time=time, dimensions=texts)
 
 
@@ -41,9 +42,12 @@ def _events(given: dict[str, Any]) -> list[Event]:
 
 @adapter("aggregation")
 def aggregation(given: dict[str, Any]) -> Any:
-    if given["aggregation"] not in _NAMES:
-        raise NotSupported(f"aggregation {given['aggregation']}")
-    return _aggregate(given, _NAMES[given["aggregation"]])
+    name = given["aggregation"]
+    if re.fullmatch(r"p\d+", name):
+        return _aggregate({**given, "percentile": name[1:]}, Aggregation.PERCENTILE)
+    if name not in _NAMES:
+        raise NotSupported(f"aggregation {name}")
+    return _aggregate(given, _NAMES[name])
 
 
 @adapter("unique_count")
@@ -54,11 +58,12 @@ def unique_count(given: dict[str, Any]) -> Any:
 def _aggregate(given: dict[str, Any], how: Aggregation) -> Exact:
     events = _events(given)
     times = [event.time for event in events] or [0]
+    field = given.get("field") or "value"
     meter = Meter(
         code="case",
         event_type="used",
         aggregation=how,
-        field=given.get("field") or "value",
+        field=f"{field}_" if field == "value" else field,
         percentile=optional(given, "percentile"),
         expression=given.get("expression") or "",
         **_rounding(given),

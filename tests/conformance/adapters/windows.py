@@ -17,7 +17,8 @@ from tests.conformance.registry import adapter
 
 
 def _window_price(given: dict[str, Any]) -> Price:
-    inner = price(given["price"]) if "price" in given else price(given, "per_unit")
+    kind = "graduated" if "tiers" in given else "per_unit"
+    inner = price(given["price"]) if "price" in given else price(given, kind)
     return msgspec.structs.replace(inner, commitment=commitment(given))
 
 
@@ -36,7 +37,7 @@ def windowed_commitment(given: dict[str, Any]) -> Any:
 @adapter("windowed_commitment_time_of_day")
 def windowed_commitment_time_of_day(given: dict[str, Any]) -> Any:
     bands = tuple(_band(bucket) for bucket in given.get("buckets") or [given["bucket"]])
-    by_hour = Windows(price=Hours(bands=bands, otherwise=_window_price(given["default"])))
+    by_hour = Windows(price=Hours(bands=bands, otherwise=_window_price(given.get("default") or {"unit_amount": "0"})))
     usage = [
         Quantity(number(value), start=day * DAY + _time_of_day(clock)) for day, (clock, value) in enumerate(given["windows"])
     ]
@@ -49,5 +50,5 @@ def _band(bucket: dict[str, Any]) -> Band:
 
 
 def _time_of_day(clock: str) -> int:
-    hour, minute = clock.split(":")
+    hour, minute, *_ = clock.split("T")[-1].rstrip("Z").split(":")
     return int(hour) * HOUR + int(minute) * MINUTE

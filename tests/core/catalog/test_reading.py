@@ -15,18 +15,24 @@ from billsmith.catalog.price import Price
 from billsmith.catalog.reading import read_as
 from billsmith.units.errors import BillsmithError, InvalidCatalog, TooLarge
 from tests.support.cases import CASES
+from tests.support.laws import EXAMPLES
 from tests.support.prices import PRICES, Spelled, built
 
 GOOD = (CASES.parents[1] / "src/billsmith/catalog/examples/api-company.yaml").read_text("utf-8")
 
 
-def _table(name: str, separator: str) -> list[list[str]]:
+def _lines(name: str) -> list[str]:
     lines = (CASES / "catalog" / name).read_text("utf-8").splitlines()
-    return [line.replace("\\n", "\n").replace("\\t", "\t").split(separator) for line in lines if not line.startswith("#")]
+    return [line for line in lines if not line.startswith("#")]
 
 
-FAULTS = _table("faults.txt", " => ")
-NESTING = [[code.strip(), text] for code, text in _table("nesting.txt", " | ")]
+def _faults() -> list[list[str]]:
+    return [line.replace("\\n", "\n").replace("\\t", "\t").split(" => ") for line in _lines("faults.txt")]
+
+
+FAULTS = _faults()
+NESTING = list(zip(*[map(str.strip, _lines("nesting.txt"))] * 2, strict=True))
+BORDERS = _lines("borders.txt")
 
 
 @pytest.mark.parametrize(
@@ -48,11 +54,16 @@ def price(text: str) -> Price:
     return parsed
 
 
-@pytest.mark.parametrize(("code", "text"), NESTING)
-def test_nesting_that_makes_no_sense_is_refused_at_reading(code: str, text: str) -> None:
+@pytest.mark.parametrize(("text", "said"), NESTING)
+def test_a_price_that_makes_no_sense_is_refused_at_reading(text: str, said: str) -> None:
     with pytest.raises(InvalidCatalog) as error:
-        price(text)
-    assert error.value.code == code
+        read_as(Price, text, "price")
+    assert str(error.value) == said
+
+
+@pytest.mark.parametrize("text", BORDERS)
+def test_a_price_at_its_bounds_is_read(text: str) -> None:
+    assert isinstance(price(text), Price)
 
 
 def test_numbers_keep_their_places_and_no_float_arises() -> None:
@@ -96,14 +107,14 @@ def test_bombs_are_refused_quickly() -> None:
             parse(text, "bomb.yaml")
 
 
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(PRICES)
 def test_what_is_written_as_json_is_read_again_the_same(spelled: Spelled) -> None:
     read = built(spelled)
     assert built(msgspec.json.decode(msgspec.json.encode(read))) == read
 
 
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(st.text(max_size=60) | st.text(alphabet="{}[]:,-&*!#|>'\"% \n\tacode12.", max_size=60))
 def test_any_text_gives_a_catalog_or_one_of_our_errors(text: str) -> None:
     with suppress(BillsmithError):

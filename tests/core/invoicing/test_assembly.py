@@ -15,16 +15,18 @@ from billsmith.catalog.reductions import TaxRate as CatalogRate
 from billsmith.invoicing.assembly import PASSES, assemble, explain
 from billsmith.invoicing.consolidation import by_account, consolidate
 from billsmith.invoicing.exchange import convert, rate_on
-from billsmith.invoicing.model import ExchangeRate, LineKind, Party, RoundingPlace
+from billsmith.invoicing.model import ExchangeRate, LineKind, Party, RoundingPlace, SettlementKind
 from billsmith.invoicing.progressive import Thresholds, already_billed, crossings, due_on_crossing, next_threshold
 from billsmith.invoicing.reductions import after_use
 from billsmith.invoicing.taxes import rates_for
 from billsmith.invoicing.terms import AppliedCoupon, Basis, CouponUse, Credit, LineDiscount, Minimum, Terms, Wallet
 from billsmith.invoicing.totals import DraftLine, TaxRate
+from billsmith.ledger.commitments import Commitment
 from billsmith.ledger.wallets import Grant
 from billsmith.units.errors import InvalidInvoice, InvalidNumber
 from billsmith.units.periods import Period
 from tests.core.invoicing.test_totals import line as taxed_line
+from tests.support.laws import EXAMPLES
 from tests.support.numbers import decimals
 
 D = Decimal
@@ -71,6 +73,22 @@ def test_the_whole_order():
     assert [each.__name__ for each in PASSES][-3:] == ["add_taxes", "apply_credit_notes", "pay_from_wallet"]
 
 
+def test_what_an_assembly_knows_of_itself():
+    rates = (VAT, TaxRate(category="low", name="VAT", rate=D(5)))
+    wallet = Wallet(grants=(Grant(id="g", amount=D(5)),), balances={"g": D(5)})
+    assembled = assemble(
+        [line("10"), line("20", tax_category="low")], terms(taxes=rates, wallet=wallet, coupons=(coupon(amount="3"),))
+    )
+    assert (assembled.subtotal_minor, assembled.totals.tax_minor, assembled.settled_minor) == (2700, 270, 500)
+    assert (assembled.nets[:2], assembled.line_taxes[:2]) == ((9, 18), [180, 90])
+    assert assembled.content(Party(name="a"), Party(name="b")).settlements == assembled.settlements
+
+
+def test_a_plain_invoice_has_few_steps():
+    steps = [(step.name, step.amount) for step in explain([line("10.00")], terms(taxes=(VAT,)))]
+    assert steps == [("round_charges", 10), ("add_taxes", 12)]
+
+
 def test_an_empty_invoice():
     assert assemble([], terms()).due_minor == 0
     assert assemble([], terms(minimums=(Minimum(amount=D(5)),), taxes=(VAT,))).due_minor == 600
@@ -101,6 +119,15 @@ def test_coupons(coupons, expected):
     assert sum(amounts(assembled, LineKind.COUPON)) == expected
 
 
+@pytest.mark.parametrize(("name", "shown"), [("", "WELCOME"), ("Half off", "Half off")])
+def test_a_coupons_line_says_what_it_is(name, shown):
+    assembled = assemble([line("10")], terms(coupons=(coupon(percent="50", code="WELCOME", name=name),)))
+    added = assembled.totals.lines[1]
+    assert (added.description, added.component, added.kind) == (shown, "WELCOME", LineKind.COUPON)
+    (use,) = assembled.coupon_uses
+    assert (use.code, use.amount, use.shares) == ("WELCOME", 5, {0: 5})
+
+
 def test_a_coupon_is_shared_by_tax_category_and_its_lines_sum_to_it():
     lines = [taxed_line("33.33", "std"), taxed_line("33.33", "low"), taxed_line("33.34", "none")]
     assembled = assemble(lines, terms(coupons=(coupon(amount="10"),)))
@@ -129,6 +156,7 @@ def test_a_discount_is_taken_of_what_the_reader_sees():
         ({"amount": D(15)}, -1500),
         ({"amount": D(200)}, -10000),
         ({"percent": D(0)}, 0),
+        ({"amount": D(0)}, 0),
         ({"percent": D(100)}, -10000),
         ({"percent": D(15), "applies_to": ("storage",)}, 0),
     ],
@@ -185,8 +213,18 @@ def test_minimums(minimum, expected):
 
 
 def test_a_minimum_explains_itself():
-    (_, added) = assemble([line("7.00")], terms(minimums=(Minimum(amount=D(10), share=Fraction(25, 28)),))).totals.lines
+    minimum = Minimum(
+        amount=D(10), share=Fraction(25, 28), subscription="s", period=Period(0, 9), tax_category="std", name="Least"
+    )
+    used = line("7.00", subscription="s", period=Period(0, 9))
+    (_, added) = assemble([used], terms(minimums=(minimum,))).totals.lines
+    assert (added.description, added.subscription, added.period, added.tax_category) == ("Least", "s", Period(0, 9), "std")
     assert added.trace == ("minimum ≈8.928571 (10.00 × 25/28) − 7.00 used = ≈1.928571",)
+
+
+def test_a_whole_minimum_needs_no_share_in_its_trace():
+    (_, added) = assemble([line("7.00")], terms(minimums=(Minimum(amount=D(10)),))).totals.lines
+    assert added.trace == ("minimum 10.00 − 7.00 used = 3.00",)
 
 
 @pytest.mark.parametrize(("basis", "expected"), [(Basis.PLACE, 1499), (Basis.EXACT, 1500)])
@@ -195,12 +233,65 @@ def test_a_minimum_sees_rounded_lines_unless_told_otherwise(basis, expected):
     assert amounts(assemble([line("8500.5")], asked), LineKind.TRUE_UP) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("options", "total_minor", "covered", "left"),
+    [
+        # promised: charged as used, trued up when the term ends
+        ({"left": D(150)}, 10000, "100", "50"),
+        ({"left": D(150), "closing": True}, 15000, "100", "0"),
+        ({"left": D(100), "closing": True}, 10000, "100", "0"),
+        ({"left": D("99.99"), "overage_factor": D(2)}, 10001, "99.99", "0"),
+        ({"left": D(0), "overage_factor": D("1.5")}, 15000, "0", "0"),
+        ({"left": D(60), "overage_factor": D("1.5")}, 12000, "60", "0"),
+        # prepaid: what it covers is not asked for again, and what is left is not given back
+        ({"left": D(150), "prepaid": True}, 0, "100", "50"),
+        ({"left": D(150), "prepaid": True, "closing": True}, 0, "100", "0"),
+        ({"left": D(60), "prepaid": True, "overage_factor": D("1.5")}, 6000, "60", "0"),
+        ({"left": D(60), "prepaid": True, "applies_to": ("calls",)}, 7000, "30", "30"),
+        ({"left": D(60), "prepaid": True, "applies_to": ("seats",)}, 10000, "0", "60"),
+    ],
+)
+def test_commitments_are_drawn_down(options, total_minor, covered, left):
+    lines = [line("30.00", tax_category="std"), line("70.00", "storage", tax_category="low")]
+    assembled = assemble(lines, terms(commitments=(Commitment(id="C", **options),)))
+    assert assembled.totals.total_minor == total_minor
+    assert [(draw.commitment, draw.covered, draw.left) for draw in assembled.draws] == [("C", D(covered), D(left))]
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "description"),
+    [
+        ({"left": D(60), "prepaid": True}, LineKind.CREDIT, "Commitment C: covered"),
+        ({"left": D(60), "overage_factor": D(2)}, LineKind.ADJUSTMENT, "Commitment C: overage"),
+        ({"left": D(150), "closing": True, "tax_category": "std"}, LineKind.TRUE_UP, "Commitment C: true-up"),
+    ],
+)
+def test_a_commitments_line_says_what_it_is(options, kind, description):
+    assembled = assemble([line("100", tax_category="std")], terms(commitments=(Commitment(id="C", **options),)))
+    added = assembled.totals.lines[1]
+    assert (added.kind, added.description, added.component, added.tax_category) == (kind, description, "C", "std")
+
+
+def test_a_minimum_sees_what_commitments_have_left():
+    asked = terms(commitments=(Commitment(id="C", left=D(60), prepaid=True),), minimums=(Minimum(amount=D(50)),))
+    assert amounts(assemble([line("100")], asked), LineKind.TRUE_UP) == [1000]
+    asked = terms(commitments=(Commitment(id="C", left=D("160.005"), closing=True),), minimums=(Minimum(amount=D(160)),))
+    assert amounts(assemble([line("100")], asked)) == [10000, 6001]
+
+
+def test_what_a_commitment_covers_is_taken_off_each_tax_category():
+    lines = [line("30.00", tax_category="std"), line("70.00", "storage", tax_category="low")]
+    assembled = assemble(lines, terms(commitments=(Commitment(id="C", left=D("33.33"), prepaid=True),)))
+    assert [(each.tax_category, each.amount_minor) for each in assembled.totals.lines[2:]] == [("std", -1000), ("low", -2333)]
+
+
 def test_no_tax_is_charged_to_those_who_pay_none_and_included_taxes_come_out():
     included = TaxRate(category="", name="VAT", rate=D(20), included=True)
     for rate, net in ((included, 10000), (VAT, 12000)):
         assembled = assemble([line("120.00")], terms(taxes=(rate,), tax_free="Reverse charge"))
         assert (assembled.totals.total_minor, assembled.totals.tax_minor) == (net, 0)
-        assert assembled.totals.taxes[0].note == "Reverse charge"
+        (tax,) = assembled.totals.taxes
+        assert (tax.note, tax.name, tax.rate, tax.base_minor) == ("Reverse charge", "VAT", 0, net)
 
 
 def test_catalog_rates_hold_in_their_country_and_in_their_newest_version():
@@ -208,9 +299,13 @@ def test_catalog_rates_hold_in_their_country_and_in_their_newest_version():
         CatalogRate(code="nl", name="BTW", rate=D(19), country="NL"),
         CatalogRate(code="nl", version=2, name="BTW", rate=D(21), country="NL"),
         CatalogRate(code="de", name="USt", rate=D(19), country="DE"),
-        CatalogRate(code="all", name="Levy", rate=D(1)),
+        CatalogRate(code="all", name="Levy", rate=D(0), category="low", included=True, compound=True, note="Exempt"),
     ]
-    assert [(rate.name, rate.rate) for rate in rates_for(offered, "NL")] == [("BTW", 21), ("Levy", 1)]
+    assert {rate.rate for rate in rates_for(reversed(offered), "NL")} == {0, 21}
+    assert rates_for(offered, "NL") == (
+        TaxRate(category="", name="BTW", rate=D(21)),
+        TaxRate(category="low", name="Levy", rate=D(0), included=True, compound=True, note="Exempt"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -234,6 +329,8 @@ def test_credit_notes_then_wallet(credits, wallet, due, settled):
     assembled = assemble([line("100.00")], asked)
     assert assembled.due_minor == due
     assert [settlement.amount_minor for settlement in assembled.settlements] == settled
+    kinds = [SettlementKind.CREDIT_NOTE] * len([amount for amount in credits if amount]) + [SettlementKind.WALLET]
+    assert [settlement.kind for settlement in assembled.settlements] == kinds[: len(settled)]
     assert assembled.settled_minor + assembled.due_minor == assembled.totals.total_minor
 
 
@@ -243,6 +340,19 @@ def test_a_grant_pays_only_for_what_its_scope_names_tax_included():
     assembled = assemble([line("100.00"), line("50.00", "storage")], asked)
     assert {each.reference: each.amount_minor for each in assembled.settlements} == {"scoped": 6000, "all": 1000}
     assert assembled.due_minor == 11000
+
+
+def test_a_scoped_grant_pays_the_tax_of_its_own_lines_alone():
+    """Included tax is in the line already; another category's tax is another line's."""
+    rates = (
+        TaxRate(category="incl", name="VAT", rate=D(20), included=True),
+        TaxRate(category="std", name="VAT", rate=D(50)),
+    )
+    grant = Grant(id="g", amount=D(500), scope=frozenset({"storage"}))
+    asked = terms(taxes=rates, wallet=Wallet(grants=(grant,), balances={"g": D(500)}))
+    assembled = assemble([line("100.00", tax_category="std"), line("120.00", "storage", tax_category="incl")], asked)
+    assert [settlement.amount_minor for settlement in assembled.settlements] == [12000]
+    assert assembled.due_minor == 15000
 
 
 def test_a_credit_is_not_paid_for():
@@ -266,6 +376,18 @@ RATES = [
 )
 def test_the_newest_rate_at_or_before_the_date(date, rate):
     assert rate_on(RATES, "USD", "EUR", dt.date.fromisoformat(date)).rate == D(rate)
+
+
+def test_of_two_rates_of_one_day_the_direct_one_counts():
+    inverse = ExchangeRate(base="EUR", quote="USD", rate=D("1.10"), date=dt.date(2026, 10, 31))
+    for rates in ([*RATES, inverse], [inverse, *RATES]):
+        assert rate_on(rates, "USD", "EUR", dt.date(2026, 10, 31)) == RATES[1]
+        assert rate_on(rates, "EUR", "USD", dt.date(2026, 10, 31)) == inverse
+
+
+def test_a_rate_of_zero_is_no_rate():
+    nothing = ExchangeRate(base="USD", quote="EUR", rate=D(0), date=dt.date(2026, 10, 15))
+    assert rate_on([*RATES, nothing], "USD", "EUR", dt.date(2026, 10, 20)) == RATES[0]
 
 
 @pytest.mark.parametrize(("base", "date"), [("USD", "2026-09-30"), ("GBP", "2026-10-31")])
@@ -306,6 +428,11 @@ def test_thresholds_after_the_last_recur(billed, following):
     assert next_threshold(Thresholds((D(200), D(500)), D(100)), D(billed)) == D(following)
 
 
+@pytest.mark.parametrize(("billed", "following"), [("0", "100"), ("99", "100"), ("100", "200")])
+def test_thresholds_may_only_recur(billed, following):
+    assert next_threshold(Thresholds((), D(100)), D(billed)) == D(following)
+
+
 @pytest.mark.parametrize(
     ("billed", "used", "due"),
     [
@@ -336,7 +463,7 @@ def test_the_periods_end_bills_what_progressive_invoices_have_not():
     assert last.totals.lines[1].corrects == "INV-1#0"
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(
     st.lists(decimals(0, 300, places=2), max_size=8),
     st.sets(st.integers(1, 900), min_size=1, max_size=3),

@@ -22,7 +22,17 @@ from billsmith.invoicing.bookings import (
     book_void,
     book_write_off,
 )
-from billsmith.invoicing.model import Content, Invoice, InvoiceKind, InvoiceStatus, LineKind, Party, Payment
+from billsmith.invoicing.model import (
+    Content,
+    Invoice,
+    InvoiceKind,
+    InvoiceStatus,
+    LineKind,
+    Party,
+    Payment,
+    Settlement,
+    SettlementKind,
+)
 from billsmith.invoicing.notes import Note, credit_whole, document_of, note_by_line
 from billsmith.invoicing.terms import AppliedCoupon, Credit, Terms, Wallet
 from billsmith.invoicing.totals import DraftLine, TaxRate
@@ -32,6 +42,7 @@ from billsmith.ledger.wallets import Grant, Use, replay
 from billsmith.units.currency import to_minor
 from billsmith.units.errors import Invalid, InvalidInvoice
 from billsmith.units.periods import Period
+from tests.support.laws import EXAMPLES
 from tests.support.numbers import decimals, fractions
 
 D = Decimal
@@ -97,6 +108,34 @@ def test_a_payment_a_refund_and_a_write_off():
     after = msgspec.structs.replace(issued, paid_minor=11500)
     books = held(book_document(issued, 0), book_payment(issued, paid), book_payment(issued, back), book_write_off(after, 3))
     assert books == {"revenue": -10000, "tax:std:VAT": -2100, "cash": 11500, "written-off": 600}
+
+
+def test_every_transaction_names_its_document_and_has_an_id_of_its_own():
+    issued = from_assembled("1", assemble(lines("100"), Terms(currency="EUR", taxes=RATES)))
+    grant = Grant(id="g", amount=D(5), expires_at=9)
+    paid = [Payment(id="p", amount_minor=5, paid_at=7, reference=name) for name in ("bank-1", "bank-2")]
+    settlements = [
+        Settlement(kind=kind, reference=name, amount_minor=1)
+        for kind, name in ((SettlementKind.WALLET, "g"), (SettlementKind.CREDIT_NOTE, "g"), (SettlementKind.WALLET, "h"))
+    ]
+    of_invoice = [
+        book_document(issued, 1),
+        *book_settlements(issued, settlements, 2),
+        *(book_payment(issued, each) for each in paid),
+        book_void(issued, 3),
+        book_write_off(issued, 4),
+    ]
+    of_grant = [
+        book_grant(grant, 5, "EUR"),
+        book_grant(grant, 6, "EUR", times=2),
+        *(book_loss(grant, loss, "EUR") for loss in replay([grant], [], until=9).losses),
+    ]
+    assert {each.reference for each in of_invoice} == {issued.id}
+    assert {each.reference for each in of_grant} == {"g"}
+    assert [each.at for each in of_invoice] == [1, 2, 2, 2, 7, 7, 3, 4]
+    assert [each.at for each in of_grant] == [5, 6, 9]
+    assert len({each.id for each in [*of_invoice, *of_grant]}) == 11
+    assert of_invoice[0].what == "invoice 1"
 
 
 def test_a_void_leaves_nothing():
@@ -277,7 +316,7 @@ class Books(RuleBasedStateMachine):
             assert -books.get((chart.tax(category, name), "EUR"), 0) == stated
 
 
-Books.TestCase.settings = settings(max_examples=2000, stateful_step_count=8, deadline=None)
+Books.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=8, deadline=None)
 TestBooks = Books.TestCase
 
 

@@ -14,6 +14,7 @@ from billsmith.invoicing.notes import Document, credit_whole, note_by_line
 from billsmith.invoicing.totals import TaxRate, TaxRounding, total
 from billsmith.units.errors import InvalidInvoice
 from tests.core.invoicing.test_totals import amounts_of, categories, currencies, line, rate, rates_of
+from tests.support.laws import EXAMPLES
 from tests.support.numbers import decimals, fractions
 
 D = Decimal
@@ -69,6 +70,12 @@ def test_a_note_names_what_it_corrects():
     assert [(tax.category, tax.amount_minor) for tax in note.taxes] == [("low", -20)]
 
 
+def test_the_base_of_an_included_tax_is_what_is_left_of_the_line():
+    invoice, _ = issued([line("120")], [rate("20", included=True)])
+    (tax,) = note_by_line(invoice, {0: D(-60)}, "EUR").taxes
+    assert (tax.base_minor, tax.amount_minor) == (-5000, -1000)
+
+
 @pytest.mark.parametrize(
     ("changes", "earlier", "code"),
     [
@@ -87,6 +94,15 @@ def test_more_than_is_left_can_not_be_given_back(changes, earlier, code):
     assert caught.value.code == code
 
 
+def test_a_line_below_zero_is_given_back_upwards_and_no_further():
+    invoice, _ = issued([line("-10")], [rate("20")])
+    note = note_by_line(invoice, {0: D(10)}, "EUR")
+    assert (note.kind, note.total_minor) == (InvoiceKind.DEBIT_NOTE, 1200)
+    with pytest.raises(InvalidInvoice) as caught:
+        note_by_line(invoice, {0: D("10.01")}, "EUR")
+    assert caught.value.code == "note.too_much"
+
+
 @pytest.mark.parametrize("changes", [[{0: D("-10.00")}], [{0: D("-5")}, {0: D("-5")}]])
 def test_all_that_is_left_can_be_given_back(changes):
     invoice, _ = issued([line("10")], [rate("20")])
@@ -97,7 +113,7 @@ def test_all_that_is_left_can_be_given_back(changes):
     assert credit_whole(invoice, notes).lines == ()
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(st.data(), amounts_of, rates_of, currencies, st.sampled_from(TaxRounding))
 def test_an_invoice_and_its_credit_note_cancel(data, amounts, rates, currency, rounding):
     drafts = [line(amount, data.draw(categories)) for amount in amounts]
@@ -108,7 +124,7 @@ def test_an_invoice_and_its_credit_note_cancel(data, amounts, rates, currency, r
     assert credit_whole(invoice, [note.document("N")]).lines == ()
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(
     st.lists(decimals("0.01", 500, places=2), min_size=1, max_size=3),
     st.lists(decimals(0, 30, places=2), max_size=2),

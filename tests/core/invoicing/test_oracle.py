@@ -23,6 +23,7 @@ from billsmith.rating.models.tiers import Tier
 from billsmith.rating.models.volume import Volume
 from billsmith.subscriptions.proration import prorate
 from tests.core.invoicing import oracle
+from tests.support.laws import EXAMPLES
 from tests.support.numbers import decimals, fractions
 
 names = st.sampled_from(["calls", "storage", "seats", "support"])
@@ -132,7 +133,7 @@ def by_the_engine(stated):
     return assemble(lines, terms)
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(bills)
 def test_random_plans_and_usage_agree_to_the_last_digit(stated):
     expected, got = by_the_oracle(stated), by_the_engine(stated)
@@ -141,7 +142,7 @@ def test_random_plans_and_usage_agree_to_the_last_digit(stated):
     assert sum(line.amount_minor for line in got.totals.lines) == got.totals.lines_minor
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(priced())
 def test_rating_agrees_exactly(case):
     price, quantity, share, expected = case

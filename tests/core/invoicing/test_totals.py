@@ -11,6 +11,7 @@ from billsmith.invoicing.model import RoundingPlace
 from billsmith.invoicing.totals import DraftLine, TaxRate, TaxRounding, exact_taxes, round_lines, total
 from billsmith.units.errors import Invalid, InvalidInvoice, InvalidNumber
 from billsmith.units.rounding import Rounding, round_fraction
+from tests.support.laws import EXAMPLES
 from tests.support.numbers import decimals, fractions
 
 HALF_UP = Rounding.HALF_UP
@@ -72,6 +73,12 @@ def test_three_places_of_tax_rounding():
     assert amounts == {TaxRounding.LINE: [4, 2], TaxRounding.CATEGORY: [3, 2], TaxRounding.INVOICE: [3, 2]}
 
 
+@pytest.mark.parametrize(("currency", "minor"), [("EUR", 2000), ("JPY", 20), ("KWD", 20000)])
+@pytest.mark.parametrize("place", TaxRounding)
+def test_every_place_of_tax_rounding_knows_the_currency(currency, minor, place):
+    assert total([line("100")], [rate("20")], currency, tax_rounding=place).tax_minor == minor
+
+
 def test_the_invoice_place_keeps_the_cent_that_lines_lose():
     thirds = [line(Fraction(100, 3))] * 3
     assert total(thirds, (), "EUR", RoundingPlace.LINE).total_minor == 9999
@@ -120,7 +127,7 @@ rates_of = st.lists(
 currencies = st.sampled_from(["EUR", "JPY", "KWD"])
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(
     st.data(),
     amounts_of,
@@ -149,7 +156,21 @@ def rates_compound(rates):
     return any(each.compound for each in rates)
 
 
-@settings(max_examples=2000, deadline=None)
+def adds_up(lines, taxes, total_):
+    return sum(lines) + sum(taxes) == total_
+
+
+def test_the_sums_see_floats_and_a_total_that_is_rounded_apart():
+    """The negative control: what the engine promises of minor units does not hold of floats, nor of a second rounding."""
+    drafts = [line("0.10"), line("0.20"), line("0.30")]
+    result = total(drafts, [rate("10")], "EUR")
+    assert adds_up([each.amount_minor for each in result.lines], [tax.amount_minor for tax in result.taxes], result.total_minor)
+    assert not adds_up([0.1, 0.2, 0.3], [0.06], 0.66)
+    thirds = total([line(Fraction(1, 3))] * 3, (), "EUR")
+    assert not adds_up([each.amount_minor for each in thirds.lines], [], 100)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(amounts_of, currencies, st.sampled_from(Rounding))
 def test_at_the_invoice_place_the_lines_sum_to_the_exact_total_rounded(amounts, currency, mode):
     exponent = {"EUR": 2, "JPY": 0, "KWD": 3}[currency]
@@ -159,7 +180,7 @@ def test_at_the_invoice_place_the_lines_sum_to_the_exact_total_rounded(amounts, 
     assert all(abs(part - share) < 1 for part, share in zip(minor, exact, strict=True))
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(
     decimals(-100_000, 100_000, places=4),
     decimals(0, 60, places=3),

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billsmith.ledger.commitments import draw_down, true_up
+from billsmith.ledger.commitments import Commitment, draw_down, true_up
 from billsmith.units.errors import Invalid
+from tests.support.laws import EXAMPLES
 from tests.support.numbers import decimals
 
 D = Decimal
@@ -36,13 +37,19 @@ def test_true_up(committed, used, missing):
     assert true_up(D(committed), D(used)) == D(missing)
 
 
+def test_a_commitment_is_promised_for_everything_unless_it_says_otherwise():
+    plain = Commitment(id="C", left=D(5))
+    assert (plain.overage_factor, plain.prepaid, plain.closing, plain.applies_to) == (1, False, False, ())
+    assert draw_down(D(0), D(10)).overage == 10
+
+
 def test_nothing_is_drawn_from_less_than_nothing():
     with pytest.raises(Invalid) as caught:
         draw_down(D(-1), D(1))
     assert caught.value.code == "commitment.below_zero"
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(decimals(0, 1000, places=2), st.lists(decimals(0, 400, places=2), max_size=8))
 def test_many_charges_draw_as_much_as_one(committed, charges):
     left, covered, overage = committed, D(0), D(0)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from billsmith.ledger.postings import Posting, Transaction, balances, reversal, sums, transfer
 from billsmith.units.errors import Invalid
+from tests.support.laws import EXAMPLES
 
 
 def transaction(*postings):
@@ -39,11 +40,25 @@ def test_what_does_not_balance_can_not_be_made(postings):
     assert caught.value.code == "ledger.unbalanced"
 
 
+def test_sums_are_by_currency():
+    postings = (Posting("cash", 5, "EUR"), Posting("owed", -3, "EUR"), Posting("cash", 7, "USD"))
+    assert sums(postings) == {"EUR": 2, "USD": 7}
+    assert balances([transaction(("cash", 5, "EUR"), ("owed", -5, "EUR"))]) == {("cash", "EUR"): 5, ("owed", "EUR"): -5}
+
+
 @pytest.mark.parametrize("amount", [1.0, True])
 def test_postings_are_whole_minor_units(amount):
     with pytest.raises(Invalid) as caught:
         transaction(("cash", amount, "EUR"), ("revenue", -amount, "EUR"))
     assert caught.value.code == "ledger.not_whole"
+
+
+def test_a_reversal_says_what_it_undoes():
+    paid = transfer("t", 5, "payment", debit="cash", credit="owed", amount_minor=3, currency="EUR", reference="INV-1")
+    assert (paid.id, paid.at, paid.what, paid.reference) == ("t", 5, "payment", "INV-1")
+    assert paid.postings == (Posting("cash", 3, "EUR"), Posting("owed", -3, "EUR"))
+    back = reversal(paid, "r", 9)
+    assert (back.id, back.at, back.what, back.reference) == ("r", 9, "reversal of payment", "INV-1")
 
 
 moves = st.lists(
@@ -60,7 +75,7 @@ moves = st.lists(
 )
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(moves)
 def test_the_books_sum_to_zero_and_reversals_empty_them(transactions):
     after = balances(transactions)

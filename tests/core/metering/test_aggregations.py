@@ -22,6 +22,7 @@ from billsmith.units.instants import DAY, HOUR, parse_instant
 from billsmith.units.periods import Period
 from billsmith.units.rounding import Rounding
 from tests.support.events import event
+from tests.support.laws import EXAMPLES
 
 PERIOD = Period(0, 100)
 
@@ -247,7 +248,7 @@ JUDGES: dict[str, Callable[[list[tuple[int, Fraction]]], Fraction]] = {
 }
 
 
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(st.integers(0, 2**64 - 1), st.sampled_from(sorted(JUDGES)))
 def test_order_and_repetition_do_not_matter_and_a_second_opinion_agrees(seed: int, aggregation: str) -> None:
     random = Random(seed)
@@ -276,3 +277,107 @@ def test_a_reference_that_took_arrival_order_would_be_seen() -> None:
     by_arrival = {REFERENCE[Aggregation.LATEST](order, how, span) for order in (same, same[::-1])}
     assert len(by_arrival) == 2
     assert len({total(how, order) for order in (same, same[::-1])}) == 1
+
+
+def test_stated_amounts_are_summed_and_a_missing_dimension_is_empty() -> None:
+    how = meter("sum", group_by=("r",), amount_field="fee")
+    events = [event("1", 5, "2", fee="0.10"), event("2", 6, "3", fee="0.20", r="eu"), event("3", 7, "4", fee="0.05")]
+    assert [(part.dimensions, part.value, part.amount) for part in measure(how, events, PERIOD)] == [
+        ({"r": ""}, 6, Decimal("0.15")),
+        ({"r": "eu"}, 3, Decimal("0.20")),
+    ]
+    each = measure(how, events, PERIOD, grain=Grain.EVENT)
+    assert [(part.dimensions, part.amount, part.start) for part in each] == [
+        ({"r": ""}, Decimal("0.10"), 5),
+        ({"r": "eu"}, Decimal("0.20"), 6),
+        ({"r": ""}, Decimal("0.05"), 7),
+    ]
+    plain = meter("sum", group_by=("r",))
+    assert [part.amount for part in measure(plain, events, PERIOD)] == [None, None]
+    assert [part.full for part in measure(plain, events, PERIOD)] == [None, None]
+
+
+@pytest.mark.parametrize(("grain", "length"), [(Grain.HOUR, HOUR), (Grain.MINUTE, HOUR // 60)])
+def test_windows_are_counted_from_the_periods_start_and_the_last_may_be_short(grain: Grain, length: int) -> None:
+    start = 7 * length + length // 3
+    period = Period(start, start + 2 * length + length // 2)
+    edges = [start, start + length - 1, start + length, period.end - 1]
+    windows = measure(meter("count"), [event(index, time) for index, time in enumerate(edges)], period, grain=grain)
+    assert [(part.start, part.value) for part in windows] == [(start, 2), (start + length, 1), (start + 2 * length, 1)]
+    level = measure(meter("time_weighted_sum"), [], period, grain=grain, carried={(): Decimal(3)})
+    assert [(part.start, part.value) for part in level] == [(start + index * length, 3) for index in range(3)]
+
+
+def test_the_last_window_s_level_is_of_its_own_length() -> None:
+    period = Period(0, HOUR + HOUR // 2)
+    windows = measure(meter("time_weighted_sum"), [event(1, HOUR + HOUR // 4, "2")], period, grain=Grain.HOUR)
+    assert [part.value for part in windows] == [0, 1]
+
+
+def test_days_of_a_carried_level_are_the_zones() -> None:
+    how = meter("time_weighted_sum")
+    tokyo = Period(parse_instant("2024-03-31T15:00:00Z"), parse_instant("2024-04-02T15:00:00Z"))
+    windows = measure(how, [], tokyo, grain=Grain.DAY, zone="Asia/Tokyo", carried={(): Decimal(2)})
+    assert [(part.start, part.value) for part in windows] == [(tokyo.start, 2), (tokyo.start + DAY, 2)]
+
+
+def test_a_carried_presence_is_counted_in_the_zone() -> None:
+    """The day on which x went is the zone's 6th, so it was there for six of thirty days."""
+    how = meter("unique_count_prorated", field="thing")
+    tokyo = Period(parse_instant("2024-03-31T15:00:00Z"), parse_instant("2024-04-30T15:00:00Z"))
+    gone = event(1, parse_instant("2024-04-05T20:00:00Z"), thing="x", operation="remove")
+    assert total(how, [gone], tokyo, zone="Asia/Tokyo", carried={(): frozenset({"x"})}) == Fraction(6, 30)
+
+
+def test_two_things_on_the_same_days_are_two() -> None:
+    how = meter("unique_count_prorated", field="thing")
+    moves = [
+        ("x", "add", "2024-04-10"),
+        ("y", "add", "2024-04-10"),
+        ("x", "remove", "2024-04-12"),
+        ("y", "remove", "2024-04-12"),
+    ]
+    events = [event(index, day(date), thing=thing, operation=what) for index, (thing, what, date) in enumerate(moves)]
+    assert total(how, events, APRIL) == Fraction(6, 30)
+
+
+def test_a_period_that_ends_a_nanosecond_into_a_day_has_that_day() -> None:
+    how = meter("unique_count_prorated", field="thing")
+    longer = Period(APRIL.start, APRIL.end + 1)
+    assert total(how, [], longer, carried={(): frozenset({"x"})}) == 1
+    assert total(how, [event(1, day("2024-04-30"), thing="x")], longer) == Fraction(2, 31)
+
+
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        (
+            lambda: total(meter("sum", field="gb"), [event("e7", 1)]),
+            "gb: event s/e7 has no 'gb' to count with. Send it, or filter such events out [event.no_number]",
+        ),
+        (
+            lambda: total(meter("unique_count", field="gb"), [event("e7", 1)]),
+            "gb: event s/e7 has no 'gb' to tell it by. Send it, or filter such events out [event.no_text]",
+        ),
+        (lambda: total(meter("sum", field="gb"), [event("e7", 1, gb="x")]), "s/e7.gb: 'x' is not a decimal number such as 12.50 [number.syntax]"),
+        (
+            lambda: measure(meter("unique_count_prorated", field="x"), EVENTS, PERIOD, grain=Grain.HOUR),
+            "a prorated unique count is of the whole period; it has no windows. Use unique_count, or the grain total "
+            "[meter.prorated_windows]",
+        ),
+        (
+            lambda: meter("percentile"),
+            "percentile: percentile is given for the aggregation percentile, and only there [meter.percentile]",
+        ),
+        (lambda: meter("percentile", percentile=Decimal(101)), "percentile: a percentile is from 0 to 100 [meter.percentile_range]"),
+        (lambda: meter("percentile", percentile=Decimal(-1)), "percentile: a percentile is from 0 to 100 [meter.percentile_range]"),
+        (
+            lambda: meter("expression"),
+            "expression: expression is given for the aggregation expression, and only there [meter.expression]",
+        ),
+    ],
+)  # fmt: skip
+def test_a_fault_is_told_in_full(act: Callable[[], object], words: str) -> None:
+    with pytest.raises(BillsmithError) as error:
+        act()
+    assert str(error.value) == words

@@ -12,6 +12,14 @@ from hypothesis import strategies as st
 from billsmith.metering.expression import parse_expression
 from billsmith.units.errors import Invalid
 from billsmith.units.exact import as_fraction
+from tests.support.laws import EXAMPLES
+
+
+@pytest.fixture(autouse=True)
+def _read_anew() -> None:
+    """A formula that was read before would hide what reading does now."""
+    parse_expression.cache_clear()
+
 
 VALUES = {"a": Decimal(2), "b.c": Decimal("0.5"), "value": Decimal(7), "_x1": Decimal(-3)}
 
@@ -84,7 +92,7 @@ FORMULAS = st.recursive(
 )
 
 
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(FORMULAS)
 def test_it_agrees_with_fractions(text: str) -> None:
     """The judge is Python's own parser, with every number made a fraction."""
@@ -93,3 +101,45 @@ def test_it_agrees_with_fractions(text: str) -> None:
     spelled = re.sub(r"[0-9]+(\.[0-9]+)?", lambda match: f"F('{match[0]}')", text)
     judged = eval(spelled, {"__builtins__": {}}, {"F": Fraction, "a": Fraction(2)})
     assert as_fraction(parse_expression(text)(VALUES.__getitem__)) == judged
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a $ b + c + d + e", "'$ b + c + ' can't be read"),
+        ("(1", "')' is missing"),
+        ("1 +", "it ends too early"),
+        ("1 2", "'2' is not expected"),
+        ("* 2", "'*' is not expected"),
+        ("round(1, a)", "places are a whole number"),
+        ("-" * 60 + "1", "more than 50 levels"),
+    ],
+)
+def test_the_reason_is_told_with_the_mend(text: str, reason: str) -> None:
+    with pytest.raises(Invalid) as error:
+        parse_expression(text)
+    mend = "Write numbers, names, + - * /, parentheses, round, ceil, floor"
+    assert error.value.message == f"expression {text[:60]!r}: {reason}. {mend}"
+
+
+def test_the_limits_are_the_longest_and_deepest_that_are_read() -> None:
+    assert parse_expression("1" + " " * 999)(VALUES.__getitem__) == 1
+    with pytest.raises(Invalid) as error:
+        parse_expression("1" + " " * 1_000)
+    assert error.value.message == "an expression of 1001 characters; at most 1000 are read"
+    assert parse_expression("-" * 50 + "1")(VALUES.__getitem__) == 1
+    assert parse_expression("(" * 50 + "1" + ")" * 50)(VALUES.__getitem__) == 1
+    for text in ("-" * 51 + "1", "(" * 51 + "1" + ")" * 51, "ceil(" * 51 + "1" + ")" * 51):
+        with pytest.raises(Invalid):
+            parse_expression(text)
+
+
+def test_rounding_keeps_up_to_99_places_either_way() -> None:
+    assert parse_expression("round(1, 10)")(VALUES.__getitem__) == 1
+    assert parse_expression("round(1250, -2)")(VALUES.__getitem__) == 1300
+    with pytest.raises(Invalid):
+        parse_expression("round(1, 100)")
+
+
+def test_a_name_of_a_rounding_may_be_a_dimension() -> None:
+    assert parse_expression("round + 1")({"round": Decimal(2)}.__getitem__) == 3

@@ -18,9 +18,10 @@ from billsmith.units.exact import as_fraction
 from billsmith.units.instants import HOUR
 from billsmith.units.periods import Period
 from tests.support.events import event
+from tests.support.laws import EXAMPLES
 from tests.support.prices import REGIONS, any_price, built, number
 
-LAW = settings(max_examples=2_000, deadline=None)
+LAW = settings(max_examples=EXAMPLES, deadline=None)
 SEEDS = st.integers(0, 2**64 - 1)
 
 PERIOD = Period(0, 48 * HOUR)

@@ -94,6 +94,7 @@ def test_the_threads_own_context_plays_no_part() -> None:
             Graduated(tiers=(Tier(up_to=D("1234.5"), unit_amount=D("1.2345")), Tier(unit_amount=D("0.1111")))), D(5000), EUR
         )
         words = charge.sentences
+        assert rate(Percentage(rate_percent=D("12.3456")), D("10000"), EUR).exact == D("1234.56")
     assert getcontext().prec == 28
     assert charge.exact == Fraction("1234.5") * Fraction("1.2345") + Fraction("3765.5") * Fraction("0.1111")
     assert words == charge.sentences

@@ -14,9 +14,10 @@ from billsmith.rating import Context, rate
 from billsmith.rating.trace import Change, Entry, Part, Sum
 from billsmith.units.exact import as_fraction
 from tests.core.rating.oracle import cost, half_up
+from tests.support.laws import EXAMPLES
 from tests.support.prices import ITEMS, PRICES, QUANTITY_PRICES, built, numbers, quantities
 
-LAW = settings(max_examples=2_000, deadline=None)
+LAW = settings(max_examples=EXAMPLES, deadline=None)
 EUR = Context(currency="EUR")
 
 

@@ -15,6 +15,7 @@ from billsmith.units.errors import InvalidTime
 from billsmith.units.instants import DAY, HOUR, format_instant, parse_instant
 from billsmith.units.periods import Period
 from tests.core.units.tiling import zones
+from tests.support.laws import EXAMPLES
 from tests.support.numbers import decimals
 
 ZONES = zones()
@@ -94,7 +95,7 @@ def test_an_hour_has_no_day_to_share():
         share(hour, hour, Proration.DAY, "UTC")
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(
     st.sampled_from(ZONES),
     st.integers(0, 120 * 365 * DAY),

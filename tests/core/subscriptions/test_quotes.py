@@ -24,6 +24,10 @@ def test_plan_change(old, new, remaining, new_periods, credit, charge):
     assert (quote.credit, quote.charge) == (Fraction(credit), Fraction(charge))
 
 
+def test_the_new_plan_keeps_the_periods_unless_told_otherwise():
+    assert plan_change(Decimal(10), Decimal(20), Fraction(1, 2)).charge == 10
+
+
 @pytest.mark.parametrize(
     ("old", "new", "credit", "charge"), [("2", "6", "0", "20"), ("6", "2", "20", "0"), ("3", "3", "0", "0")]
 )

@@ -36,6 +36,7 @@ from billsmith.units.calendar import Interval, Unit, billing_day
 from billsmith.units.errors import Invalid
 from billsmith.units.instants import DAY, format_instant, parse_instant
 from billsmith.units.periods import Period
+from tests.support.laws import EXAMPLES
 
 ZONE = "Europe/Amsterdam"
 
@@ -110,6 +111,23 @@ def test_a_first_run_bills_advance_now_and_arrears_at_the_periods_end():
         "seats 1 01.11.-01.12. 1",
         "domain 1 01.11.-01.12. 1",
     ]
+
+
+def test_a_span_says_whose_it_is_and_when_it_was_due():
+    advance, arrears = (
+        next(span for span in fee_spans(subscription(), CATALOG, at("2026-11-05")) if span.fee.code == code)
+        for code in ("base", "support")
+    )
+    assert (advance.subscription, advance.offer, format_instant(advance.due_at)) == (
+        "s",
+        PlanRef("monthly"),
+        "2026-09-30T22:00:00Z",
+    )
+    assert format_instant(arrears.due_at) == "2026-10-31T23:00:00Z"
+    (usage,) = usage_spans(subscription(), CATALOG, None, at("2026-10-31T23:00"))
+    assert usage_spans(subscription(), CATALOG, None, at("2026-10-31T23:00") - 1) == ()
+    assert usage_spans(subscription(), CATALOG, at("2026-10-31T23:00"), at("2026-11-05")) == ()
+    assert (usage.subscription, usage.offer, usage.due_at) == ("s", PlanRef("monthly"), arrears.due_at)
 
 
 def test_nothing_is_due_a_moment_before_the_period_begins():
@@ -296,6 +314,7 @@ def test_a_minimum_is_prorated_by_the_time_in_which_fees_ran():
 def test_what_was_known_can_be_told_for_ever():
     held = subscription("monthly", "2026-10-01", Pause(at=at("2026-10-11"), recorded_at=at("2026-10-20")), recorded_at=5)
     assert known(held, 4) is None
+    assert known(held, 5) is not None
     assert known(held, at("2026-10-20") - 1).changes == ()
     assert known(held, at("2026-10-20")) == held
 
@@ -356,7 +375,7 @@ def owed(spans):
     return {key: value for key, value in sums.items() if value}
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(histories, st.lists(moments, min_size=1, max_size=4))
 def test_the_sum_of_all_runs_is_what_is_owed_in_the_end(held, runs):
     """Whatever is dated back or ahead, and whenever runs take place."""
@@ -377,7 +396,7 @@ def test_the_law_sees_runs_that_forget_what_they_knew():
     assert owed(naive) != owed(fee_spans(held, CATALOG, runs[1]))
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(histories)
 def test_a_life_has_no_gap_and_no_period_is_charged_more_than_once(held):
     segments = timeline(held, CATALOG)
@@ -390,7 +409,7 @@ def test_a_life_has_no_gap_and_no_period_is_charged_more_than_once(held):
     assert all(value <= 1 for value in shares.values())
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(histories, st.lists(moments, min_size=2, max_size=4))
 def test_usage_is_charged_once_without_gap(held, runs):
     """The parts of all runs are the parts of one, and within an offer they follow each other."""

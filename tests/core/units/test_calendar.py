@@ -25,6 +25,7 @@ from billsmith.units.errors import InvalidTime
 from billsmith.units.instants import DAY, HOUR, SECOND, format_instant, local_date, parse_instant, start_of_day
 from billsmith.units.periods import Period
 from tests.core.units.tiling import ANCHOR_DAYS, monthly, sweep, zones
+from tests.support.laws import EXAMPLES
 
 ZONES = zones()
 
@@ -154,9 +155,9 @@ def test_a_billing_day_is_a_day_of_a_month(day):
 
 
 @pytest.mark.parametrize("unit", [Unit.DAY, Unit.WEEK, Unit.MONTH, Unit.YEAR])
-def test_outside_the_years_1_to_9999_there_is_no_boundary(unit):
+def test_outside_the_range_of_instants_there_is_no_boundary(unit):
     schedule = calendar_schedule(Interval(unit), "UTC")
-    for index in (-1_000_000, 5_000_000):
+    for index in (-1_000_000, -110_000, 110_000, 5_000_000):
         with pytest.raises(InvalidTime) as caught:
             schedule.boundary(index)
         assert caught.value.code == "time.out_of_range"
@@ -203,14 +204,14 @@ def test_the_sweep_sees_a_schedule_that_drifts(make):
 instants = st.integers(0, 130 * 365 * DAY)
 schedules = st.builds(
     anniversary_at,
-    st.builds(Interval, st.sampled_from(Unit), st.integers(1, 40)),
+    st.builds(Interval, st.sampled_from(Unit), st.integers(1, 6)),  # 20 of 6 years still end before 2262
     instants,
     st.sampled_from(ZONES),
     day=st.integers(0, 31),
 )
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(schedules, instants)
 def test_every_instant_lies_in_exactly_one_period(schedule, instant):
     index = schedule.index(instant)
@@ -220,7 +221,7 @@ def test_every_instant_lies_in_exactly_one_period(schedule, instant):
     assert schedule.containing(schedule.boundary(index) - 1).end == schedule.boundary(index)
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(schedules, instants, st.integers(1, 100))
 def test_periods_between_two_instants_cover_them_without_gap(schedule, start, periods):
     end = schedule.boundary(schedule.index(start) + min(periods, 20)) + SECOND

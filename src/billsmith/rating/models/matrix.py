@@ -117,7 +117,9 @@ def _piece(price: Matrix, values: tuple[str, ...], items: list[Quantity]) -> Pie
 
 
 def _label(price: Matrix, values: tuple[str, ...]) -> str:
-    return ", ".join([f"{name} {value}" for name, value in zip(price.dimensions, values, strict=True)])
+    """The values by name; a dimension that the usage lacks is said to be missing."""
+    pairs = zip(price.dimensions, values, strict=True)
+    return ", ".join([f"{name} {value}" if value else f"no {name}" for name, value in pairs])
 
 
 def _price_for(price: Matrix, values: tuple[str, ...]) -> Price | None:

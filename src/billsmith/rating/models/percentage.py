@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import Decimal
 from functools import cached_property
 from typing import ClassVar
@@ -10,7 +9,6 @@ from typing import ClassVar
 import msgspec
 
 from billsmith.catalog.price import Price, Takes, refuse
-from billsmith.metering.quantity import Quantity
 from billsmith.rating.charge import Priced
 from billsmith.rating.context import Context
 from billsmith.rating.trace import Sum, Term
@@ -68,6 +66,7 @@ class _Tally(msgspec.Struct, gc=False):
 def percentage(price: Percentage, usage: Usage, context: Context) -> Priced:
     """The sum over the events, in the order given.
 
+    >>> from billsmith.metering.quantity import Quantity
     >>> from billsmith.rating.usage import usage_of
     >>> card = Percentage(rate_percent=Decimal("1.5"), fixed_per_event=Decimal("0.25"))
     >>> percentage(card, usage_of([Quantity(Decimal(20)), Quantity(Decimal(30))]), Context(currency="EUR")).amount
@@ -83,38 +82,46 @@ def _tally(price: Percentage, usage: Usage) -> _Tally:
         events = sum([item.events for item in usage.items]) if usage.items else int(usage.value != 0)
         return _Tally(usage.value, events)
     tally = _Tally()
-    for item, charged in _charged(price, usage.items or ((Quantity(usage.value),) if usage.value else ())):
-        _count(price, tally, item, charged)
+    for charged in _charged(price, _single_events(usage)):
+        _count(price, tally, charged)
     return tally
 
 
-def _charged(price: Percentage, items: Sequence[Quantity]) -> list[tuple[Quantity, Exact]]:
-    """The events that aren't wholly free, each with the amount that is charged for."""
+def _single_events(usage: Usage) -> list[Exact]:
+    """Each event's amount; a number that stands alone is one event. Raises :class:`InvalidPrice` where events are lumped."""
+    for item in usage.items:
+        if item.events != 1:
+            raise InvalidPrice(
+                f"a quantity of {item.events} events, where this percentage price needs each event's own. Measure each event",
+                code="price.needs_each_event",
+            )
+    if usage.items:
+        return [item.value for item in usage.items]
+    return [usage.value] if usage.value else []
+
+
+def _charged(price: Percentage, amounts: list[Exact]) -> list[Exact]:
+    """What is charged for of each event that isn't wholly free."""
     if price.free_events is None and price.free_amount is None:
-        return [(item, item.value) for item in items]
-    result: list[tuple[Quantity, Exact]] = []
+        return amounts
+    result: list[Exact] = []
     left: Exact | None = price.free_amount
     events_left = price.free_events
-    for item in items:
+    for amount in amounts:
         if left == 0 or events_left == 0:
-            result.append((item, item.value))
+            result.append(amount)
             continue
         if events_left is not None:
             events_left -= 1
-        if left is None or item.value < left:
-            left = None if left is None else subtract(left, item.value)
+        if left is None or amount < left:
+            left = None if left is None else subtract(left, amount)
             continue
-        result.append((item, subtract(item.value, left)))
+        result.append(subtract(amount, left))
         left = ZERO
     return result
 
 
-def _count(price: Percentage, tally: _Tally, item: Quantity, charged: Exact) -> None:
-    if item.events != 1:
-        raise InvalidPrice(
-            f"a quantity of {item.events} events, where this percentage price needs each event's own. Measure each event",
-            code="price.needs_each_event",
-        )
+def _count(price: Percentage, tally: _Tally, charged: Exact) -> None:
     fee = add(percent(charged, price.rate_percent), price.fixed_per_event)
     if price.minimum_per_event is not None and fee < price.minimum_per_event:
         tally.at_minimum += 1
@@ -122,7 +129,7 @@ def _count(price: Percentage, tally: _Tally, item: Quantity, charged: Exact) -> 
         tally.at_maximum += 1
     else:
         tally.charged = add(tally.charged, charged)
-        tally.events += item.events
+        tally.events += 1
 
 
 def _terms(price: Percentage, tally: _Tally) -> tuple[Term, ...]:

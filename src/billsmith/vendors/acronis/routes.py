@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 
 import msgspec
@@ -148,25 +149,25 @@ def list_invoices(call: Call) -> Response:
     require(call.principal, Scope.INVOICES_READ)
     query = read_query(call.parameters)
     of = InvoiceList(ISSUED_BY, call.principal.account.seq)
-    streamed: tuple[Criteria, Paging] | None = None
     with call.services.database.read() as connection:
-        criteria = _criteria(connection, call.principal, of, query)
-        total = invoice_lists.count(connection, of)
-        found = 0 if criteria is None else invoice_lists.count(connection, of, criteria)
-        if criteria is not None and (query.page_size == 0 or query.page_size > MAX_HELD) and found > MAX_HELD:
-            paging = Paging(AmountTotalItems=total, AmountRecordsFound=found, AmountOfPages=_pages(found, query))
-            streamed = criteria, paging
-        rows = [] if criteria is None or streamed else _page(connection, of, query, criteria)
-        ids = invoices.vendor_keys(connection, VENDOR, [each.seq for each in rows])
-        batches = _batches(connection, of, [each.invoice.batch for each in rows], criteria) if criteria else []
-    if streamed:  # after the connection is given back: a stream takes its own, again and again
-        return _streamed(call, of, query, *streamed)
-    answer = InvoiceOverview(
-        Invoices=[row(each.invoice, ids.get(each.seq)) for each in rows],
-        Paging=Paging(AmountTotalItems=total, AmountRecordsFound=found, AmountOfPages=_pages(found, query)),
-        Batches=batches,
-    )
-    return json_response(encode(answer))
+        answer = call.services.answers.of(call, connection, [of], partial(_answer, call, connection, of, query))
+    # After the connection is given back: a stream takes its own, again and again.
+    return answer if isinstance(answer, Response) else _streamed(call, of, query, *answer)
+
+
+def _answer(call: Call, connection: Connection, of: InvoiceList, query: Query) -> Response | tuple[Criteria, Paging]:
+    """The answer, or what is to be streamed."""
+    criteria = _criteria(connection, call.principal, of, query)
+    total = invoice_lists.count(connection, of)
+    found = 0 if criteria is None else invoice_lists.count(connection, of, criteria)
+    paging = Paging(AmountTotalItems=total, AmountRecordsFound=found, AmountOfPages=_pages(found, query))
+    if criteria is not None and (query.page_size == 0 or query.page_size > MAX_HELD) and found > MAX_HELD:
+        return criteria, paging
+    rows = [] if criteria is None else _page(connection, of, query, criteria)
+    ids = invoices.vendor_keys(connection, VENDOR, [each.seq for each in rows])
+    batches = _batches(connection, of, [each.invoice.batch for each in rows], criteria) if criteria else []
+    shown = [row(each.invoice, ids.get(each.seq)) for each in rows]
+    return json_response(encode(InvoiceOverview(Invoices=shown, Paging=paging, Batches=batches)))
 
 
 def read_query(parameters: Parameters) -> Query:
@@ -229,8 +230,7 @@ def _criteria(connection: Connection, principal: Principal, of: InvoiceList, que
                 raise Invalid(f"Customer {shown(query.customer)} is not a GUID", code="acronis.customer", where="Customer")
             return None
         recipient_seq = customer.seq
-    exact = Criteria(number=query.number)
-    part = query.number is not None and not invoice_lists.count(connection, of, exact)
+    part = query.number is not None and not invoice_lists.count(connection, of, Criteria(number=query.number))
     return Criteria(
         flags=_flags(query),
         recipient_seq=recipient_seq,

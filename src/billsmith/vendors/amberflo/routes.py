@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 import msgspec
 from starlette.responses import Response
@@ -117,11 +118,22 @@ def page_of_invoices(call: Call) -> Response:
         if customer is None:
             return json_response(encode(Paginated(pageInfo=_page_info(number, size, 0), data=[])))
         of = InvoiceList(ISSUED_TO, customer.seq)
-        info = _page_info(number, size, invoice_lists.count(connection, of))
-        rows = invoice_lists.page(connection, of, sort=Sort.PERIOD, descending=True, offset=(number - 1) * size, limit=size)
+        page = partial(_page, call, connection, customer, query, of, number, size)
+        answer = call.services.answers.of(call, connection, [of], page)
+    return answer if isinstance(answer, Response) else _streamed(call, answer)
+
+
+def _page(
+    call: Call, connection: Connection, customer: Account, query: Query, of: InvoiceList, number: int, size: int
+) -> Response | Iterator[bytes]:
+    """A page whole, or where it is long the pieces of it."""
+    info = _page_info(number, size, invoice_lists.count(connection, of))
+    rows = invoice_lists.page(connection, of, sort=Sort.PERIOD, descending=True, offset=(number - 1) * size, limit=size)
     opening = b'{"pageInfo":' + encode(info) + b',"data":['
-    pieces = _pieces(call, customer, query, [rows], opening, b"]}", with_uuid=True)
-    return json_response(b"".join(pieces)) if len(rows) <= MAX_HELD else _streamed(call, pieces)
+    if len(rows) > MAX_HELD:
+        return _pieces(call, customer, query, [rows], opening, b"]}", with_uuid=True)
+    spelled = _spelled(connection, customer, rows, query, with_uuid=True)
+    return json_response(opening + b",".join(map(encode, spelled)) + b"]}")
 
 
 def list_customers(call: Call) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from urllib.parse import quote
 
 from starlette.responses import Response
@@ -63,22 +64,26 @@ def list_invoices(call: Call) -> Response:
     _check_accept(call)
     with call.services.database.read() as connection:
         account = _account(connection, call)
-        wanted = read_filter(call.parameters)
-        sort, descending = read_sort(call.parameters)
-        page = paging.read_page(call.parameters)
         of = invoice_lists.InvoiceList(ISSUED_TO, account.seq)
-        criteria = _criteria(wanted)
-        total = 0 if wanted.passes_nothing else invoice_lists.count(connection, of, criteria)
-        where = paging.resource(f"{_url(call)}/invoices", call.query)
-        elsewhere = paging.redirect(page, total, where)
-        if elsewhere is not None:
-            return _see_other(elsewhere)
-        offset, limit = _window(page)
-        found = (
-            invoice_lists.page(connection, of, sort=sort, descending=descending, criteria=criteria, offset=offset, limit=limit)
-            if total
-            else []
-        )
+        return call.services.answers.of(call, connection, [of], partial(_answer, call, connection, account, of))
+
+
+def _answer(call: Call, connection: Connection, account: Account, of: invoice_lists.InvoiceList) -> Response:
+    wanted = read_filter(call.parameters)
+    sort, descending = read_sort(call.parameters)
+    page = paging.read_page(call.parameters)
+    criteria = _criteria(wanted)
+    total = 0 if wanted.passes_nothing else invoice_lists.count(connection, of, criteria)
+    where = paging.resource(f"{_url(call)}/invoices", call.query)
+    elsewhere = paging.redirect(page, total, where)
+    if elsewhere is not None:
+        return _see_other(elsewhere)
+    offset, limit = _window(page)
+    found = (
+        invoice_lists.page(connection, of, sort=sort, descending=descending, criteria=criteria, offset=offset, limit=limit)
+        if total
+        else []
+    )
     records = [_record(call, account, each) for each in found]
     return json_response(encode(InvoiceList(records=records, links=paging.links(page, total, where))))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import msgspec
 from starlette.responses import Response
@@ -12,7 +13,8 @@ from billsmith.accounts.model import Account
 from billsmith.storage import accounts, billing_lists, invoices
 from billsmith.storage.billing_lists import BillingList
 from billsmith.storage.database import Connection
-from billsmith.storage.invoices import Stored
+from billsmith.storage.invoice_lists import InvoiceList
+from billsmith.storage.invoices import ISSUED_BY, ISSUED_TO, Stored
 from billsmith.units.errors import Invalid, NotFound, Unauthorized
 from billsmith.units.instants import HOUR, SECOND
 from billsmith.vendors.myreports import errors
@@ -90,23 +92,29 @@ def list_invoices(call: Call) -> Response:
     """``GET /billingdata``: what the token's account bills to its children, and what it is billed; all, or a page."""
     require(call.principal, Scope.INVOICES_READ)
     page = read_page(call.parameters)
-    lengths: list[int] = []
-    rows: list[BillingRow] = []
+    account = call.principal.account
+    lists = [InvoiceList(ISSUED_BY, account.seq), InvoiceList(ISSUED_TO, account.seq)]
     with call.services.database.read() as connection:
-        billing = billing_lists.billing_list(connection, call.principal.account)
-        if page is None:
-            lengths = billing_lists.lengths(connection, billing)
-        if sum(lengths) <= MAX_HELD:
-            index, size = (page.index, page.size) if page else (0, MAX_HELD)
-            rows = _rows(connection, billing_lists.page(connection, billing, offset=index * size, limit=size))
-    if sum(lengths) > MAX_HELD:  # after the connection is given back: a stream takes its own, again and again
-        return _streamed(call, billing, lengths)
+        answer = call.services.answers.of(call, connection, lists, partial(_answer, connection, account, page))
+    if not isinstance(answer, Response):
+        return _streamed(call, *answer)
+    # What is kept is the same for as long as the lists are; when it was said is not.
+    return json_response(bytes(answer.body).removesuffix(_NO_TIME) + encode(timestamp(call)) + b"}", content_type=CONTENT_TYPE)
+
+
+#: How an answer ends that does not say its time yet.
+_NO_TIME = b'""}'
+
+
+def _answer(connection: Connection, account: Account, page: Page | None) -> Response | tuple[BillingList, Sequence[int]]:
+    """The answer but for its time, or what is to be streamed."""
+    billing = billing_lists.billing_list(connection, account)
+    if page is None and sum(lengths := billing_lists.lengths(connection, billing)) > MAX_HELD:
+        return billing, lengths
+    index, size = (page.index, page.size) if page else (0, MAX_HELD)
+    rows = _rows(connection, billing_lists.page(connection, billing, offset=index * size, limit=size))
     answer = BillingData(
-        page_size=len(rows),
-        page_index=page.index if page else None,
-        data=rows,
-        status="success",
-        timestamp=timestamp(call),
+        page_size=len(rows), page_index=page.index if page else None, data=rows, status="success", timestamp=""
     )
     return json_response(encode(answer), content_type=CONTENT_TYPE)
 

@@ -54,6 +54,7 @@ def upgrade() -> None:
         "installation",
         sa.Column("id", _id(), nullable=False),
         sa.Column("cursor_key", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("accounts_version", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -146,6 +147,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("id"),
     )
+    op.create_index("invoice_by_batch", "invoice", ["issuer_seq", "batch", "recipient_seq", "flags"], unique=False)
     op.create_index("invoice_by_creation", "invoice", ["issuer_seq", "created_at", "seq", "flags"], unique=False)
     op.create_index(
         "invoice_by_customer_name", "invoice", ["issuer_seq", "name_key", "created_at", "seq", "flags"], unique=False
@@ -164,7 +166,10 @@ def upgrade() -> None:
         "invoice_of_recipient_by_date", "invoice", ["recipient_seq", "date", "number_key", "seq", "flags"], unique=False
     )
     op.create_index(
-        "invoice_of_recipient_by_period", "invoice", ["recipient_seq", "period_start", "seq", "flags"], unique=False
+        "invoice_of_recipient_by_period",
+        "invoice",
+        ["recipient_seq", "period_start", "number_key", "seq", "flags"],
+        unique=False,
     )
     op.create_table(
         "invoice_tally",
@@ -191,6 +196,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("issuer_seq", "series"),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "pair_tally",
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("recipient_seq", _seq(), nullable=False),
+        sa.Column("flags", sa.SmallInteger(), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["recipient_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("issuer_seq", "recipient_seq", "flags"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_pair_tally_recipient_seq"), "pair_tally", ["recipient_seq"], unique=False)
     op.create_table(
         "vendor_id",
         sa.Column("vendor", sa.String(length=16), nullable=False),

@@ -1,0 +1,1 @@
+"""How fast a page of a million invoices is, face by face. See ../README.md."""

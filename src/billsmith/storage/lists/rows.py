@@ -1,0 +1,40 @@
+"""List rows by their numbers, as values: the last step of every page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from sqlalchemy import Connection
+
+from billsmith.storage.account_ids import AccountIds, id_text
+from billsmith.storage.database import read_by
+from billsmith.storage.direct import Direct
+from billsmith.storage.invoices import Stored, stored
+from billsmith.storage.schema import invoice as table
+
+_NAMES = [column.name for column in table.c]
+_ISSUER = _NAMES.index("issuer_seq")
+_RECIPIENT = _NAMES.index("recipient_seq")
+
+
+def by_seqs(connection: Connection, seqs: Sequence[int]) -> list[Stored]:
+    """The invoices with these numbers, in this order, without their documents."""
+    database = read_by(connection)
+    names = database.account_ids if database else AccountIds()
+    direct = Direct(connection)
+    which = direct.one_of("seq", seqs)
+    rows = {row[0]: row for row in direct.rows(_select(direct.is_sqlite) + which.sql, which.parameters)}
+    ids = names.of(direct, {row[index] for row in rows.values() for index in (_ISSUER, _RECIPIENT)})
+    found = []
+    for seq in seqs:
+        _, id, *rest = row = rows[seq]
+        found.append(stored((seq, id_text(id), *rest, ids[row[_ISSUER]], ids[row[_RECIPIENT]])))
+    return found
+
+
+@lru_cache(maxsize=2)
+def _select(is_sqlite: bool) -> str:
+    # The driver of PostgreSQL makes an object of each UUID; text is what we want.
+    columns = ["CAST(id AS text)" if name == "id" and not is_sqlite else name for name in _NAMES]
+    return f"SELECT {', '.join(columns)} FROM invoice WHERE "

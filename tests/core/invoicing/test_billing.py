@@ -1,0 +1,234 @@
+"""A subscription's run as lines and minimums: what each line says of itself."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+import pytest
+
+from billsmith.catalog.reading import parse
+from billsmith.invoicing.assembly import assemble
+from billsmith.invoicing.billing import Book, bill, included_grants
+from billsmith.invoicing.model import LineKind, Party
+from billsmith.invoicing.progressive import already_billed
+from billsmith.invoicing.terms import Terms
+from billsmith.invoicing.totals import DraftLine, total
+from billsmith.metering.quantity import Quantity
+from billsmith.rating.models.flat import Flat
+from billsmith.rating.models.per_unit import PerUnit
+from billsmith.subscriptions.subscription import AddAddOn, ChangeQuantity, PlanRef, Subscription, changed
+from billsmith.units.instants import format_instant, parse_instant
+from billsmith.units.periods import Period
+
+D = Decimal
+
+CATALOG = parse(
+    """
+code: test
+currency: EUR
+meters:
+  - {code: calls, event_type: call, unit: calls}
+plans:
+  - code: basic
+    alignment: calendar
+    fees:
+      - {code: base, name: Base fee, price: {model: flat, amount: 31.00}, tax_category: standard}
+      - {code: seats, unit: seats, price: {model: per_unit, unit_amount: 3.10}, quantity: 2}
+    charges:
+      - {meter: calls, code: api, name: API calls, price: {model: per_unit, unit_amount: 0.01}, tax_category: reduced}
+    minimum: {amount: 62.00, true_up: true}
+    credits:
+      - {amount: 5.00, priority: 7, meters: [calls]}
+      - {amount: 2.00, expires_after: week}
+  - code: dollars
+    currency: USD
+    alignment: calendar
+    fees: [{code: base, price: {model: flat, amount: 10.00}}]
+  - code: booked
+    alignment: calendar
+    price_book: book
+    charges: [{meter: calls}]
+add_ons:
+  - code: more
+    fees: [{code: more, price: {model: flat, amount: 1.00}}]
+    charges: [{meter: calls, code: extra, price: {model: per_unit, unit_amount: 1.00}}]
+price_books:
+  - {code: book, prices: {calls: {model: per_unit, unit_amount: 0.50}}}
+""",
+    "test",
+)
+BOOK = Book(CATALOG)
+START, NEXT = parse_instant("2026-10-01T00:00:00Z"), parse_instant("2026-11-01T00:00:00Z")
+MIDDLE = parse_instant("2026-10-11T09:00:00Z")
+
+
+def subscription(plan="basic", starts_at=START, **options):
+    return Subscription(id="sub", account="acc", plan=PlanRef(plan), starts_at=starts_at, **options)
+
+
+def used(quantity):
+    return lambda span: (Quantity(D(quantity)),)
+
+
+def run(held, since, until, quantity=100):
+    return bill(held, BOOK, used(quantity), since, until)
+
+
+def test_a_fees_line_says_what_it_is_for():
+    base, seats = run(subscription(starts_at=MIDDLE), None, MIDDLE).lines
+    assert base == DraftLine(
+        description="Base fee",
+        amount=D("21.00"),
+        currency="EUR",
+        kind=LineKind.FEE,
+        quantity=D(1),
+        period=Period(MIDDLE, NEXT),
+        tax_category="standard",
+        plan="basic",
+        subscription="sub",
+        component="base",
+        trace=(*base.trace[:-1], "31.00 × 21/31 of the period = 21.00"),
+    )
+    assert len(base.trace) > 1
+    assert (seats.description, seats.quantity, seats.unit, seats.amount) == ("seats", 2, "seats", D("4.20"))
+    assert seats.trace == ("2 seats: 2 × 3.10 = 6.20", "6.20 × 21/31 of the period = 4.20")
+
+
+def test_a_whole_period_needs_no_proration_in_the_trace():
+    base, _ = run(subscription(), None, START).lines
+    assert base.amount == 31
+    assert not any("of the period" in sentence for sentence in base.trace)
+
+
+def test_a_usages_line_says_what_it_is_for():
+    (line,) = [line for line in run(subscription(), START, NEXT).lines if line.kind is LineKind.USAGE]
+    assert line == DraftLine(
+        description="API calls",
+        amount=D("1.00"),
+        currency="EUR",
+        kind=LineKind.USAGE,
+        quantity=D(100),
+        unit="calls",
+        unit_price=D("0.01"),
+        period=Period(START, NEXT),
+        tax_category="reduced",
+        meter="calls",
+        plan="basic",
+        subscription="sub",
+        component="api",
+        trace=line.trace,
+    )
+    assert line.trace == ("100 calls: 100 × 0.01 = 1.00",)
+
+
+def test_what_no_longer_holds_comes_back_as_a_credit():
+    more = ChangeQuantity(at=MIDDLE, recorded_at=MIDDLE, component="seats", quantity=D(5))
+    back, new = run(changed(subscription(), more), START, MIDDLE).lines
+    assert (back.kind, back.amount, back.quantity) == (LineKind.CREDIT, D("-4.20"), 2)
+    assert (new.kind, new.amount, new.quantity) == (LineKind.FEE, D("10.50"), 5)
+
+
+def test_overrides_are_the_subscriptions_own_prices():
+    overrides = {"base": Flat(amount=D(20)), "api": PerUnit(unit_amount=D("0.02"))}
+    held = subscription(overrides=overrides)
+    assert run(held, None, START).lines[0].amount == 20
+    assert [line.amount for line in run(held, START, NEXT).lines if line.meter] == [D("2.00")]
+
+
+def test_a_plan_may_have_its_own_currency_and_a_price_book():
+    assert [line.currency for line in run(subscription("dollars"), None, START).lines] == ["USD"]
+    (line,) = run(subscription("booked"), None, NEXT).lines
+    assert (line.amount, line.currency, line.description) == (50, "EUR", "calls")
+
+
+def test_an_add_on_brings_fees_and_usage():
+    held = changed(subscription("booked"), AddAddOn(at=START, add_on=PlanRef("more")))
+    lines = run(held, None, NEXT).lines
+    assert [(line.component, line.plan, line.amount) for line in lines] == [
+        ("more", "more", 1),
+        ("more", "more", 1),
+        ("calls", "booked", 50),
+        ("extra", "more", 100),
+    ]
+
+
+def test_nothing_is_asked_before_we_know_of_it():
+    held = subscription(recorded_at=MIDDLE)
+    assert run(held, None, MIDDLE - 1).lines == ()
+    assert len(run(held, None, MIDDLE).lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("quantity", "missing"),
+    # fees of 31.00 + 6.20 were paid in advance: 24.80 are missing
+    [(0, 2480), (2479, 1), (2480, 0), (9999, 0)],
+)
+def test_a_minimum_counts_what_was_paid_in_advance(quantity, missing):
+    asked = run(subscription(), START, NEXT, quantity)
+    assembled = assemble(asked.lines, Terms(currency="EUR", minimums=asked.minimums))
+    assert sum(line.amount_minor for line in assembled.totals.lines if line.kind is LineKind.TRUE_UP) == missing
+
+
+def test_a_minimum_is_due_when_its_period_has_ended_and_prorated_where_it_began_late():
+    assert run(subscription(), None, NEXT - 1).minimums == ()
+    (minimum,) = run(subscription(starts_at=MIDDLE), None, NEXT).minimums
+    assert (minimum.share, minimum.period, minimum.subscription) == (Fraction(21, 31), Period(START, NEXT), "sub")
+    assert run(subscription(), NEXT, NEXT).minimums == ()
+
+
+def test_included_credits_begin_with_their_period_and_are_the_same_in_every_run():
+    grants = included_grants(subscription(), CATALOG, Period(START, NEXT + 1))
+    assert [(grant.amount, grant.priority, grant.scope, grant.paid) for grant in grants[:2]] == [
+        (5, 7, frozenset({"calls"}), False),
+        (2, 50, frozenset(), False),
+    ]
+    assert [grant.effective_at for grant in grants] == [START, START, NEXT, NEXT]
+    assert grants[0].expires_at is None
+    assert format_instant(grants[1].expires_at) == "2026-10-08T00:00:00Z"
+    assert len({grant.id for grant in grants}) == 4
+    assert included_grants(subscription(), CATALOG, Period(START + 1, NEXT)) == []
+    assert grants == included_grants(subscription(), CATALOG, Period(START, NEXT + 1))
+
+
+FULL = DraftLine(
+    description="Calls",
+    amount=D("1.005"),
+    kind=LineKind.USAGE,
+    quantity=D(3),
+    unit="calls",
+    unit_price=D("0.335"),
+    period=Period(0, 1),
+    tax_category="standard",
+    meter="calls",
+    plan="basic",
+    subscription="sub",
+    component="api",
+    dimensions={"region": "eu"},
+    trace=("why",),
+    corrects="INV-1#0",
+    account="acc",
+)
+
+
+def test_a_line_keeps_everything_that_its_draft_says():
+    (line,) = total([FULL], (), "EUR").lines
+    assert (line.amount_minor, line.exact_amount) == (101, D("1.005"))
+    for name in set(FULL.__struct_fields__) - {"amount", "currency", "group"}:
+        assert getattr(line, name) == getattr(FULL, name), name
+
+
+def test_what_was_billed_before_keeps_what_it_was_for():
+    (line,) = total([FULL], (), "EUR").lines
+    (back,) = already_billed([line, msgspec.structs.replace(line, kind=LineKind.CREDIT)], "INV-2", "EUR")
+    assert (back.amount, back.kind, back.corrects) == (D("-1.01"), LineKind.CREDIT, "INV-2#0")
+    assert back.description == "Already billed on INV-2: Calls"
+    for name in ("period", "tax_category", "meter", "plan", "subscription", "component", "dimensions", "account"):
+        assert getattr(back, name) == getattr(FULL, name), name
+
+
+def test_a_document_has_its_parties_and_how_it_rounds():
+    content = assemble([FULL], Terms(currency="EUR")).content(Party(name="Issuer"), Party(name="Recipient"), "Thank you")
+    assert (content.issuer.name, content.recipient.name, content.notes) == ("Issuer", "Recipient", "Thank you")
+    assert content.lines[0].amount_minor == 101
