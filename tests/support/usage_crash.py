@@ -1,7 +1,7 @@
 """Writers of the embedded usage store that are killed, or whose disk is full. The parent never opens a store: it forks.
 
 ``python -m tests.support.usage_crash kill HOME KILLS SEED`` kills writers; ``… full HOME`` fills the disk (a limit on file
-sizes stands for it); both print what they found as JSON.
+sizes stands for it); ``… lose HOME LOSSES SEED`` drops what wasn't synced (``lose-log``: DuckDB's log too). They print what they found as JSON.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import random
 import resource
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -23,7 +25,7 @@ from billsmith.units.errors import Unavailable
 from billsmith.usage.duckdb import checks, index
 from billsmith.usage.duckdb.engine import DuckDBStore
 from billsmith.usage.store import Selection
-from tests.support.crash import Findings
+from tests.support.crash import ROOT, Findings, compiler
 
 #: So small that runs are written and merged all the time.
 index.MEMORY_LIMIT = 60
@@ -131,6 +133,35 @@ def _kill_once(home: Path, run: str, after: float) -> tuple[int, list[str], list
     return acknowledged, [f"{run}/{number}" for number in lost], [f"{run}: {fault}" for fault in faults]
 
 
+def lose_power(home: Path, losses: int, seed: int, *, log: bool = True) -> Findings:
+    """Kill writers whose unsynced writes are lost with them (``power_loss.c`` is loaded). ``log`` off: DuckDB's log is lost too."""
+    found, chance = Findings(seed=seed), random.Random(seed)
+    for number in range(losses):
+        run = f"{seed}/{number}"
+        for name in ("live", "durable", "survived"):
+            shutil.rmtree(home / name, ignore_errors=True)
+            (home / name).mkdir()
+
+        def write(say: Callable[[Any], None], run: str = run) -> None:
+            _write_for_ever(home / "live", run, random.Random(run), say)
+
+        after = chance.uniform(0, 0.1)
+        acknowledged = int(_forked(write, lambda after=after: after)[-1])  # type: ignore[misc]
+        for file in ("usage.duckdb", *(["usage.duckdb.wal"] if log else [])):
+            if (home / "durable" / file).exists():
+                shutil.copy(home / "durable" / file, home / "survived" / file)
+
+        def look(say: Callable[[Any], None], run: str = run, acknowledged: int = acknowledged) -> None:
+            _look(home / "survived", run, acknowledged, say)
+
+        lost, faults = msgspec.json.decode(_forked(look)[0])
+        found.lost += [f"{run}/{one}" for one in lost]
+        found.faults += [f"{run}: {fault}" for fault in faults]
+        found.kills += 1
+        found.acknowledged += acknowledged
+    return found
+
+
 def fill_disk(home: Path) -> dict[str, Any]:
     """Write until files may not grow, read, write again once they may."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -165,7 +196,36 @@ def fill_disk(home: Path) -> dict[str, Any]:
     return {"sent": sent, "count": count, "refused": refused, "faults": faults}
 
 
+def run(*arguments: str, lose_power_in: Path | None = None) -> Any:
+    """Run this module in a process of its own; ``lose_power_in`` is the home whose unsynced writes can be lost."""
+    environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PATH": os.environ.get("PATH", ""), "OPENBLAS_NUM_THREADS": "1"}
+    if lose_power_in is not None:
+        shim, compile_with = lose_power_in / "power_loss.so", compiler()
+        assert compile_with is not None
+        source = Path(__file__).with_name("power_loss.c")
+        subprocess.run([compile_with, "-shared", "-fPIC", "-O1", "-o", shim, source, "-ldl"], check=True)
+        environment |= {
+            "LD_PRELOAD": str(shim),
+            "POWER_LIVE": str(lose_power_in / "live"),
+            "POWER_DURABLE": str(lose_power_in / "durable"),
+        }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.usage_crash", *arguments],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
+    return msgspec.json.decode(done.stdout)
+
+
 if __name__ == "__main__":
     what, where, *more = sys.argv[1:]
-    answer = fill_disk(Path(where)) if what == "full" else kill_many(Path(where), *map(int, more))
+    if what == "full":
+        answer: Any = fill_disk(Path(where))
+    elif what == "kill":
+        answer = kill_many(Path(where), *map(int, more))
+    else:
+        answer = lose_power(Path(where), *map(int, more), log=what == "lose")
     sys.stdout.buffer.write(msgspec.json.encode(answer))

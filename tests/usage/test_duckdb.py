@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -10,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,7 +18,8 @@ from billsmith.usage.duckdb.engine import DuckDBStore
 from billsmith.usage.duckdb.index import ABSENT, IdentityIndex
 from billsmith.usage.duckdb.owner import Client, SharedStore
 from billsmith.usage.store import Binding, Replace, UsageStore
-from tests.support.crash import ROOT
+from tests.support.crash import ROOT, compiler
+from tests.support.usage_crash import run
 from tests.usage.suite import Suite, total, used, void
 
 KILLS = 60
@@ -44,16 +43,6 @@ class TestThroughTheSocket(Suite):
         assert owner.owns
         yield Client(tmp_path)
         owner.close()
-
-
-def run(*arguments: str) -> Any:
-    """A process of its own, which says JSON."""
-    environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PATH": os.environ.get("PATH", ""), "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.support.usage_crash", *arguments], env=environment, cwd=ROOT, capture_output=True
-    )
-    assert done.returncode == 0, done.stderr.decode()[-3000:]
-    return json.loads(done.stdout)
 
 
 # ── the index ──
@@ -154,6 +143,19 @@ def test_kill_at_any_moment(tmp_path: Path, seed: int) -> None:
     found = run("kill", str(tmp_path), str(KILLS // 2), str(seed))
     assert (found["kills"], found["lost"], found["faults"]) == (KILLS // 2, [], []), found
     assert found["acknowledged"] > KILLS
+
+
+@pytest.mark.skipif(compiler() is None, reason="needs a C compiler")
+def test_power_loss_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    """Promise P1: only what was synced is left, and it is all that was acknowledged."""
+    found = run("lose", str(tmp_path), "12", "20261031", lose_power_in=tmp_path)
+    assert (found["kills"], found["lost"], found["faults"]) == (12, [], []), found
+
+
+@pytest.mark.skipif(compiler() is None, reason="needs a C compiler")
+def test_power_loss_is_seen_where_the_log_is_not_kept(tmp_path: Path) -> None:
+    """The control: were DuckDB's log not synced before the answer, the test above would fail."""
+    assert run("lose-log", str(tmp_path), "4", "20261031", lose_power_in=tmp_path)["lost"]
 
 
 def test_a_full_disk_refuses_writes_serves_reads_and_loses_nothing(tmp_path: Path) -> None:
