@@ -21,7 +21,7 @@ from billsmith.storage.invoice_lists import EVERYTHING, Criteria, InvoiceList, S
 from billsmith.storage.invoices import ISSUED_BY, ISSUED_TO, Stored, number_key
 
 #: Rows of one piece of a walk.
-STEP = 200
+STEP = 100
 #: Rows that are sooner read and skipped than bisected.
 NEAR = 32
 

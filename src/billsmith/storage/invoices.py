@@ -332,6 +332,13 @@ def with_content(connection: Connection, rows: Sequence[Stored]) -> list[Stored]
     ]
 
 
+def document_bytes(connection: Connection, seqs: Sequence[int]) -> int:
+    """How many bytes the documents of invoices take as they are kept."""
+    documents = schema.invoice_document
+    size = select(func.coalesce(func.sum(func.length(documents.c.body)), 0)).where(documents.c.invoice_seq.in_(seqs))
+    return int(connection.execute(size).scalar_one())
+
+
 def move(
     connection: Connection,
     found: Stored,

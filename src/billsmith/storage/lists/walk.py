@@ -141,7 +141,7 @@ def walk(
     criteria: Criteria = EVERYTHING,
     offset: int = 0,
     limit: int | None = None,
-    step: int = 200,
+    step: int = 100,
 ) -> Iterator[list[Stored]]:
     """A whole list (or ``limit`` of it from ``offset`` on) in pieces of at most ``step``, up to what was there at the start.
 

@@ -77,6 +77,15 @@ def bill(parts: Parts, start: int, end: int, convert: Callable[[Decimal], Decima
     )
 
 
+def empty_bill(start: int, end: int) -> Bill:
+    """The bill of a period in which nothing was asked for.
+
+    >>> empty_bill(0, 3600) == bill(Parts(), 0, 3600)
+    True
+    """
+    return msgspec.structs.replace(_EMPTY, startTimeInSeconds=start, endTimeInSeconds=end)
+
+
 def shown(amount: Decimal) -> Decimal:
     """An amount without zeros at its end; most are zero, and need no work."""
     return trimmed(amount) if amount else ZERO
@@ -97,3 +106,6 @@ def total(amounts: Iterable[Decimal]) -> Decimal:
     for amount in amounts:
         whole = EXACT.add(whole, amount)
     return whole
+
+
+_EMPTY = bill(Parts(), 0, 0)

@@ -31,6 +31,8 @@ _INVOICES = "/payments/billing/customer-product-invoice"
 
 #: Invoices with all of their lines that are held in memory at once; longer answers are streamed so many at a time.
 MAX_HELD = 20
+#: Bytes of documents, as they are kept, of which a page is made whole however many they are.
+MAX_HELD_BYTES = 128 * 1024
 MAX_PAGE_SIZE = 500
 DEFAULT_PAGE_SIZE = 50
 #: Accounts that one piece of a streamed list of customers holds.
@@ -130,7 +132,7 @@ def _page(
     info = _page_info(number, size, invoice_lists.count(connection, of))
     rows = invoice_lists.page(connection, of, sort=Sort.PERIOD, descending=True, offset=(number - 1) * size, limit=size)
     opening = b'{"pageInfo":' + encode(info) + b',"data":['
-    if len(rows) > MAX_HELD:
+    if len(rows) > MAX_HELD and invoices.document_bytes(connection, [each.seq for each in rows]) > MAX_HELD_BYTES:
         return _pieces(call, customer, query, [rows], opening, b"]}", with_uuid=True)
     spelled = _spelled(connection, customer, rows, query, with_uuid=True)
     return json_response(opening + b",".join(map(encode, spelled)) + b"]}")

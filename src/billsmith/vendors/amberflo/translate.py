@@ -8,7 +8,7 @@ says beyond its lines are ``appliedInvoiceBasedFees``. So the parts of every bil
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence, Set
 from decimal import Decimal
 from typing import NamedTuple
 from urllib.parse import quote
@@ -21,7 +21,7 @@ from billsmith.units.currency import from_minor
 from billsmith.units.instants import SECOND, local_date
 from billsmith.units.rounding import EXACT, divide_round
 from billsmith.vendors.amberflo import extras
-from billsmith.vendors.amberflo.bills import Parts, bill, minus, shown, total
+from billsmith.vendors.amberflo.bills import Parts, bill, empty_bill, minus, shown, total
 from billsmith.vendors.amberflo.shapes import (
     BASE_CURRENCY,
     PRODUCT_ID,
@@ -169,12 +169,13 @@ class _Speller:
         self.start, self.end = _seconds(invoice.period.start), _seconds(invoice.period.end)
         content = invoice.content
         self.lines: Sequence[Line] = content.lines if content else ()
+        self.kinds = {line.kind for line in self.lines}
         self.plan_name = self.kept.planName or _plans(self.lines) or invoice.number
         self.total = invoice.stated_total if invoice.stated_total is not None else self.amount(invoice.total_minor)
 
     def invoice_row(self, *, with_status: bool, with_uuid: bool) -> CustomerProductInvoice:
         kept, parts = self.kept, self.parts()
-        plain, nothing = bill(parts, self.start, self.end), bill(Parts(), self.start, self.end)
+        plain, nothing = bill(parts, self.start, self.end), empty_bill(self.start, self.end)
         has_credits = bool(kept.creditUnit.ratioToCurrency)
         return CustomerProductInvoice(
             appliedCommitments=[self.commitment(line) for line in self.of_kinds({LineKind.TRUE_UP})],
@@ -237,11 +238,13 @@ class _Speller:
         ratio = self.kept.creditUnit.ratioToCurrency
         return shown(divide_round(amount, ratio, _CREDIT_PLACES)) if ratio else ZERO
 
-    def of_kinds(self, kinds: Iterable[LineKind]) -> list[Line]:
-        return [line for line in self.lines if line.kind in kinds]
+    def of_kinds(self, kinds: Set[LineKind]) -> list[Line]:
+        return [line for line in self.lines if line.kind in kinds] if self.kinds & kinds else []
 
-    def sum_of(self, kinds: Iterable[LineKind], *flags: tuple[str, bool]) -> Decimal:
-        lines = [line for line in self.lines if line.kind in kinds]
+    def sum_of(self, kinds: Set[LineKind], *flags: tuple[str, bool]) -> Decimal:
+        lines = self.of_kinds(kinds)
+        if not lines:
+            return ZERO
         return total(self.price(line) for line in lines if all(self.flag(line, name) is wanted for name, wanted in flags))
 
     def flag(self, line: Line, name: str) -> bool:
