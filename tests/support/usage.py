@@ -212,9 +212,6 @@ class Salted:
     def bind(self, bindings: Sequence[Binding]) -> None:
         self.store.bind([Binding(self.salt + one.owner, one.reference, self.salt + one.account) for one in bindings])
 
-    def keep(self, meters: Sequence[Meter]) -> None:
-        self.store.keep([self.meter(meter) for meter in meters])
-
     def meter(self, meter: Meter) -> Meter:
         return msgspec.structs.replace(meter, event_type=self.salt + meter.event_type)
 

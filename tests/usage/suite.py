@@ -41,7 +41,7 @@ from tests.support.events import event
 from tests.support.usage import END, START
 
 #: Runs of the differential test in ``make test``; ``make soak`` takes more.
-RUNS = int(os.environ.get("USAGE_RUNS", "2000"))
+RUNS = int(os.environ.get("USAGE_RUNS", "200"))
 
 GB = Meter(code="gb", event_type="used")
 PERIOD = Period(START, END)

@@ -188,7 +188,7 @@ class Unknown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """How a store is. ``reason`` says why it takes no writes; ``rolled_up_seq`` how far roll-ups are."""
+    """How a store is. ``reason`` says why it takes no writes."""
 
     engine: str
     seq: int
@@ -196,7 +196,6 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     writable: bool = True
     reason: str = ""
-    rolled_up_seq: int = 0
     waiting: int = 0
 
 
@@ -215,9 +214,6 @@ class UsageStore(Protocol):
 
     def bind(self, bindings: Sequence[Binding]) -> None:
         """Say which account a reference names, durably. The first binding of a reference stands."""
-
-    def keep(self, meters: Sequence[Meter]) -> None:
-        """Name the meters for which roll-ups are worth keeping. Only speed depends on it, no answer does."""
 
     def measure(self, query: Query) -> Iterator[Measured]:
         """Quantities by meter (as asked), account, period (as asked). Accounts named in the query all get an answer.

@@ -16,7 +16,6 @@ import duckdb
 
 from billsmith.events.canonical import body_hash, identity_hash
 from billsmith.events.event import Event
-from billsmith.metering.meter import Meter
 from billsmith.units.errors import TooLarge, Unavailable
 from billsmith.usage.duckdb import compiler, counting, file
 from billsmith.usage.duckdb.decide import Decided, Identity, decide
@@ -200,9 +199,6 @@ class DuckDBStore:
                 connection.executemany("INSERT INTO bindings VALUES (?, ?)", list(bound.items()))
             self._subjects.add(rows)
             self._subjects.bind(bound.items())
-
-    def keep(self, meters: Sequence[Meter]) -> None:
-        """See :class:`UsageStore`. This engine reads raw rows."""
 
     # ── measuring ──
 

@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from billsmith.metering.meter import Meter
 from billsmith.units.errors import Unavailable
 from billsmith.usage.duckdb import protocol
 from billsmith.usage.duckdb.engine import MEMORY_LIMIT, DuckDBStore
@@ -100,10 +99,6 @@ class SharedStore:
     def bind(self, bindings: Sequence[Binding]) -> None:
         """See :class:`UsageStore`."""
         self._call(lambda store: store.bind(bindings))
-
-    def keep(self, meters: Sequence[Meter]) -> None:
-        """See :class:`UsageStore`."""
-        self._call(lambda store: store.keep(meters))
 
     def measure(self, query: Query) -> Iterator[Measured]:
         """See :class:`UsageStore`. An owner that ends meanwhile ends the answer with :class:`Unavailable`."""
@@ -303,10 +298,6 @@ class Client:
     def bind(self, bindings: Sequence[Binding]) -> None:
         """See :class:`UsageStore`."""
         self._one("bind", bindings)
-
-    def keep(self, meters: Sequence[Meter]) -> None:
-        """See :class:`UsageStore`."""
-        self._one("keep", meters)
 
     def measure(self, query: Query) -> Iterator[Measured]:
         """See :class:`UsageStore`."""
