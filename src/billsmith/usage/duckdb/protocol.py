@@ -16,7 +16,6 @@ from typing import Any
 import msgspec
 
 from billsmith.events.event import Event
-from billsmith.metering.meter import Meter
 from billsmith.metering.quantity import Quantity
 from billsmith.units import errors
 from billsmith.units.errors import BillsmithError, Busy, Unavailable
@@ -124,7 +123,6 @@ class Types(msgspec.Struct, array_like=True):
 METHODS: dict[str, tuple[Any, Any]] = {
     "ingest": (Items, Receipt),
     "bind": (list[Binding], None),
-    "keep": (list[Meter], None),
     "measure": (Query, list[WireMeasured]),
     "events": (Events, tuple[Kept, ...]),
     "count": (Selection, int),
