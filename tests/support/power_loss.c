@@ -30,13 +30,17 @@ static void keep(int fd)
     const char *name = strrchr(path, '/') + 1;
     snprintf(part, sizeof part, "%s/%s.part", durable, name);
     snprintf(whole, sizeof whole, "%s/%s", durable, name);
+    int in = open(path, O_RDONLY); /* the program's own descriptor may be for writing only */
+    if (in < 0) /* removed meanwhile: nothing to keep */
+        return;
     int out = open(part, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     if (out < 0)
         abort();
     off_t offset = 0;
-    for (ssize_t got; (got = pread(fd, buffer, sizeof buffer, offset)) > 0; offset += got)
+    for (ssize_t got; (got = pread(in, buffer, sizeof buffer, offset)) > 0; offset += got)
         if (write(out, buffer, got) != got)
             abort();
+    close(in);
     close(out);
     if (rename(part, whole))
         abort();

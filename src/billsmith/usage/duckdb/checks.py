@@ -1,0 +1,85 @@
+"""What ``billsmith verify``, ``doctor`` and ``backup`` ask of the embedded store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+
+from billsmith.events.canonical import body_hash, identity_hash
+from billsmith.usage.duckdb import file
+from billsmith.usage.duckdb.engine import DuckDBStore
+from billsmith.usage.duckdb.index import ABSENT, CORRECTED, fingerprint
+from billsmith.usage.duckdb.rows import EVENT, event_of
+
+_CHUNK = 10_000
+
+#: Each finds rows that can't be; what is wrong with them.
+_RULES = {
+    "rows have a seq that another row has": "SELECT count(*) - count(DISTINCT seq) FROM events",
+    "rows name nobody": "SELECT count(*) FROM events WHERE subject NOT IN (SELECT subject FROM subjects)",
+    "corrections take back a row that isn't there or is another event's": """
+        SELECT count(*) FROM events r LEFT JOIN events e ON e.seq = r.undoes AND e.sign = 1
+        WHERE r.sign = -1 AND (e.seq IS NULL OR e.seq > r.seq OR (e.subject, e.type, e.source, e.id, e.time, e.high, e.low,
+            e.dims) IS DISTINCT FROM (r.subject, r.type, r.source, r.id, r.time, r.high, r.low, r.dims))""",
+    "rows are taken back twice": """
+        SELECT count(*) FROM (SELECT undoes FROM events WHERE sign = -1 GROUP BY undoes HAVING count(*) > 1)""",
+    "identities are in force twice": """
+        SELECT count(*) FROM (
+            SELECT s.owner, e.source, e.id FROM events e JOIN subjects s USING (subject)
+            WHERE e.sign = 1 AND e.seq NOT IN (SELECT undoes FROM events WHERE sign = -1)
+            GROUP BY ALL HAVING count(*) > 1)""",
+    "references are bound twice": "SELECT count(*) - count(DISTINCT subject) FROM bindings",
+}
+
+
+def faults(store: DuckDBStore) -> Iterator[str]:
+    """What is wrong with a store: the table's rules, and the index against the table. Nothing is mended."""
+    with store.reading() as cursor:
+        for what, query in _RULES.items():
+            ((count,),) = cursor.execute(query).fetchall()
+            if count:
+                yield f"{count} {what}"
+    missing, wrong = _against_index(store)
+    if missing:
+        yield f"{missing} identities of the table are not in the index; remove the folder {file.INDEX}: it is built anew"
+    if wrong:
+        yield f"{wrong} identities stand in the index with another body; remove the folder {file.INDEX}: it is built anew"
+
+
+def _against_index(store: DuckDBStore) -> tuple[int, int]:
+    missing = wrong = 0
+    with store.reading() as cursor:
+        cursor.execute(f"SELECT sign, {EVENT} FROM events WHERE seq <= ?", [store.watermark()])
+        while rows := cursor.fetchmany(_CHUNK):
+            events = [event_of(columns, store.name) for _, *columns in rows]
+            known = store.index.find([identity_hash(*event.identity, store.key) for event in events]).tolist()
+            missing += known.count(ABSENT)
+            for (sign, *_), event, entry in zip(rows, events, known, strict=True):
+                if entry not in (ABSENT, CORRECTED) and (sign < 0 or entry != fingerprint(body_hash(event, store.key))):
+                    wrong += 1
+    return missing, wrong
+
+
+def backup(store: DuckDBStore, into: Path) -> None:
+    """Write a copy of the store as of now, while it goes on; ``into`` is a file that isn't there yet.
+
+    The copy is opened as any store: its index is built anew.
+    """
+    name = str(into).replace("'", "''")
+    with store.reading() as cursor:
+        cursor.execute(f"ATTACH '{name}' AS copy")
+        try:
+            cursor.execute("BEGIN")
+            for table in ("events", "subjects", "bindings", "secret"):
+                cursor.execute(f"CREATE TABLE copy.{table} AS SELECT * FROM main.{table}")
+            cursor.execute("COMMIT")
+        finally:
+            cursor.execute("DETACH copy")
+    into.chmod(0o600)
+
+
+def version() -> str:
+    """The version of DuckDB, for ``doctor``."""
+    return duckdb.__version__

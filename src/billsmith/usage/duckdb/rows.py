@@ -1,0 +1,58 @@
+"""Rows of the table, and the events that they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import duckdb
+import msgspec
+import numpy as np
+
+from billsmith.events.event import Event
+from billsmith.usage.duckdb.limbs import LIMB, number
+
+#: What an event is made of, as ``event_of`` reads it.
+EVENT = "subject, type, source, id, time, high, low, dims"
+
+#: Rows in force as of the parameter ``$seq``: those that put a body in force and were not taken back by then.
+IN_FORCE = """
+events WHERE sign = 1 AND seq <= $seq
+AND NOT EXISTS (SELECT 1 FROM events r WHERE r.sign = -1 AND r.seq <= $seq AND r.undoes = events.seq)
+"""
+
+_dimensions = msgspec.json.Decoder(dict[str, str])
+_COLUMNS = ("seq", "sign", "undoes", "subject", "type", "source", "id", "time", "high", "low", "dims")
+_TYPES = (np.int64, np.int8, np.int64, np.int32, object, object, object, np.int64, np.int64, np.int64, object)
+
+#: seq, sign, undoes, subject, then the columns of ``prepare.columns_of``.
+Row = tuple[Any, ...]
+
+
+def append(connection: duckdb.DuckDBPyConnection, rows: Sequence[Row]) -> None:
+    """Put rows into the table, within the transaction that is open."""
+    data = {}
+    for name, kind, column in zip(_COLUMNS, _TYPES, zip(*rows, strict=True), strict=True):
+        data[name] = np.empty(len(rows), kind)
+        data[name][:] = column
+    connection.register("new_rows", data)
+    try:
+        connection.execute("INSERT INTO events SELECT * FROM new_rows")
+    finally:
+        connection.unregister("new_rows")
+
+
+def event_of(columns: Sequence[Any], name: Callable[[int], tuple[str, str]]) -> Event:
+    """The event of a row's columns (:data:`EVENT`)."""
+    subject, type, source, id, time, high, low, dims = columns
+    owner, reference = name(subject)
+    return Event(
+        owner=owner,
+        source=source,
+        id=id,
+        type=type,
+        account=reference,
+        time=time,
+        value=number(high * LIMB + low),
+        dimensions=_dimensions.decode(dims),
+    )

@@ -1,0 +1,73 @@
+"""Who is named by whom: ``(owner, reference)`` as a small number, and the account that it is bound to. All in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+import duckdb
+
+
+class Subjects:
+    """The dictionary, as the table has it. Only the writer adds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._names: dict[int, tuple[str, str]] = {}
+        self._accounts: dict[int, str] = {}
+        self._of_account: dict[str, list[int]] = {}
+
+    def load(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Read all from the table anew."""
+        named = connection.execute("SELECT subject, owner, reference FROM subjects").fetchall()
+        bound = connection.execute("SELECT subject, account FROM bindings").fetchall()
+        with self._lock:
+            self._numbers, self._names, self._accounts, self._of_account = {}, {}, {}, {}
+        self.add((number, owner, reference) for number, owner, reference in named)
+        self.bind(bound)
+
+    def add(self, new: Iterable[tuple[int, str, str]]) -> None:
+        """Names that are in the table now."""
+        with self._lock:
+            for number, owner, reference in new:
+                self._numbers[owner, reference] = number
+                self._names[number] = (owner, reference)
+
+    def bind(self, new: Iterable[tuple[int, str]]) -> None:
+        """Bindings that are in the table now."""
+        with self._lock:
+            for number, account in new:
+                self._accounts[number] = account
+                self._of_account.setdefault(account, []).append(number)
+
+    def number(self, owner: str, reference: str) -> int | None:
+        """The number of a name, if it has one."""
+        return self._numbers.get((owner, reference))
+
+    def name(self, number: int) -> tuple[str, str]:
+        """Owner and reference."""
+        return self._names[number]
+
+    def account(self, number: int) -> str | None:
+        """The account that a name is bound to."""
+        return self._accounts.get(number)
+
+    def of(self, accounts: Iterable[str]) -> dict[int, str]:
+        """The numbers of accounts, each with its account."""
+        with self._lock:
+            return {number: account for account in accounts for number in self._of_account.get(account, ())}
+
+    def bound(self) -> dict[int, str]:
+        """All that are bound."""
+        with self._lock:
+            return dict(self._accounts)
+
+    def owned(self, owner: str) -> list[int]:
+        """All of an owner."""
+        with self._lock:
+            return [number for number, (of, _) in self._names.items() if of == owner]
+
+    def next_number(self) -> int:
+        """One that is not taken."""
+        return len(self._names) + 1

@@ -1,0 +1,231 @@
+"""Writers of the embedded usage store that are killed, or whose disk is full. The parent never opens a store: it forks.
+
+``python -m tests.support.usage_crash kill HOME KILLS SEED`` kills writers; ``… full HOME`` fills the disk (a limit on file
+sizes stands for it); ``… lose HOME LOSSES SEED`` drops what wasn't synced (``lose-log``: DuckDB's log too). They print what they found as JSON.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from billsmith.events.event import Event
+from billsmith.units.errors import Unavailable
+from billsmith.usage.duckdb import checks, index
+from billsmith.usage.duckdb.engine import DuckDBStore
+from billsmith.usage.store import Selection
+from tests.support.crash import ROOT, Findings, compiler
+
+#: So small that runs are written and merged all the time.
+index.MEMORY_LIMIT = 60
+#: Events sent beyond the last acknowledged one when a sender comes back.
+_RETRY = 100
+
+
+def event(run: str, number: int) -> Event:
+    return Event(owner="o", source=run, id=str(number), type="used", account="a", time=number)
+
+
+def _write_for_ever(home: Path, run: str, chance: random.Random, acknowledge: Callable[[int], None]) -> None:
+    """Batches of growing numbers, each with some of the ones before again."""
+    store, sent = DuckDBStore(home), 0
+    while True:
+        size = chance.randint(1, 40)
+        again = [event(run, chance.randrange(sent)) for _ in range(3)] if sent else []
+        store.ingest([*again, *(event(run, number) for number in range(sent, sent + size))])
+        sent += size
+        acknowledge(sent)
+
+
+def _forked(work: Callable[[Callable[[Any], None]], None], kill_after: Callable[[], float] | None = None) -> list[bytes]:
+    """The lines that a child said; it is killed some time after the first of them."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.close(reading)
+            work(lambda said: _say(writing, said))
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(writing)
+    first = os.read(reading, 65536)
+    if kill_after is not None:
+        time.sleep(kill_after())
+        os.kill(child, signal.SIGKILL)
+    rest = b"".join(iter(lambda: os.read(reading, 65536), b""))
+    os.close(reading)
+    _, status = os.waitpid(child, 0)
+    assert kill_after is not None or status == 0, "the child failed"
+    said = first + rest
+    return said[: said.rindex(b"\n")].split(b"\n")
+
+
+def _say(to: int, said: Any) -> None:
+    os.write(to, msgspec.json.encode(said) + b"\n")
+
+
+def _look(home: Path, run: str, acknowledged: int, say: Callable[[Any], None]) -> None:
+    """What is wrong after a kill: lost, half, or counted twice once the sender comes back."""
+    store = DuckDBStore(home)
+    faults = list(checks.faults(store))
+    numbers = [int(one.event.id) for one in _all(store, run)]
+    if len(numbers) != len(set(numbers)):
+        faults.append("an event is there twice")
+    lost = sorted(set(range(acknowledged)) - set(numbers))
+    whole = acknowledged + _RETRY
+    receipt = store.ingest([event(run, number) for number in range(whole)])
+    if receipt.accepted + len(numbers) != whole or len(receipt.duplicates) != len(numbers):
+        faults.append(
+            f"{len(numbers)} were there, {receipt.accepted} accepted, {len(receipt.duplicates)} duplicates of {whole}"
+        )
+    if store.count(Selection(source=run)) != whole:
+        faults.append("after the retry the count is another")
+    faults += checks.faults(store)
+    store.close()
+    say([lost, faults])
+
+
+def _all(store: DuckDBStore, run: str) -> list[Any]:
+    found: list[Any] = []
+    after = None
+    while page := store.events(Selection(source=run), after=after, limit=10_000):
+        found += page
+        last = page[-1].event
+        after = (last.time, last.source, last.id, last.owner)
+    return found
+
+
+def kill_many(home: Path, kills: int, seed: int, longest: float = 0.12) -> Findings:
+    """Kill writers of one store, one after the other, and look at it after each."""
+    found, chance = Findings(seed=seed), random.Random(seed)
+    for number in range(kills):
+        acknowledged, lost, faults = _kill_once(home, f"{seed}/{number}", chance.uniform(0, longest))
+        found.lost += lost
+        found.faults += faults
+        found.kills += 1
+        found.acknowledged += acknowledged
+    return found
+
+
+def _kill_once(home: Path, run: str, after: float) -> tuple[int, list[str], list[str]]:
+    def write(say: Callable[[Any], None]) -> None:
+        _write_for_ever(home, run, random.Random(run), say)
+
+    acknowledged = int(_forked(write, lambda: after)[-1])
+
+    def look(say: Callable[[Any], None]) -> None:
+        _look(home, run, acknowledged, say)
+
+    lost, faults = msgspec.json.decode(_forked(look)[0])
+    return acknowledged, [f"{run}/{number}" for number in lost], [f"{run}: {fault}" for fault in faults]
+
+
+def lose_power(home: Path, losses: int, seed: int, *, log: bool = True) -> Findings:
+    """Kill writers whose unsynced writes are lost with them (``power_loss.c`` is loaded). ``log`` off: DuckDB's log is lost too."""
+    found, chance = Findings(seed=seed), random.Random(seed)
+    for number in range(losses):
+        run = f"{seed}/{number}"
+        for name in ("live", "durable", "survived"):
+            shutil.rmtree(home / name, ignore_errors=True)
+            (home / name).mkdir()
+
+        def write(say: Callable[[Any], None], run: str = run) -> None:
+            _write_for_ever(home / "live", run, random.Random(run), say)
+
+        after = chance.uniform(0, 0.1)
+        acknowledged = int(_forked(write, lambda after=after: after)[-1])  # type: ignore[misc]
+        for file in ("usage.duckdb", *(["usage.duckdb.wal"] if log else [])):
+            if (home / "durable" / file).exists():
+                shutil.copy(home / "durable" / file, home / "survived" / file)
+
+        def look(say: Callable[[Any], None], run: str = run, acknowledged: int = acknowledged) -> None:
+            _look(home / "survived", run, acknowledged, say)
+
+        lost, faults = msgspec.json.decode(_forked(look)[0])
+        found.lost += [f"{run}/{one}" for one in lost]
+        found.faults += [f"{run}: {fault}" for fault in faults]
+        found.kills += 1
+        found.acknowledged += acknowledged
+    return found
+
+
+def fill_disk(home: Path) -> dict[str, Any]:
+    """Write until files may not grow, read, write again once they may."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    store, sent = DuckDBStore(home), 0
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    refused: list[str] = []
+    for limit in (600_000, 900_000, 1_500_000):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, unlimited[1]))
+        batch: list[Event] = []
+        while True:
+            batch = [event("full", number) for number in range(sent, sent + 500)]
+            try:
+                store.ingest(batch)
+            except Unavailable as error:
+                refused.append(error.code)
+                break
+            sent += 500
+        try:
+            read = store.count(Selection(source="full"))
+        except Unavailable as error:
+            refused.append(f"read: {error}")
+            read = -1
+        if read not in (sent, sent + 500):
+            refused.append(f"read {read} of {sent}")
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+        receipt = store.ingest(batch)
+        sent += 500
+        if receipt.accepted + len(receipt.duplicates) != 500:
+            refused.append("the batch was not taken after the disk had room")
+    count, faults = store.count(Selection(source="full")), list(checks.faults(store))
+    store.close()
+    return {"sent": sent, "count": count, "refused": refused, "faults": faults}
+
+
+def run(*arguments: str, lose_power_in: Path | None = None) -> Any:
+    """Run this module in a process of its own; ``lose_power_in`` is the home whose unsynced writes can be lost."""
+    environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PATH": os.environ.get("PATH", ""), "OPENBLAS_NUM_THREADS": "1"}
+    if lose_power_in is not None:
+        shim, compile_with = lose_power_in / "power_loss.so", compiler()
+        assert compile_with is not None
+        source = Path(__file__).with_name("power_loss.c")
+        subprocess.run([compile_with, "-shared", "-fPIC", "-O1", "-o", shim, source, "-ldl"], check=True)
+        environment |= {
+            "LD_PRELOAD": str(shim),
+            "POWER_LIVE": str(lose_power_in / "live"),
+            "POWER_DURABLE": str(lose_power_in / "durable"),
+        }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.usage_crash", *arguments],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
+    return msgspec.json.decode(done.stdout)
+
+
+if __name__ == "__main__":
+    what, where, *more = sys.argv[1:]
+    if what == "full":
+        answer: Any = fill_disk(Path(where))
+    elif what == "kill":
+        answer = kill_many(Path(where), *map(int, more))
+    else:
+        answer = lose_power(Path(where), *map(int, more), log=what == "lose")
+    sys.stdout.buffer.write(msgspec.json.encode(answer))

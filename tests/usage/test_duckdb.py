@@ -1,0 +1,244 @@
+"""The embedded store: the suite, and what is its own: its index, its file, its owner, failures to write."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from billsmith.units.errors import Unavailable
+from billsmith.usage.duckdb import checks, file, index
+from billsmith.usage.duckdb.engine import DuckDBStore
+from billsmith.usage.duckdb.index import ABSENT, IdentityIndex
+from billsmith.usage.duckdb.owner import Client, SharedStore
+from billsmith.usage.store import Binding, Query, Replace, UsageStore
+from tests.support import usage
+from tests.support.crash import ROOT, compiler
+from tests.support.usage_crash import run
+from tests.usage.suite import Suite, fresh_salt, total, used, void
+
+KILLS = 60
+
+
+class TestDuckDB(Suite):
+    @pytest.fixture
+    def empty(self, tmp_path: Path) -> Iterator[UsageStore]:
+        store = DuckDBStore(tmp_path)
+        yield store
+        assert list(checks.faults(store)) == []
+        store.close()
+
+
+class TestThroughTheSocket(Suite):
+    """The same answers for a process that isn't the owner."""
+
+    @pytest.fixture
+    def empty(self, tmp_path: Path) -> Iterator[UsageStore]:
+        owner = SharedStore(tmp_path)
+        assert owner.owns
+        yield Client(tmp_path)
+        owner.close()
+
+    test_order_repetition_and_batches_leave_no_trace = None  # the engine's own
+
+    @given(scenario=usage.scenarios(), asked=st.lists(usage.queries(), min_size=1, max_size=4))
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    def test_the_same_as_the_reference(self, shared: UsageStore, scenario: usage.Scenario, asked: list[Query]) -> None:
+        """Few runs: the engine behind has had the others; here every value passes the wire."""
+        found = usage.differences(shared, fresh_salt(), scenario, asked)
+        assert not found, "\n".join(found)
+
+
+# ── the index ──
+
+
+def test_the_index_finds_what_it_was_given_through_runs_and_merges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "MEMORY_LIMIT", 500)
+    monkeypatch.setattr(index, "SLICE", 700)
+    monkeypatch.setattr(index, "STRIDE", 16)
+    chance = random.Random(20261031)
+    known: dict[bytes, int] = {}
+    kept = IdentityIndex(tmp_path)
+    for seq in range(1, 100):
+        new = {chance.randbytes(16): chance.randrange(2, 2**63) for _ in range(100)}
+        # the same first word, and bodies that change
+        new |= {key[:8] + chance.randbytes(8): 7 for key in list(new)[:3]}
+        new |= dict.fromkeys(chance.sample(sorted(known), min(len(known), 5)), index.CORRECTED)
+        known |= new
+        kept.add(list(new), list(new.values()), seq)
+    strangers = [chance.randbytes(16) for _ in range(1000)] + [key[:8] + bytes(8) for key in list(known)[:1000]]
+    for opened in (kept, _reopened(kept, tmp_path)):
+        assert opened.find(list(known)).tolist() == list(known.values())
+        assert set(opened.find(strangers).tolist()) == {ABSENT}
+        assert len(opened) >= len(known)
+
+
+def _reopened(kept: IdentityIndex, folder: Path) -> IdentityIndex:
+    kept.close()
+    opened = IdentityIndex(folder)
+    assert opened.seq == 99
+    return opened
+
+
+@pytest.mark.parametrize("harm", ["gone", "old", "cut", "garbage"])
+def test_an_index_that_is_gone_old_or_spoilt_is_built_anew(tmp_path: Path, harm: str) -> None:
+    store = DuckDBStore(tmp_path)
+    store.bind([Binding("o", "a", "A")])
+    store.ingest([used(n) for n in range(50)] + [void(1), Replace(event=used(2, "7"))])
+    store.close()
+    folder = tmp_path / file.INDEX
+    before = tmp_path / "before"
+    shutil.copytree(folder, before)
+    store = DuckDBStore(tmp_path)
+    store.ingest([used(n) for n in range(50, 60)] + [void(3)])
+    store.close()
+    match harm:
+        case "gone":
+            shutil.rmtree(folder)
+        case "old":
+            shutil.rmtree(folder)
+            before.rename(folder)
+        case "cut":
+            run_file = min(folder.glob("run-*"))
+            run_file.write_bytes(run_file.read_bytes()[:-24])
+        case "garbage":
+            (folder / "manifest").write_text("{")
+    store = DuckDBStore(tmp_path)
+    again = store.ingest([used(n) for n in range(60)] + [void(1), void(3), Replace(event=used(2, "7"))])
+    assert (again.accepted, len(again.duplicates), again.conflicts) == (0, 63, ())
+    assert list(checks.faults(store)) == []
+    store.close()
+
+
+def test_verify_sees_an_index_that_lacks_an_identity_and_rows_in_force_twice(tmp_path: Path) -> None:
+    """The control: what the other tests find in order is found when it is not."""
+    store = DuckDBStore(tmp_path)
+    store.ingest([used(1), used(2)])
+    assert list(checks.faults(store)) == []
+    store.index.clear()
+    store.ingest([used(1)])
+    found = " ".join(checks.faults(store))
+    assert "not in the index" in found
+    assert "in force twice" in found
+    store.close()
+
+
+def test_a_backup_is_a_store(tmp_path: Path) -> None:
+    store = DuckDBStore(tmp_path)
+    store.bind([Binding("o", "a", "A")])
+    store.ingest([used(1, "5"), used(2), void(2)])
+    (tmp_path / "copy").mkdir()
+    checks.backup(store, tmp_path / "copy" / file.FILE)
+    store.ingest([used(3)])
+    store.close()
+    copy = DuckDBStore(tmp_path / "copy")
+    assert list(checks.faults(copy)) == []
+    assert total(copy).value == 5
+    assert copy.ingest([used(1, "5"), used(3)]).duplicates == (0,)
+    copy.close()
+
+
+# ── failures ──
+
+
+@pytest.mark.parametrize("seed", [20261031, random.SystemRandom().randrange(2**32)], ids=["fixed", "fresh"])
+def test_kill_at_any_moment(tmp_path: Path, seed: int) -> None:
+    """Promise P1: what was acknowledged is there, whole, and counts once when its sender sends it again."""
+    found = run("kill", str(tmp_path), str(KILLS // 2), str(seed))
+    assert (found["kills"], found["lost"], found["faults"]) == (KILLS // 2, [], []), found
+    assert found["acknowledged"] > KILLS
+
+
+@pytest.mark.skipif(compiler() is None, reason="needs a C compiler")
+def test_power_loss_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    """Promise P1: only what was synced is left, and it is all that was acknowledged."""
+    found = run("lose", str(tmp_path), "12", "20261031", lose_power_in=tmp_path)
+    assert (found["kills"], found["lost"], found["faults"]) == (12, [], []), found
+
+
+@pytest.mark.skipif(compiler() is None, reason="needs a C compiler")
+def test_power_loss_is_seen_where_the_log_is_not_kept(tmp_path: Path) -> None:
+    """The control: were DuckDB's log not synced before the answer, the test above would fail."""
+    assert run("lose-log", str(tmp_path), "4", "20261031", lose_power_in=tmp_path)["lost"]
+
+
+def test_a_full_disk_refuses_writes_serves_reads_and_loses_nothing(tmp_path: Path) -> None:
+    """Promise P13; a limit on file sizes stands for the disk."""
+    found = run("full", str(tmp_path))
+    assert found["refused"] == ["usage.cannot_write"] * 3
+    assert found["count"] == found["sent"] > 0
+    assert found["faults"] == []
+
+
+# ── one owner ──
+
+_SENDER = """
+import sys
+from pathlib import Path
+from billsmith.usage.duckdb.owner import SharedStore
+from tests.usage.suite import used
+store = SharedStore(Path(sys.argv[1]))
+first = int(sys.argv[2])
+for batch in range(20):
+    store.ingest([used(number) for number in range(first + batch * 10, first + batch * 10 + 20)])
+print("owner" if store.owns else "client", flush=True)
+sys.stdin.read()
+store.close()
+"""
+
+
+def _process(home: Path, first: int) -> subprocess.Popen[str]:
+    environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PATH": os.environ.get("PATH", "")}
+    return subprocess.Popen(
+        [sys.executable, "-c", _SENDER, str(home), str(first)],
+        env=environment,
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_processes_share_a_store_and_the_next_owns_it_when_its_owner_is_killed(tmp_path: Path) -> None:
+    processes = [_process(tmp_path, first) for first in (0, 0, 100)]
+    said = [process.stdout.readline().strip() for process in processes if process.stdout]
+    assert sorted(said) == ["client", "client", "owner"]
+    mine = SharedStore(tmp_path)
+    mine.bind([Binding("o", "a", "A")])
+    assert not mine.owns
+    assert (tmp_path / "usage.sock").stat().st_mode & 0o777 == 0o600
+    assert total(mine).value == 310
+    owner = processes[said.index("owner")]
+    owner.kill()
+    owner.wait()
+    assert mine.ingest([used(0), used("new")]).duplicates == (0,)
+    assert mine.owns
+    assert total(mine).value == 311
+    for process in processes:
+        process.communicate()
+    mine.close()
+
+
+def test_a_holder_that_does_not_answer_is_told(tmp_path: Path) -> None:
+    mine = SharedStore(tmp_path)
+    (tmp_path / "usage.sock").unlink()
+    with pytest.raises(Unavailable) as error:
+        SharedStore(tmp_path, patience=0.1)
+    assert error.value.code == "usage.owner_silent"
+    mine.close()
+
+
+def test_a_folder_whose_path_is_longer_than_a_socket_address(tmp_path: Path) -> None:
+    home = tmp_path / ("x" * 120)
+    home.mkdir()
+    mine = SharedStore(home)
+    assert Client(home).watermark() == 0
+    mine.close()
