@@ -239,10 +239,12 @@ def test_a_usages_line_names_its_dimensions():
     assert usage_line(charge, span).dimensions == {}
 
 
-def test_a_fee_is_rounded_in_the_mode_that_was_asked_for():
-    spans = fees_to_bill(subscription(), CATALOG, None, START)
-    line = fee_line(spans[0], "EUR", {"base": Flat(amount=D("1.005"))}, Rounding.DOWN)
-    assert line.amount == D("1.005")
+@pytest.mark.parametrize(
+    ("mode", "words"), [(Rounding.HALF_UP, "rounded half up: 1.01"), (Rounding.DOWN, "rounded towards zero: 1.00")]
+)
+def test_a_fee_says_how_it_is_rounded(mode, words):
+    span = fees_to_bill(subscription(), CATALOG, None, START)[0]
+    assert fee_line(span, "EUR", {"base": Flat(amount=D("1.005"))}, mode).trace == ("flat fee 1.005", words)
 
 
 FULL = DraftLine(

@@ -198,6 +198,16 @@ def test_the_widest_interval_and_days():
     assert [anniversary(Interval(Unit.MONTH), dt.date(2024, 1, 1), "UTC", day=day).day for day in (0, 1, 31)] == [0, 1, 31]
 
 
+@pytest.mark.parametrize("unit", Unit)
+def test_a_schedule_keeps_its_zone(unit):
+    made = [
+        calendar_schedule(Interval(unit), "Asia/Kolkata"),
+        anniversary(Interval(unit), dt.date(2024, 1, 31), "Asia/Kolkata"),
+    ]
+    assert [schedule.zone for schedule in made] == ["Asia/Kolkata"] * 2
+    assert [schedule.interval for schedule in made] == [Interval(unit)] * 2
+
+
 @pytest.mark.parametrize(
     ("schedule", "index", "instant"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 
 import pytest
 from hypothesis import given
@@ -201,7 +202,7 @@ def test_an_instant_beyond_the_calendar_is_not_written(instant: int) -> None:
     assert str(caught.value) == f"{instant} ns is outside the years 1 to 9999 [time.out_of_range]"
 
 
-@pytest.mark.parametrize(("instant", "name", "day", "time"), [
+@pytest.mark.parametrize(("instant", "name", "day", "clock"), [
     ("2024-12-31T23:30:00Z", "Europe/Amsterdam", "2025-01-01", 30 * MINUTE),
     ("2024-12-31T22:59:59.999999999Z", "Europe/Amsterdam", "2024-12-31", DAY - 1),
     ("2024-12-31T23:00:00Z", "Europe/Amsterdam", "2025-01-01", 0),
@@ -209,17 +210,31 @@ def test_an_instant_beyond_the_calendar_is_not_written(instant: int) -> None:
     ("1969-12-31T23:59:59.999999999Z", "UTC", "1969-12-31", DAY - 1),
     ("1970-01-01T00:00:00Z", "America/New_York", "1969-12-31", 19 * HOUR),
 ])  # fmt: skip
-def test_what_clocks_show(instant: str, name: str, day: str, time: int) -> None:
+def test_what_clocks_show(instant: str, name: str, day: str, clock: int) -> None:
     moment = parse_instant(instant)
-    assert local_reading(moment, name) == (dt.date.fromisoformat(day), time)
+    assert local_reading(moment, name) == (dt.date.fromisoformat(day), clock)
     assert local_date(moment, name) == dt.date.fromisoformat(day)
-    assert local_instant(dt.date.fromisoformat(day), time, name) == moment
+    assert local_instant(dt.date.fromisoformat(day), clock, name) == moment
+
+
+def test_the_machines_own_zone_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = parse_instant("2024-12-31T23:30:00Z")
+    try:
+        for own in ("Asia/Tokyo", "America/New_York"):
+            monkeypatch.setenv("TZ", own)
+            time.tzset()
+            assert local_date(moment, "Europe/Amsterdam") == dt.date(2025, 1, 1)
+            assert local_reading(moment, "Europe/Amsterdam") == (dt.date(2025, 1, 1), 30 * MINUTE)
+            assert start_of_day(dt.date(2025, 1, 1), "Europe/Amsterdam") == moment - 30 * MINUTE
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 NIGHT = 2 * HOUR + 30 * MINUTE
 
 
-@pytest.mark.parametrize(("day", "time", "name", "instant"), [
+@pytest.mark.parametrize(("day", "clock", "name", "instant"), [
     # Amsterdam: 02:00 became 03:00; what clocks jumped over is the instant of the jump
     ("2024-03-31", 2 * HOUR - 1, "Europe/Amsterdam", "2024-03-31T00:59:59.999999999Z"),
     ("2024-03-31", 2 * HOUR, "Europe/Amsterdam", "2024-03-31T01:00:00Z"),
@@ -240,8 +255,8 @@ NIGHT = 2 * HOUR + 30 * MINUTE
     ("2011-12-30", DAY - 1, "Pacific/Apia", "2011-12-30T10:00:00Z"),
     ("2011-12-31", 0, "Pacific/Apia", "2011-12-30T10:00:00Z"),
 ])  # fmt: skip
-def test_a_reading_that_clocks_jump_over_or_show_twice(day: str, time: int, name: str, instant: str) -> None:
-    assert format_instant(local_instant(dt.date.fromisoformat(day), time, name)) == instant
+def test_a_reading_that_clocks_jump_over_or_show_twice(day: str, clock: int, name: str, instant: str) -> None:
+    assert format_instant(local_instant(dt.date.fromisoformat(day), clock, name)) == instant
 
 
 def test_readings_never_go_backwards_over_a_jump() -> None:
