@@ -220,6 +220,7 @@ def test_the_content_says_where_it_rounds():
         (coupon(percent="10", periods_left=1), "5", None),
         (coupon(amount="30", left="30"), "12.50", (D("17.50"), None)),
         (coupon(amount="30", left="30"), "30", None),
+        (coupon(amount="30", left="30"), "29.99", (D("0.01"), None)),
         (coupon(amount="30", left="30", periods_left=2), None, (D(30), 1)),
     ],
 )
