@@ -408,6 +408,33 @@ def test_a_scoped_grant_pays_the_tax_of_its_own_lines_alone():
     assert assembled.due_minor == 15000
 
 
+@pytest.mark.parametrize(
+    ("storage", "paid"),
+    [(["30", "20"], 6000), (["50", "0"], 6000), (["0.50"], 60), (["0.01"], 1)],
+)
+def test_a_scoped_grant_pays_for_all_the_lines_in_its_scope(storage, paid):
+    grant = Grant(id="g", amount=D(500), scope=frozenset({"storage"}))
+    asked = terms(taxes=(VAT,), wallet=Wallet(grants=(grant,), balances={"g": D(500)}))
+    assembled = assemble([line("100.00"), *(line(amount, "storage") for amount in storage)], asked)
+    assert [settlement.amount_minor for settlement in assembled.settlements] == [paid]
+
+
+def test_a_grant_for_all_needs_no_line():
+    asked = terms(minimums=(Minimum(amount=D(5)),), wallet=Wallet(grants=(Grant(id="g", amount=D(2)),), balances={"g": D(2)}))
+    assert assemble([], asked).due_minor == 300
+
+
+def test_two_minimums_count_each_other_where_they_cover_the_same():
+    both = (Minimum(amount=D(15)), Minimum(amount=D(18), name="Contract"))
+    assert amounts(assemble([line("10", subscription="sub")], terms(minimums=both))) == [1000, 500, 300]
+
+
+@pytest.mark.parametrize(("subscription", "missing"), [("", 500), ("sub", 500), ("other", 1500)])
+def test_a_minimum_may_be_of_one_subscription(subscription, missing):
+    asked = terms(minimums=(Minimum(amount=D(15), subscription=subscription),))
+    assert amounts(assemble([line("10", subscription="sub")], asked), LineKind.TRUE_UP) == [missing]
+
+
 def test_a_credit_is_not_paid_for():
     asked = terms(
         credits=(Credit(reference="c", amount_minor=100),),
@@ -527,6 +554,7 @@ def test_a_threshold_may_be_the_least_above_zero():
     least = D("0.01")
     assert next_threshold(Thresholds((least,), least), D(0)) == least
     assert next_threshold(Thresholds((D(5),), least), D("5.015")) == D("5.02")
+    assert next_threshold(Thresholds((D(250),), D(100)), D(300)) == 350  # counted from the last that was named
 
 
 def test_the_periods_end_bills_what_progressive_invoices_have_not():
