@@ -209,24 +209,25 @@ def test_a_schedule_keeps_its_zone(unit):
 
 
 @pytest.mark.parametrize(
-    ("schedule", "index", "instant"),
+    ("make", "index", "instant"),
     [
-        (calendar_schedule(Interval(Unit.HOUR, 5), "Asia/Kolkata"), 0, "1969-12-31T18:30:00Z"),
-        (calendar_schedule(Interval(Unit.HOUR, 5), "Asia/Kolkata"), -2, "1969-12-31T08:30:00Z"),
-        (calendar_schedule(Interval(Unit.DAY, 3), "Asia/Kolkata"), 1, "1970-01-03T18:30:00Z"),
-        (calendar_schedule(Interval(Unit.WEEK), "UTC"), 0, "1969-12-29T00:00:00Z"),
-        (calendar_schedule(Interval(Unit.WEEK, 2), "UTC"), -1, "1969-12-15T00:00:00Z"),
-        (calendar_schedule(Interval(Unit.MONTH, 5), "UTC"), 1, "1970-06-01T00:00:00Z"),
-        (calendar_schedule(Interval(Unit.QUARTER), "UTC"), 3, "1970-10-01T00:00:00Z"),
-        (calendar_schedule(Interval(Unit.YEAR, 3), "UTC"), 2, "1976-01-01T00:00:00Z"),
-        (anniversary(Interval(Unit.HOUR, 2), dt.date(2024, 7, 1), "Asia/Kolkata"), 1, "2024-06-30T20:30:00Z"),
-        (anniversary(Interval(Unit.MONTH), dt.date(2024, 4, 30), "Asia/Kolkata", day=31), 1, "2024-05-30T18:30:00Z"),
-        (anniversary_at(Interval(Unit.HOUR), 5, "Asia/Kolkata"), 1, "1970-01-01T01:00:00.000000005Z"),
-        (anniversary_at(Interval(Unit.DAY), 5, "Asia/Kolkata"), 1, "1970-01-02T00:00:00.000000005Z"),
-        (anniversary_at(Interval(Unit.MONTH), parse_instant("2024-04-30T20:00:00Z"), "Asia/Kolkata", day=3), 1, "2024-06-02T20:00:00Z"),
+        (lambda: calendar_schedule(Interval(Unit.HOUR, 5), "Asia/Kolkata"), 0, "1969-12-31T18:30:00Z"),
+        (lambda: calendar_schedule(Interval(Unit.HOUR, 5), "Asia/Kolkata"), -2, "1969-12-31T08:30:00Z"),
+        (lambda: calendar_schedule(Interval(Unit.DAY, 3), "Asia/Kolkata"), 1, "1970-01-03T18:30:00Z"),
+        (lambda: calendar_schedule(Interval(Unit.WEEK), "UTC"), 0, "1969-12-29T00:00:00Z"),
+        (lambda: calendar_schedule(Interval(Unit.WEEK, 2), "UTC"), -1, "1969-12-15T00:00:00Z"),
+        (lambda: calendar_schedule(Interval(Unit.MONTH, 5), "UTC"), 1, "1970-06-01T00:00:00Z"),
+        (lambda: calendar_schedule(Interval(Unit.QUARTER), "UTC"), 3, "1970-10-01T00:00:00Z"),
+        (lambda: calendar_schedule(Interval(Unit.YEAR, 3), "UTC"), 2, "1976-01-01T00:00:00Z"),
+        (lambda: anniversary(Interval(Unit.HOUR, 2), dt.date(2024, 7, 1), "Asia/Kolkata"), 1, "2024-06-30T20:30:00Z"),
+        (lambda: anniversary(Interval(Unit.MONTH), dt.date(2024, 4, 30), "Asia/Kolkata", day=31), 1, "2024-05-30T18:30:00Z"),
+        (lambda: anniversary_at(Interval(Unit.HOUR), 5, "Asia/Kolkata"), 1, "1970-01-01T01:00:00.000000005Z"),
+        (lambda: anniversary_at(Interval(Unit.DAY), 5, "Asia/Kolkata"), 1, "1970-01-02T00:00:00.000000005Z"),
+        (lambda: anniversary_at(Interval(Unit.MONTH), parse_instant("2024-04-30T20:00:00Z"), "Asia/Kolkata", day=3), 1, "2024-06-02T20:00:00Z"),
     ],
 )  # fmt: skip
-def test_where_periods_are_counted_from(schedule, index, instant):
+def test_where_periods_are_counted_from(make, index, instant):
+    schedule = make()
     assert format_instant(schedule.boundary(index)) == instant
     assert schedule.index(parse_instant(instant)) == index
     assert schedule.index(parse_instant(instant) - 1) == index - 1
