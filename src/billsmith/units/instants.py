@@ -171,10 +171,7 @@ def local_instant(day: dt.date, time: int, zone_name: str) -> int:
     seconds, nanos = divmod(time, SECOND)
     wanted = zone(zone_name)
     naive = dt.datetime(day.year, day.month, day.day) + dt.timedelta(seconds=seconds)  # noqa: DTZ001 (the zone comes below)
-    try:
-        first, second = (_seconds(naive.replace(tzinfo=wanted, fold=fold)) for fold in (0, 1))
-    except OverflowError:  # the first or the last day that the calendar has
-        raise InvalidTime(f"{day} is too far away", code="time.out_of_range") from None
+    first, second = (_seconds(naive.replace(tzinfo=wanted, fold=fold)) for fold in (0, 1))
     _within_bounds(first * SECOND, day.isoformat())
     if first > second:  # a gap: fold 0 reads the clock before the jump, fold 1 the one after
         return _first_instant_after_gap(second, first, naive, wanted) * SECOND

@@ -25,6 +25,7 @@ from billsmith.ledger.commitments import Commitment
 from billsmith.ledger.wallets import Grant
 from billsmith.units.errors import InvalidInvoice, InvalidNumber
 from billsmith.units.periods import Period
+from billsmith.units.rounding import Rounding
 from tests.core.invoicing.test_totals import line as taxed_line
 from tests.support.laws import EXAMPLES
 from tests.support.numbers import decimals
@@ -172,8 +173,43 @@ def test_line_discounts(discount, expected):
     [{}, {"percent": D(5), "amount": D(5)}, {"percent": D(-1)}, {"percent": D("100.1")}, {"amount": D(-1)}],
 )
 def test_a_discount_that_can_not_be(wrong):
-    with pytest.raises(InvalidInvoice):
+    words = {
+        "both": "discount 'Off' has either percent or amount [invoice.discount_one_kind]",
+        "percent": f"discount 'Off': {wrong.get('percent')} is not a percentage [invoice.discount_percent]",
+        "amount": f"discount 'Off': {wrong.get('amount')} is below zero [invoice.discount_amount]",
+    }
+    with pytest.raises(InvalidInvoice) as caught:
         LineDiscount(name="Off", **wrong)
+    assert str(caught.value) == words[next(iter(wrong)) if len(wrong) == 1 else "both"]
+
+
+@pytest.mark.parametrize("kept", [{"percent": D(0)}, {"percent": D(100)}, {"amount": D(0)}])
+def test_a_discount_at_its_bounds(kept):
+    assert LineDiscount(name="Off", **kept).name == "Off"
+
+
+def test_a_discounts_line_says_what_it_is():
+    seen = line("100.00", quantity=D(4), unit_price=D(25), trace=("why",), plan="basic")
+    off = assemble([seen], terms(discounts=(LineDiscount(name="Off", percent=D(10)),))).totals.lines[1]
+    assert (off.description, off.kind, off.amount_minor) == ("Off: calls", LineKind.DISCOUNT, -1000)
+    assert (off.quantity, off.unit_price, off.trace) == (None, None, ())
+    assert (off.meter, off.plan) == ("calls", "basic")
+
+
+def test_a_line_of_zero_has_no_discount():
+    assert amounts(assemble([line("0")], terms(discounts=(LineDiscount(name="Off", percent=D(10)),)))) == [0]
+
+
+def test_line_taxes_round_as_the_invoice_does():
+    for mode, cents in ((Rounding.HALF_UP, 1), (Rounding.DOWN, 0), (Rounding.UP, 1)):
+        assert assemble([line("0.03")], terms(taxes=(VAT,), mode=mode)).line_taxes == [cents]
+
+
+def test_the_content_says_where_it_rounds():
+    for place in RoundingPlace:
+        assembled = assemble([line("1")], terms(place=place))
+        assert assembled.content(Party(name="a"), Party(name="b")).rounding_place is place
+        assert assembled.content(Party(name="a"), Party(name="b")).notes == ""
 
 
 @pytest.mark.parametrize(
@@ -184,6 +220,7 @@ def test_a_discount_that_can_not_be(wrong):
         (coupon(percent="10", periods_left=1), "5", None),
         (coupon(amount="30", left="30"), "12.50", (D("17.50"), None)),
         (coupon(amount="30", left="30"), "30", None),
+        (coupon(amount="30", left="30"), "29.99", (D("0.01"), None)),
         (coupon(amount="30", left="30", periods_left=2), None, (D(30), 1)),
     ],
 )
@@ -272,6 +309,22 @@ def test_a_commitments_line_says_what_it_is(options, kind, description):
     assert (added.kind, added.description, added.component, added.tax_category) == (kind, description, "C", "std")
 
 
+def test_a_commitments_true_up_explains_itself():
+    assembled = assemble([line("100")], terms(commitments=(Commitment(id="C", left=D(150), closing=True),)))
+    assert assembled.totals.lines[1].trace == ("150.00 left − 100.00 used = 50.00",)
+    assert assembled.totals.lines[1].amount_minor == 5000
+
+
+def test_what_a_commitment_covers_and_its_overage_stand_side_by_side():
+    options = {"left": D("0.03"), "prepaid": True, "overage_factor": D(2)}
+    lines = [line("0.02", tax_category=category) for category in ("a", "b", "c")]
+    assembled = assemble(lines, terms(commitments=(Commitment(id="C", **options),)))
+    added = assembled.drafts[3:]
+    assert [each.group for each in added] == ["commitment:C:covered"] * 3 + ["commitment:C:overage"] * 3
+    assert amounts(assembled, LineKind.CREDIT) == [-1, -1, -1]
+    assert amounts(assembled, LineKind.ADJUSTMENT) == [1, 1, 1]
+
+
 def test_a_minimum_sees_what_commitments_have_left():
     asked = terms(commitments=(Commitment(id="C", left=D(60), prepaid=True),), minimums=(Minimum(amount=D(50)),))
     assert amounts(assemble([line("100")], asked), LineKind.TRUE_UP) == [1000]
@@ -355,6 +408,33 @@ def test_a_scoped_grant_pays_the_tax_of_its_own_lines_alone():
     assert assembled.due_minor == 15000
 
 
+@pytest.mark.parametrize(
+    ("storage", "paid"),
+    [(["30", "20"], 6000), (["50", "0"], 6000), (["0.50"], 60), (["0.01"], 1)],
+)
+def test_a_scoped_grant_pays_for_all_the_lines_in_its_scope(storage, paid):
+    grant = Grant(id="g", amount=D(500), scope=frozenset({"storage"}))
+    asked = terms(taxes=(VAT,), wallet=Wallet(grants=(grant,), balances={"g": D(500)}))
+    assembled = assemble([line("100.00"), *(line(amount, "storage") for amount in storage)], asked)
+    assert [settlement.amount_minor for settlement in assembled.settlements] == [paid]
+
+
+def test_a_grant_for_all_needs_no_line():
+    asked = terms(minimums=(Minimum(amount=D(5)),), wallet=Wallet(grants=(Grant(id="g", amount=D(2)),), balances={"g": D(2)}))
+    assert assemble([], asked).due_minor == 300
+
+
+def test_two_minimums_count_each_other_where_they_cover_the_same():
+    both = (Minimum(amount=D(15)), Minimum(amount=D(18), name="Contract"))
+    assert amounts(assemble([line("10", subscription="sub")], terms(minimums=both))) == [1000, 500, 300]
+
+
+@pytest.mark.parametrize(("subscription", "missing"), [("", 500), ("sub", 500), ("other", 1500)])
+def test_a_minimum_may_be_of_one_subscription(subscription, missing):
+    asked = terms(minimums=(Minimum(amount=D(15), subscription=subscription),))
+    assert amounts(assemble([line("10", subscription="sub")], asked), LineKind.TRUE_UP) == [missing]
+
+
 def test_a_credit_is_not_paid_for():
     asked = terms(
         credits=(Credit(reference="c", amount_minor=100),),
@@ -407,6 +487,21 @@ def test_an_invoice_records_the_rates_it_used():
     assert first.exact_amount == D("9.2092")
 
 
+def test_a_conversion_explains_itself():
+    inverse = ExchangeRate(base="EUR", quote="USD", rate=D("1.25"), date=dt.date(2026, 10, 1))
+    asked = terms(exchange_rates=(inverse,), date=dt.date(2026, 10, 31))
+    assembled = assemble([line("10.00", currency="USD", trace=("why",))], asked)
+    assert assembled.totals.lines[0].trace == ("why", "10.00 USD ÷ 1.25 (2026-10-01) = 8.00 EUR")
+    assert assembled.drafts[0].currency == ""
+
+
+def test_without_a_rate_the_refusal_says_which():
+    with pytest.raises(InvalidInvoice) as caught:
+        rate_on(RATES, "GBP", "EUR", dt.date(2026, 10, 31))
+    words = "no rate from GBP to EUR on 2026-10-31 or before. Add one with a date [invoice.no_exchange_rate]"
+    assert str(caught.value) == words
+
+
 def test_a_rate_works_both_ways():
     assert convert(D(92), RATES[1], "USD") == 100
     assert convert(D(1), RATES[1], "USD") == Fraction(100, 92)
@@ -452,7 +547,14 @@ def test_crossing_a_threshold_bills_all_of_the_rest(billed, used, due):
 def test_thresholds_ascend(wrong):
     with pytest.raises(InvalidInvoice) as caught:
         Thresholds(*wrong)
-    assert caught.value.code == "invoice.thresholds"
+    assert str(caught.value) == "thresholds: thresholds ascend from above zero. Sort them, or drop one [invoice.thresholds]"
+
+
+def test_a_threshold_may_be_the_least_above_zero():
+    least = D("0.01")
+    assert next_threshold(Thresholds((least,), least), D(0)) == least
+    assert next_threshold(Thresholds((D(5),), least), D("5.015")) == D("5.02")
+    assert next_threshold(Thresholds((D(250),), D(100)), D(300)) == 350  # counted from the last that was named
 
 
 def test_the_periods_end_bills_what_progressive_invoices_have_not():

@@ -10,17 +10,22 @@ import pytest
 
 from billsmith.catalog.reading import parse
 from billsmith.invoicing.assembly import assemble
-from billsmith.invoicing.billing import Book, bill, included_grants
+from billsmith.invoicing.billing import Book, bill, fee_line, included_grants, usage_line
 from billsmith.invoicing.model import LineKind, Party
 from billsmith.invoicing.progressive import already_billed
 from billsmith.invoicing.terms import Terms
 from billsmith.invoicing.totals import DraftLine, total
 from billsmith.metering.quantity import Quantity
+from billsmith.rating.context import Context
 from billsmith.rating.models.flat import Flat
 from billsmith.rating.models.per_unit import PerUnit
+from billsmith.rating.rate import rate
+from billsmith.subscriptions.spans import fees_to_bill, usage_spans
 from billsmith.subscriptions.subscription import AddAddOn, ChangeQuantity, PlanRef, Subscription, changed
+from billsmith.units.ids import derived_id
 from billsmith.units.instants import format_instant, parse_instant
 from billsmith.units.periods import Period
+from billsmith.units.rounding import Rounding
 
 D = Decimal
 
@@ -190,6 +195,56 @@ def test_included_credits_begin_with_their_period_and_are_the_same_in_every_run(
     assert len({grant.id for grant in grants}) == 4
     assert included_grants(subscription(), CATALOG, Period(START + 1, NEXT)) == []
     assert grants == included_grants(subscription(), CATALOG, Period(START, NEXT + 1))
+
+
+def test_included_credits_have_ids_that_never_change():
+    first, second = included_grants(subscription(), CATALOG, Period(START, NEXT))
+    assert first.id == derived_id("included", "sub", "basic", "0", str(START))
+    assert second.id == derived_id("included", "sub", "basic", "1", str(START))
+
+
+def test_included_credits_of_a_period_that_began_before_do_not_hide_the_next():
+    assert [grant.effective_at for grant in included_grants(subscription(), CATALOG, Period(MIDDLE, NEXT + 1))] == [NEXT, NEXT]
+
+
+def test_a_plan_is_found_by_its_version():
+    versions = msgspec.structs.replace(
+        CATALOG,
+        plans=tuple(msgspec.structs.replace(CATALOG.plans[1], version=n, currency=c) for n, c in ((1, "USD"), (2, "GBP"))),
+    )
+    assert [Book(versions).currency(PlanRef("dollars", version)) for version in (1, 2, 3)] == ["USD", "GBP", "EUR"]
+
+
+def test_a_minimum_counts_fees_at_the_subscriptions_own_prices():
+    held = subscription(overrides={"base": Flat(amount=D(20))})
+    (minimum,) = run(held, START, NEXT).minimums
+    assert minimum.billed_before == D("26.20")
+
+
+def test_before_we_know_of_it_there_is_no_minimum():
+    assert run(subscription(recorded_at=MIDDLE), None, MIDDLE - 1).minimums == ()
+
+
+def test_a_minimum_is_held_in_each_period_of_a_run():
+    later = parse_instant("2026-12-15T00:00:00Z")
+    found = run(subscription(), START, later).minimums
+    assert [minimum.period.start for minimum in found] == [START, NEXT]
+    assert [minimum.billed_before for minimum in found] == [D("37.20"), 0]
+
+
+def test_a_usages_line_names_its_dimensions():
+    (span,) = usage_spans(subscription(), CATALOG, START, NEXT)
+    charge = rate(PerUnit(unit_amount=D(1)), D(3), Context(currency="EUR"))
+    assert usage_line(charge, span, {"region": "eu"}).dimensions == {"region": "eu"}
+    assert usage_line(charge, span).dimensions == {}
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"), [(Rounding.HALF_UP, "rounded half up: 1.01"), (Rounding.DOWN, "rounded towards zero: 1.00")]
+)
+def test_a_fee_says_how_it_is_rounded(mode, words):
+    span = fees_to_bill(subscription(), CATALOG, None, START)[0]
+    assert fee_line(span, "EUR", {"base": Flat(amount=D("1.005"))}, mode).trace == ("flat fee 1.005", words)
 
 
 FULL = DraftLine(

@@ -5,19 +5,22 @@ from __future__ import annotations
 from decimal import Decimal
 from fractions import Fraction
 
+import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billsmith.catalog.reductions import Coupon
 from billsmith.invoicing.assembly import assemble
 from billsmith.invoicing.corrections import correct
-from billsmith.invoicing.model import InvoiceKind, LineKind
+from billsmith.invoicing.model import InvoiceKind, Line, LineKind
 from billsmith.invoicing.notes import Document
 from billsmith.invoicing.terms import AppliedCoupon, Minimum, Terms
-from billsmith.invoicing.totals import DraftLine, TaxRate
+from billsmith.invoicing.totals import DraftLine, TaxRate, Totals
 from billsmith.rating import Context, rate
 from billsmith.rating.models.graduated import Graduated
 from billsmith.rating.models.tiers import Tier
+from billsmith.units.periods import Period
 from tests.core.invoicing import oracle
 from tests.support.laws import EXAMPLES
 from tests.support.numbers import decimals
@@ -88,6 +91,67 @@ def test_a_corrected_price_and_a_corrected_tax():
     taxes = [(tax.rate, tax.base_minor, tax.amount_minor) for tax in note.taxes]
     assert taxes == [(D(9), 1000, 90), (D("21.5"), -1050, -226)]
     assert summed([*issued, note.document("CN")]) == (1000, 90)
+
+
+def billed(number, *lines):
+    return Document(number=number, lines=tuple(lines))
+
+
+def again(*lines):
+    minor = sum(line.amount_minor for line in lines)
+    return Totals(lines=lines, taxes=(), lines_minor=minor, tax_minor=0, total_minor=minor)
+
+
+CALLS = Line(description="Calls", meter="calls", amount_minor=500, quantity=D(5), unit_price=D(1), exact_amount=D("4.999"))
+
+
+def test_a_line_that_was_billed_twice_and_is_rated_twice():
+    issued = [
+        billed("INV-1", Line(description="Base", amount_minor=7), CALLS),
+        billed("DN-1", msgspec.structs.replace(CALLS, corrects="INV-1#1")),
+    ]
+    wanted = again(issued[0].lines[0], CALLS, CALLS, CALLS)
+    note = correct(wanted, issued, "EUR")
+    assert [(each.amount_minor, each.corrects) for each in note.lines] == [(500, "INV-1#1")]
+    (line,) = note.lines
+    assert line.trace == ("rated anew: 15.00; billed before: 10.00; difference: 5.00",)
+    assert (line.quantity, line.unit_price, line.exact_amount) == (None, None, None)
+
+
+def test_a_line_that_only_a_note_billed_is_corrected_where_that_note_says():
+    wanted = again()
+    note = correct(wanted, [billed("DN-1", msgspec.structs.replace(CALLS, corrects="INV-1#4"))], "EUR")
+    assert [each.corrects for each in note.lines] == ["INV-1#4"]
+    assert [each.description for each in note.lines] == ["Calls"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"description": "Calls, and more"}, True),  # what it is for counts, not its text
+        ({"meter": "", "description": "Another"}, False),
+        ({"dimensions": {"region": "eu"}}, False),
+        ({"account": "north"}, False),
+        ({"subscription": "sub"}, False),
+        ({"plan": "basic"}, False),
+        ({"component": "api"}, False),
+        ({"tax_category": "low"}, False),
+        ({"period": Period(0, 1)}, False),
+        ({"kind": LineKind.CREDIT}, False),
+    ],
+)
+def test_what_makes_a_line_the_same(changes, same):
+    other = msgspec.structs.replace(CALLS, amount_minor=700, **changes)
+    note = correct(again(other), [billed("1", CALLS)], "EUR")
+    assert sorted(line.amount_minor for line in note.lines) == ([200] if same else [-500, 700])
+
+
+def test_lines_that_are_for_nothing_are_told_apart_by_their_text():
+    one, two = (Line(description=text, amount_minor=5) for text in ("One", "Two"))
+    wanted = again(msgspec.structs.replace(one, amount_minor=6), two)
+    assert [(line.description, line.amount_minor) for line in correct(wanted, [billed("1", one, two)], "EUR").lines] == [
+        ("One", 1)
+    ]
 
 
 def test_a_corrected_tax_alone():

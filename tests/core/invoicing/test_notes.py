@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from billsmith.invoicing.model import InvoiceKind, Line, Tax
 from billsmith.invoicing.notes import Document, credit_whole, note_by_line
-from billsmith.invoicing.totals import TaxRate, TaxRounding, total
+from billsmith.invoicing.totals import DraftLine, TaxRate, TaxRounding, total
 from billsmith.units.errors import InvalidInvoice
+from billsmith.units.rounding import Rounding
 from tests.core.invoicing.test_totals import amounts_of, categories, currencies, line, rate, rates_of
 from tests.support.laws import EXAMPLES
 from tests.support.numbers import decimals, fractions
@@ -169,3 +170,90 @@ def test_no_float_passes(wrong):
     invoice, _ = issued([line("10")], [TaxRate(category="std", name="VAT", rate=D(20))])
     with pytest.raises(Exception, match=r"not an exact|finite"):
         note_by_line(invoice, {0: wrong}, "EUR")
+
+
+@pytest.mark.parametrize(
+    ("lines", "changes", "words"),
+    [
+        ([line("10")], {1: D(-1)}, "changes: INV-1 has no line 1; its lines are 0 to 0 [note.unknown_line]"),
+        ([line("10"), line("5")], {2: D(1)}, "changes: INV-1 has no line 2; its lines are 0 to 1 [note.unknown_line]"),
+        (
+            [line("10"), line("5")],
+            {1: D("-5.01")},
+            "changes[1]: line 1 of INV-1 has 500 minor units left; a note can't give back 501 [note.too_much]",
+        ),
+        (
+            [line("-10")],
+            {0: D("10.01")},
+            "changes[0]: line 0 of INV-1 has -1000 minor units left; a note can't give back 1001 [note.too_much]",
+        ),
+        (
+            [line("0")],
+            {0: D("-0.01")},
+            "changes[0]: line 0 of INV-1 has 0 minor units left; a note can't give back 1 [note.too_much]",
+        ),
+    ],
+)
+def test_what_a_note_can_not_change_is_refused_in_words(lines, changes, words):
+    invoice, _ = issued(lines, [rate("20")])
+    with pytest.raises(InvalidInvoice) as caught:
+        note_by_line(invoice, changes, "EUR")
+    assert str(caught.value) == words
+
+
+def test_a_line_of_the_least_amount_or_none_can_be_changed():
+    for amount, change, kind in (("0.01", "-0.01", InvoiceKind.CREDIT_NOTE), ("0", "0.01", InvoiceKind.DEBIT_NOTE)):
+        invoice, _ = issued([line(amount)], [])
+        assert note_by_line(invoice, {0: D(change)}, "EUR").kind is kind
+
+
+@pytest.mark.parametrize(
+    ("change", "exact"), [(D("-3.333"), D("-3.333")), (Fraction(-1, 8), D("-0.125")), (Fraction(-10, 3), None)]
+)
+def test_a_notes_line_keeps_the_exact_change_alone(change, exact):
+    paid = DraftLine(description="x", amount=D(100), quantity=D(4), unit_price=D(25), trace=("why",), plan="basic")
+    invoice, _ = issued([paid], [])
+    (changed,) = note_by_line(invoice, {0: change}, "EUR").lines
+    assert changed.exact_amount == exact
+    assert (changed.quantity, changed.unit_price, changed.trace, changed.plan) == (None, None, (), "basic")
+    (whole,) = credit_whole(invoice).lines
+    assert (whole.exact_amount, whole.quantity, whole.unit_price, whole.trace) == (None, None, None, ())
+
+
+def test_taxes_of_many_notes_come_from_their_exact_amounts():
+    invoice, _ = issued([line("100")], [rate("50")])
+    notes = []
+    for _ in range(4):  # 1.4 cents each: half of 1.4, 2.8, 4.2 and 5.6, rounded, less what was noted before
+        notes.append(note_by_line(invoice, {0: D("-0.014")}, "EUR", notes).document(str(len(notes))))
+    assert [note.taxes[0].amount_minor for note in notes] == [-1, 0, -1, -1]
+
+
+def test_notes_that_keep_no_exact_amount_count_in_minor_units():
+    invoice, _ = issued([line("100")], [rate("50")])
+    first = note_by_line(invoice, {0: Fraction(-10, 3)}, "EUR").document("1")
+    assert note_by_line(invoice, {0: D(-1)}, "EUR", [first]).taxes[0].amount_minor == -50
+
+
+@pytest.mark.parametrize(("mode", "net", "tax"), [(Rounding.HALF_UP, -2, -1), (Rounding.DOWN, -1, 0)])
+def test_a_note_rounds_as_it_is_told(mode, net, tax):
+    invoice, _ = issued([line("100")], [rate("50")])
+    note = note_by_line(invoice, {0: D("-0.015")}, "EUR", mode=mode)
+    assert (note.net_minor, note.tax_minor, note.taxes[0].base_minor) == (net, tax, net)
+
+
+def test_two_lines_of_a_category_are_taxed_together():
+    invoice, _ = issued([line("10"), line("20"), line("5", "low")], [rate("20"), rate("5", "low")])
+    note = note_by_line(invoice, {0: D(-1), 1: D(-2)}, "EUR")
+    assert [(tax.category, tax.base_minor, tax.amount_minor) for tax in note.taxes] == [("std", -300, -60)]
+
+
+def test_the_rest_of_a_tax_has_the_rest_of_its_base():
+    invoice, _ = issued([line("10")], [rate("20")])
+    earlier = [note_by_line(invoice, {0: D(-4)}, "EUR").document("1")]
+    (tax,) = credit_whole(invoice, earlier).taxes
+    assert (tax.base_minor, tax.amount_minor) == (-600, -120)
+
+
+def test_lines_that_cancel_each_other_can_be_changed():
+    invoice, _ = issued([line("10"), line("-10")], [rate("20")])
+    assert note_by_line(invoice, {0: D(-1)}, "EUR").net_minor == -100

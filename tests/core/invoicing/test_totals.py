@@ -79,6 +79,12 @@ def test_every_place_of_tax_rounding_knows_the_currency(currency, minor, place):
     assert total([line("100")], [rate("20")], currency, tax_rounding=place).tax_minor == minor
 
 
+@pytest.mark.parametrize(("mode", "expected"), [(HALF_UP, 2), (Rounding.DOWN, 1), (Rounding.UP, 2), (Rounding.HALF_EVEN, 2)])
+@pytest.mark.parametrize("place", TaxRounding)
+def test_every_place_of_tax_rounding_knows_the_mode(place, mode, expected):
+    assert total([line("0.15")], [rate("10")], "EUR", mode=mode, tax_rounding=place).tax_minor == expected
+
+
 def test_the_invoice_place_keeps_the_cent_that_lines_lose():
     thirds = [line(Fraction(100, 3))] * 3
     assert total(thirds, (), "EUR", RoundingPlace.LINE).total_minor == 9999

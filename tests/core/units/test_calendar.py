@@ -163,6 +163,94 @@ def test_outside_the_range_of_instants_there_is_no_boundary(unit):
         assert caught.value.code == "time.out_of_range"
 
 
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Interval(Unit.DAY, 0), "count: an interval of 0 days; the count is 1 to 10,000 [time.interval]"),
+        (lambda: Interval(Unit.HOUR, 10_001), "count: an interval of 10001 hours; the count is 1 to 10,000 [time.interval]"),
+        (
+            lambda: anniversary(Interval(Unit.MONTH), dt.date(2024, 1, 1), "UTC", day=32),
+            "day: day 32 of a month; a billing day is 1 to 31 [time.billing_day]",
+        ),
+        (
+            lambda: calendar_schedule(Interval(Unit.MONTH), "UTC").boundary(3_600),
+            "'2270-01-01' is not between 1677-09-22 and 2262-04-10 [time.out_of_range]",
+        ),
+        (
+            lambda: calendar_schedule(Interval(Unit.DAY), "UTC").boundary(5_000_000),
+            "period 5000000 from 1970-01-01 lies outside the range of instants [time.out_of_range]",
+        ),
+        (
+            lambda: calendar_schedule(Interval(Unit.YEAR), "UTC").boundary(-5_000),
+            "period -5000 from 1970-01-01 lies outside the range of instants [time.out_of_range]",
+        ),
+    ],
+)
+def test_what_can_not_be_scheduled_is_refused_in_words(make, words):
+    with pytest.raises(InvalidTime) as caught:
+        make()
+    assert str(caught.value) == words
+
+
+def test_the_widest_interval_and_days():
+    assert [Interval(Unit.DAY, count).count for count in (1, 10_000)] == [1, 10_000]
+    assert Interval(Unit.DAY).count == 1
+    assert [anniversary(Interval(Unit.MONTH), dt.date(2024, 1, 1), "UTC", day=day).day for day in (0, 1, 31)] == [0, 1, 31]
+
+
+@pytest.mark.parametrize("unit", Unit)
+def test_a_schedule_keeps_its_zone(unit):
+    made = [
+        calendar_schedule(Interval(unit), "Asia/Kolkata"),
+        anniversary(Interval(unit), dt.date(2024, 1, 31), "Asia/Kolkata"),
+    ]
+    assert [schedule.zone for schedule in made] == ["Asia/Kolkata"] * 2
+    assert [schedule.interval for schedule in made] == [Interval(unit)] * 2
+
+
+@pytest.mark.parametrize(
+    ("make", "index", "instant"),
+    [
+        (lambda: calendar_schedule(Interval(Unit.HOUR, 5), "Asia/Kolkata"), 0, "1969-12-31T18:30:00Z"),
+        (lambda: calendar_schedule(Interval(Unit.HOUR, 5), "Asia/Kolkata"), -2, "1969-12-31T08:30:00Z"),
+        (lambda: calendar_schedule(Interval(Unit.DAY, 3), "Asia/Kolkata"), 1, "1970-01-03T18:30:00Z"),
+        (lambda: calendar_schedule(Interval(Unit.WEEK), "UTC"), 0, "1969-12-29T00:00:00Z"),
+        (lambda: calendar_schedule(Interval(Unit.WEEK, 2), "UTC"), -1, "1969-12-15T00:00:00Z"),
+        (lambda: calendar_schedule(Interval(Unit.MONTH, 5), "UTC"), 1, "1970-06-01T00:00:00Z"),
+        (lambda: calendar_schedule(Interval(Unit.QUARTER), "UTC"), 3, "1970-10-01T00:00:00Z"),
+        (lambda: calendar_schedule(Interval(Unit.YEAR, 3), "UTC"), 2, "1976-01-01T00:00:00Z"),
+        (lambda: anniversary(Interval(Unit.HOUR, 2), dt.date(2024, 7, 1), "Asia/Kolkata"), 1, "2024-06-30T20:30:00Z"),
+        (lambda: anniversary(Interval(Unit.MONTH), dt.date(2024, 4, 30), "Asia/Kolkata", day=31), 1, "2024-05-30T18:30:00Z"),
+        (lambda: anniversary_at(Interval(Unit.HOUR), 5, "Asia/Kolkata"), 1, "1970-01-01T01:00:00.000000005Z"),
+        (lambda: anniversary_at(Interval(Unit.DAY), 5, "Asia/Kolkata"), 1, "1970-01-02T00:00:00.000000005Z"),
+        (lambda: anniversary_at(Interval(Unit.MONTH), parse_instant("2024-04-30T20:00:00Z"), "Asia/Kolkata", day=3), 1, "2024-06-02T20:00:00Z"),
+    ],
+)  # fmt: skip
+def test_where_periods_are_counted_from(make, index, instant):
+    schedule = make()
+    assert format_instant(schedule.boundary(index)) == instant
+    assert schedule.index(parse_instant(instant)) == index
+    assert schedule.index(parse_instant(instant) - 1) == index - 1
+    assert schedule.period(index) == Period(schedule.boundary(index), schedule.boundary(index + 1))
+
+
+@pytest.mark.parametrize(
+    ("instant", "zone", "day"),
+    [
+        ("2024-12-31T22:59:59.999999999Z", "Europe/Amsterdam", "2024-12-31"),
+        ("2024-12-31T23:00:00Z", "Europe/Amsterdam", "2025-01-01"),
+        ("2025-01-01T22:59:59Z", "Europe/Amsterdam", "2025-01-01"),
+        ("2006-10-29T02:29:59.999999999Z", "America/St_Johns", "2006-10-28"),
+        ("2006-10-29T02:30:00Z", "America/St_Johns", "2006-10-29"),  # the day's first instant, before clocks go back
+        ("2006-10-29T02:31:00Z", "America/St_Johns", "2006-10-29"),
+        ("2006-10-30T03:29:59Z", "America/St_Johns", "2006-10-29"),
+        ("2006-10-30T03:30:00Z", "America/St_Johns", "2006-10-30"),
+    ],
+)
+def test_the_billing_day_is_the_last_that_began(instant, zone, day):
+    assert billing_day(parse_instant(instant), zone) == dt.date.fromisoformat(day)
+
+
 # --- P10: periods tile, every zone and anchor day; the whole sweep runs in make soak
 
 
@@ -215,6 +303,7 @@ schedules = st.builds(
 @given(schedules, instants)
 def test_every_instant_lies_in_exactly_one_period(schedule, instant):
     index = schedule.index(instant)
+    assert abs(schedule._estimate(instant) - index) <= 1  # found at once, not by walking from afar
     assert schedule.period(index).contains(instant)
     assert schedule.boundary(index - 1) <= schedule.boundary(index) < schedule.boundary(index + 1)
     assert schedule.period(index).end == schedule.period(index + 1).start
