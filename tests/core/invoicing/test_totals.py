@@ -63,6 +63,15 @@ def test_an_included_tax_leaves_the_net_as_its_base():
     assert (tax.base_minor, tax.amount_minor) == (10083, 1916)
 
 
+def test_a_compound_tax_stands_on_all_taxes_before_it():
+    rates = [rate("10"), rate("5", name="B"), rate("2", name="C", compound=True)]
+    assert [(tax.base_minor, tax.amount_minor) for tax in total([line("100")], rates, "EUR").taxes] == [
+        (10000, 1000),
+        (10000, 500),
+        (11500, 230),
+    ]
+
+
 def test_three_places_of_tax_rounding():
     drafts = [line("0.15"), line("0.15"), line("0.15", "low")]
     rates = [rate("10"), rate("10", "low")]
