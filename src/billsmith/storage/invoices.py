@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 import zstandard
-from sqlalchemy import Connection, Table, and_, delete, func, insert, literal, select, text, update
+from sqlalchemy import Connection, Table, and_, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import IntegrityError
 
 from billsmith.accounts.model import Account
 from billsmith.invoicing.model import (
@@ -106,7 +107,7 @@ def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
     seqs = _next_seqs(connection, len(batch))
     try:
         connection.execute(insert(table), [_row(seq, new) for seq, new in zip(seqs, batch, strict=True)])
-    except Exception as error:
+    except IntegrityError as error:
         if "UNIQUE" in str(error).upper() and "invoice" in str(error):
             raise Conflict("there is an invoice with that id already", code="invoice.id_taken", where="id") from error
         raise
@@ -726,8 +727,3 @@ def _forget_old_changes(
 
 def _insert(connection: Connection, into: Table) -> Any:
     return sqlite_insert(into) if connection.dialect.name == "sqlite" else postgres_insert(into)
-
-
-def nothing() -> Any:
-    """A condition that no row meets."""
-    return literal(1) == 0
