@@ -80,7 +80,7 @@ def test_months_in_a_row_bill_each_thing_once(company: Company) -> None:
     ):
         company.bill(month, at)
     assert lines(company, 0) == ["fee base 3000", "fee seats 1000", "fee base 3000", "usage calls 0", "usage gb 0"]
-    assert lines(company, 1) == lines(company, 2) == ["fee base 3000", "fee seats 1000", "usage calls 0", "usage gb 0"]
+    assert lines(company, 1) == lines(company, 2) == ["fee seats 1000", "fee base 3000", "usage calls 0", "usage gb 0"]
     assert [each.number[-6:] for each in company.invoices()] == ["000001", "000002", "000003"]
 
 

@@ -13,6 +13,7 @@ from billsmith import __version__
 from billsmith.cli import (
     accounts,
     backup,
+    bill,
     catalog,
     demo,
     doctor,
@@ -22,8 +23,10 @@ from billsmith.cli import (
     keys,
     restore,
     serve,
+    subscriptions,
     verify,
     version,
+    wallets,
 )
 from billsmith.cli.exits import Exit, exit_code
 from billsmith.cli.output import note
@@ -45,6 +48,10 @@ app.command(keys.app)
 app.command(imports.import_file, name="import")
 app.command(invoices.app)
 app.command(catalog.app)
+app.command(subscriptions.app)
+app.command(wallets.agreements_app)
+app.command(wallets.app)
+app.command(bill.bill)
 app.command(backup.backup)
 app.command(restore.restore)
 app.command(verify.verify)
