@@ -120,11 +120,13 @@ def add_grant(
 
 
 def grants(
-    connection: Connection, issuer_seq: int, accounts: Sequence[int], known_at: int | None = None
+    connection: Connection, issuer_seq: int | None, accounts: Sequence[int], known_at: int | None = None
 ) -> dict[int, list[StoredGrant]]:
-    """The grants of accounts by an issuer, oldest first, as known at an instant; voids are not on them yet."""
+    """The grants of accounts by an issuer (``None``: any), oldest first, as known at an instant; voids are not on them."""
     found: dict[int, list[StoredGrant]] = {seq: [] for seq in accounts}
-    query = select(wallet_grant).where(wallet_grant.c.issuer_seq == issuer_seq, wallet_grant.c.account_seq.in_(accounts))
+    query = select(wallet_grant).where(wallet_grant.c.account_seq.in_(accounts))
+    if issuer_seq is not None:
+        query = query.where(wallet_grant.c.issuer_seq == issuer_seq)
     if known_at is not None:
         query = query.where(wallet_grant.c.recorded_at <= known_at)
     for row in connection.execute(query.order_by(wallet_grant.c.seq)):

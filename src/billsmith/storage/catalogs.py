@@ -47,7 +47,7 @@ def get(connection: Connection, issuer: Account, code: str, version: int | None 
     found = find(connection, issuer, code, version)
     if found is None:
         raise NotFound(
-            f"{issuer.name!r} has no catalog {code[:60]!r}; `billsmith catalog apply FILE --account ISSUER` makes one",
+            "the issuer has no such catalog; `billsmith catalog apply FILE --issuer ISSUER` makes one",
             code="catalog.unknown",
         )
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import msgspec
 
 from billsmith.accounts.model import Account, check_currency
@@ -15,7 +17,6 @@ from billsmith.storage.ledger import Subject
 from billsmith.subscriptions.agreements import Agreement, CommitmentAgreed, CouponGiven, Ended, MinimumAgreed
 from billsmith.units.currency import from_minor, to_minor
 from billsmith.units.errors import Conflict, Invalid, InvalidCatalog, NotFound
-from billsmith.units.exact import Exact
 from billsmith.workflows.billing_cases import balance_of
 
 
@@ -23,7 +24,7 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     """A grant with what is left of it; ``voided_at`` where it was taken back."""
 
     stored: StoredGrant
-    left: Exact
+    left: Decimal
     voided_at: int | None = None
 
 
@@ -57,9 +58,9 @@ def take_back(connection: Connection, stored: StoredGrant, *, now: int, actor: s
     return balance(connection, stored, now)
 
 
-def balances(connection: Connection, issuer: Account, account: Account, at: int) -> list[Balance]:
-    """The grants of an account with what is left of each, oldest first."""
-    stored = agreements.grants(connection, issuer.seq, [account.seq])[account.seq]
+def balances(connection: Connection, issuer: Account | None, account: Account, at: int) -> list[Balance]:
+    """The grants of an account by an issuer (``None``: by any) with what is left of each, oldest first."""
+    stored = agreements.grants(connection, issuer.seq if issuer else None, [account.seq])[account.seq]
     moves = agreements.movements(connection, [account.seq])[account.seq]
     return [_balance(each, moves, at) for each in stored]
 
