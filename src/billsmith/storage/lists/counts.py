@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection
 
+from billsmith.storage.accounts import accounts_version
 from billsmith.storage.direct import Condition, Direct
 from billsmith.storage.invoices import ISSUED_BY, ISSUED_TO
 from billsmith.storage.lists import tallies
@@ -91,7 +92,7 @@ def batch_lengths(
 def state(connection: Connection, lists: Iterable[InvoiceList]) -> tuple[int, ...]:
     """Numbers of which one grows with every change of one of these lists or of any account."""
     direct = Direct(connection)
-    return (tallies.accounts_version(direct), *(tallies.version_of(direct, of) for of in lists))
+    return (accounts_version(direct), *(tallies.version_of(direct, of) for of in lists))
 
 
 def version(connection: Connection, of: InvoiceList) -> int:

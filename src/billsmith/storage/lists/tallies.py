@@ -43,9 +43,3 @@ def version_of(direct: Direct, of: InvoiceList) -> int:
     row = direct.row("SELECT max(version) FROM invoice_change WHERE account_seq = ? AND role = ?", (of.account_seq, of.role))
     assert row is not None
     return row[0] or 0
-
-
-def accounts_version(direct: Direct) -> int:
-    """A number that grows with every change of an account."""
-    row = direct.row("SELECT accounts_version FROM installation")
-    return row[0] if row else 0
