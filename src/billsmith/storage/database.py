@@ -24,6 +24,7 @@ from sqlalchemy.pool import QueuePool
 
 from billsmith.storage.account_ids import AccountIds
 from billsmith.storage.found_accounts import FoundAccounts
+from billsmith.storage.lists.few import Searches
 from billsmith.storage.lists.indexes import RankIndexes
 from billsmith.storage.locks import WriterQueue
 from billsmith.storage.reads import READS
@@ -58,6 +59,7 @@ class Database:
         self.ranks = RankIndexes(self)
         self.account_ids = AccountIds()
         self.found_accounts = FoundAccounts()
+        self.searches = Searches()
         # On PostgreSQL each statement of a plain transaction sees a newer state than the one before.
         one_state = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         self._reading = self.engine.execution_options(**{READS: self}, **one_state)

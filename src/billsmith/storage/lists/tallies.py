@@ -8,6 +8,14 @@ from billsmith.storage.direct import Condition, Direct
 from billsmith.storage.lists.conditions import PASSES, signed
 from billsmith.storage.lists.criteria import InvoiceList
 
+#: Rows that are looked through or sorted while others wait.
+QUICK = 30_000
+
+
+def is_short(direct: Direct, of: InvoiceList) -> bool:
+    """Whether a list is so short that all of it can be looked through while others wait."""
+    return sum(flags_tally(direct, of).values()) <= QUICK
+
 
 def flags_tally(direct: Direct, of: InvoiceList) -> dict[int, int]:
     """How many invoices of a list have which flags."""
