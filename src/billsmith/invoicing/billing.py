@@ -189,6 +189,7 @@ def _minimums(
             subscription=subscription.id,
             period=whole,
             billed_before=subtract(asked, here),
+            currency=plan.currency or catalog.currency,
         )
 
 
