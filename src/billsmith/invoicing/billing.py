@@ -84,7 +84,7 @@ def usage_line(charge: Charge, span: UsageSpan, dimensions: Mapping[str, str] | 
         plan=span.offer.code,
         subscription=span.subscription,
         component=usage.key,
-        dimensions=dict(dimensions or {}),
+        dimensions=dict(dimensions) if dimensions else {},
         trace=charge.sentences,
     )
 
@@ -191,6 +191,7 @@ def _minimums(
             subscription=subscription.id,
             period=whole,
             billed_before=subtract(asked, here),
+            currency=plan.currency or catalog.currency,
         )
 
 
