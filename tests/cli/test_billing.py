@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from billsmith.events.event import Event
+from billsmith.units.instants import parse_instant
+from billsmith.usage.store import Binding
 from tests.cli.run import Program
 from tests.support.billing import CATALOG
 
@@ -47,6 +51,55 @@ def test_a_new_price_touches_who_has_the_plan_and_moves_them_when_told(shop: Pro
     for period, at in (("2026-09", "2027-01-02"), ("2026-10", "2027-01-03")):
         shop.json("bill", "--period", period, "--at", at)
     assert [row["total"] for row in shop.json("invoices", "list")] == ["18.00", "14.40"]
+
+
+def test_late_usage_is_noted_by_the_next_run_and_a_line_is_explained_down_to_its_events(shop: Program, tmp_path: Path) -> None:
+    from billsmith.usage.duckdb.owner import SharedStore
+
+    shop.json("catalog", "apply", str(tmp_path / "acme.yaml"))
+    shop.json("subscriptions", "create", "north", "basic", "--start", "2026-09-01")
+    account = shop.json("accounts", "show", "north")["id"]
+
+    def use(at: str, value: str) -> None:
+        store = SharedStore(shop.home)
+        store.bind([Binding("provider", "north", account)])
+        store.ingest(
+            [
+                Event(
+                    owner="provider",
+                    source="s",
+                    id=at,
+                    type="call",
+                    account="north",
+                    time=parse_instant(at),
+                    value=Decimal(value),
+                )
+            ]
+        )
+        store.close()
+
+    use("2026-09-03T10:00:00Z", "120")
+    due = shop.json("due", "--at", "2026-10-01")
+    assert [(row["start"], row["components"]) for row in due] == [
+        ("2026-09-01T00:00:00Z", ["base", "seats", "calls", "gb"]),
+        ("2026-10-01T00:00:00Z", ["base"]),
+    ]
+    shop.json("bill", "--period", "2026-09", "--at", "2027-01-02")
+    assert shop.json("due", "--at", "2026-10-01") == []
+    [line] = shop.json("invoices", "explain", "INV-2027-000001", "3")
+    assert (line["amount"], line["measured"], line["event_count"]) == ("11.00", ["120 of 1 events"], 1)
+    assert line["trace"] == ["120 calls: 100 × 0.10 + 20 × 0.05 = 11.00"]
+    assert [(event["id"], event["value"]) for event in line["events"]] == [("2026-09-03T10:00:00Z", "120")]
+    use("2026-09-04T10:00:00Z", "10")
+    assert [row["total"] for row in shop.json("rerate", "--period", "2026-09", "--dry-run")["documents"]] == ["0.60"]
+    done = shop.json("bill", "--period", "2026-10", "--at", "2027-01-03")
+    assert [run["batch"] for run in done["runs"]] == ["rerate-000002", "bill-000003"]
+    assert [row["number"] for row in shop.json("invoices", "list")] == ["INV-2027-000002", "DN-2027-000001", "INV-2027-000001"]
+    assert shop.json("bill", "--period", "2026-10", "--at", "2027-01-04")["runs"] == []
+    # an explanation is of what was billed then, not of what came later
+    assert shop.json("invoices", "explain", "INV-2027-000001", "3")[0]["event_count"] == 1
+    shop.json("invoices", "void", "INV-2027-000002")
+    assert [row["start"] for row in shop.json("due", "--at", "2026-11-01")] == ["2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z"]
 
 
 def test_a_year_of_a_customer(shop: Program, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from billsmith.subscriptions.agreements import (
     TermsAgreed,
     terms_in_force,
 )
+from billsmith.subscriptions.learnt import Mark as LearntMark
 from billsmith.subscriptions.learnt import Step, as_learnt
 from billsmith.subscriptions.spans import FeeSpan, UsageSpan, usage_spans
 from billsmith.subscriptions.subscription import Subscription
@@ -47,7 +48,9 @@ MAX_TOTAL_MINOR = 10**17
 class Charged(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A step of a subscription that is billed. ``seq`` is the caller's number for it, ``account`` who stands on its lines.
 
-    ``number`` counts the steps of the subscription; ``again`` where a voided document had billed this one before.
+    ``number`` counts the steps of the subscription; ``again`` where a voided document had billed this one before. What is
+    rated anew has its fees as they were known to the step and its usage by what is known at ``usage_known_at``: a difference in
+    fees is the next step's to bill, one in usage a note's.
     """
 
     seq: int
@@ -57,6 +60,7 @@ class Charged(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     number: int = 1
     again: bool = False
     account: str = ""
+    usage_known_at: int | None = None
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -125,19 +129,25 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         return not self.assembled.totals.lines
 
 
+_NOTHING = Counted()
+
 Books = Mapping[str, Book]
 
 
 def questions(case: Case, books: Books) -> Iterator[Asked]:
     """What must be measured for a case."""
     for part in case.parts:
-        seen = as_learnt(part.subscription, part.step)
-        if seen is None:
-            continue
-        since = part.step.since
-        catalog = books[part.catalog].catalog
-        for span in usage_spans(seen, catalog, since.until if since else None, part.step.until.until):
-            yield _asked(part, span, catalog)
+        for span in spans_of_usage(part, books[part.catalog]):
+            yield _asked(part, span, books[part.catalog].catalog)
+
+
+def spans_of_usage(part: Charged, book: Book) -> tuple[UsageSpan, ...]:
+    """The spans whose usage a step bills."""
+    seen = as_learnt(part.subscription, _usage_step(part))
+    if seen is None:
+        return ()
+    since = part.step.since
+    return usage_spans(seen, book.catalog, since.until if since else None, part.step.until.until)
 
 
 def make(case: Case, books: Books, counted: Mapping[Asked, Counted]) -> Document:
@@ -196,13 +206,37 @@ def _bill(part: Charged, book: Book, counted: Mapping[Asked, Counted]) -> Bill:
         return Bill(lines=(), minimums=())
 
     def measured(span: UsageSpan) -> tuple[Quantity, ...]:
-        found = counted[_asked(part, span, book.catalog)]
+        found = counted.get(_asked(part, span, book.catalog), _NOTHING)
         if found.error:
             raise Invalid(found.message, code=found.error)
         return found.quantities
 
-    since = part.step.since
-    return bill(seen, book, measured, since.until if since else None, part.step.until.until)
+    since = part.step.since.until if part.step.since else None
+    asked = bill(seen, book, measured, since, part.step.until.until)
+    if part.usage_known_at is None:
+        return asked
+    learnt = as_learnt(part.subscription, _usage_step(part))
+    assert learnt is not None
+    now = bill(learnt, book, measured, since, part.step.until.until)
+    return Bill(
+        lines=(*_only(asked, FeeSpan), *_only(now, UsageSpan)),
+        minimums=asked.minimums,
+        spans=(
+            *(span for span in asked.spans if isinstance(span, FeeSpan)),
+            *(span for span in now.spans if isinstance(span, UsageSpan)),
+        ),
+    )
+
+
+def _only(asked: Bill, kind: type[FeeSpan | UsageSpan]) -> Iterator[DraftLine]:
+    return (line for line, span in zip(asked.lines, asked.spans, strict=True) if isinstance(span, kind))
+
+
+def _usage_step(part: Charged) -> Step:
+    """The step as far as usage goes."""
+    if part.usage_known_at is None:
+        return part.step
+    return Step(part.step.since, LearntMark(part.step.until.until, part.usage_known_at))
 
 
 def _asked(part: Charged, span: UsageSpan, catalog: object) -> Asked:
@@ -210,6 +244,11 @@ def _asked(part: Charged, span: UsageSpan, catalog: object) -> Asked:
     meter = catalog.meter_of((span.offer.code, span.offer.version), span.charge)
     subscription = part.subscription
     return Asked(part.catalog, meter.code, meter.version, subscription.account, span.part, span.charge.grain, subscription.zone)
+
+
+def usage_mark(part: Charged, span: UsageSpan) -> Mark:
+    """What a line of usage is for."""
+    return _mark(part.seq, span.offer.code, f"usage:{span.charge.key}", span.part, "")
 
 
 def _marks(part: Charged, asked: Bill) -> Iterator[Mark]:
@@ -225,7 +264,7 @@ def _marks(part: Charged, asked: Bill) -> Iterator[Mark]:
             split = f"{since.until}/{since.known_at}/{span.share > 0}/{span.quantity}" if learnt and since else ""
             yield _mark(part.seq, span.offer.code, _component(span.fee), span.part, split)
         else:
-            yield _mark(part.seq, span.offer.code, f"usage:{span.charge.key}", span.part, "")
+            yield usage_mark(part, span)
 
 
 def _true_ups(case: Case, assembled: Assembled) -> Iterator[Mark]:
@@ -271,6 +310,7 @@ def _terms(case: Case, books: Books, minimums: list[Minimum], coupons: tuple[App
             minimums.append(
                 Minimum(
                     amount=minimum.amount,
+                    currency=minimum.currency,
                     name=minimum.name,
                     applies_to=minimum.applies_to,
                     tax_category=minimum.tax_category,

@@ -80,11 +80,13 @@ def of_accounts(connection: Connection, issuer_seq: int, accounts: Sequence[int]
     return found
 
 
-def uses(connection: Connection, seqs: Sequence[int]) -> dict[int, list[Exact]]:
-    """What invoices used of agreements, by the agreements' numbers."""
+def uses(connection: Connection, seqs: Sequence[int], before: int | None = None) -> dict[int, list[Exact]]:
+    """What invoices (those before one, by its row) used of agreements, by the agreements' numbers."""
     found: dict[int, list[Exact]] = {seq: [] for seq in seqs}
     if seqs:
         query = select(use_table.c.agreement_seq, use_table.c.amount).where(use_table.c.agreement_seq.in_(seqs))
+        if before is not None:
+            query = query.where(use_table.c.invoice_seq < before)
         for seq, amount in connection.execute(query):
             found[seq].append(Fraction(amount) if "/" in amount else Decimal(amount))
     return found

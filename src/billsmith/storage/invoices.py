@@ -471,9 +471,12 @@ def next_numbers(connection: Connection, issuer: Account, series: str, count: in
     return int(connection.execute(upsert.returning(numbers.c.last)).scalar_one()) - count + 1
 
 
+_SERIES = {InvoiceKind.INVOICE: "INV", InvoiceKind.CREDIT_NOTE: "CN", InvoiceKind.DEBIT_NOTE: "DN"}
+
+
 def numbers(connection: Connection, issuer: Account, kind: InvoiceKind, date: dt.date, count: int) -> list[str]:
     """The next ``count`` numbers for an issuer's documents of a kind and date: a series for each year, of notes another."""
-    series = f"{'CN' if kind is InvoiceKind.CREDIT_NOTE else 'INV'}-{date.year}"
+    series = f"{_SERIES[kind]}-{date.year}"
     first = next_numbers(connection, issuer, series, count)
     return [f"{series}-{number:06d}" for number in range(first, first + count)]
 
@@ -487,6 +490,30 @@ def credits_left(connection: Connection, issuer_seq: int, recipients: Sequence[i
         table.c.flags.op("&")(STATUS_MASK).in_([int(status) for status in OPEN_STATUSES]),
     )
     return [stored(row) for row in connection.execute(query.order_by(table.c.seq))]
+
+
+def issued_between(
+    connection: Connection,
+    issuer_seq: int,
+    period: Period,
+    *,
+    scope: Account | None = None,
+    after_seq: int = 0,
+    limit: int = CHUNK,
+) -> list[Stored]:
+    """An issuer's invoices and credit notes whose period ends in a span (its start excluded, its end included), by row."""
+    query = columns().where(
+        table.c.issuer_seq == issuer_seq,
+        table.c.period_start < period.end,
+        table.c.period_end > period.start,
+        table.c.period_end <= period.end,
+        table.c.seq > after_seq,
+        table.c.flags.op("&")(STATUS_MASK) != int(InvoiceStatus.VOID),
+    )
+    if scope is not None:
+        start, end = path_range(scope.path)
+        query = query.where(_recipient.c.path >= start, _recipient.c.path < end)
+    return [stored(row) for row in connection.execute(query.order_by(table.c.seq).limit(limit))]
 
 
 def overdue(connection: Connection, now: int, limit: int = CHUNK) -> list[Stored]:

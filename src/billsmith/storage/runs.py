@@ -176,6 +176,15 @@ def items(connection: Connection, run: Run) -> list[Item]:
     ]
 
 
+def of_invoices(connection: Connection, invoices: Sequence[int]) -> dict[int, Run]:
+    """The runs that billed invoices; those that no run billed are left out."""
+    table = subscription_bill
+    query = select(table.c.invoice_seq, table.c.run_seq).where(table.c.invoice_seq.in_(invoices)).distinct()
+    pairs = {row[0]: row[1] for row in connection.execute(query)}
+    found = by_seqs(connection, pairs.values())
+    return {invoice: found[run] for invoice, run in pairs.items()}
+
+
 def by_seqs(connection: Connection, seqs: Iterable[int]) -> dict[int, Run]:
     """Runs by the store's numbers."""
     rows = connection.execute(select(billing_run).where(billing_run.c.seq.in_(sorted(set(seqs)))))

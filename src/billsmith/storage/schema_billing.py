@@ -167,7 +167,7 @@ run_item = Table(
     metadata,
     Column("run_seq", Seq, ForeignKey("billing_run.seq"), primary_key=True),
     Column("recipient_seq", Seq, ForeignKey("account.seq"), primary_key=True),
-    Column("step", SmallInteger, primary_key=True),
+    Column("step", Seq, primary_key=True),  # of several documents; of a re-rating, the invoice that it looked at
     Column("state", String(8), nullable=False),
     Column("invoice_seq", Seq),
     Column("code", String(64)),

@@ -31,6 +31,23 @@ class NamedSpan(msgspec.Struct, frozen=True):
         return Period(start_of_day(self.first, zone), self.end(zone))
 
 
+def span_before(span: NamedSpan) -> NamedSpan:
+    """The span of the same kind before one.
+
+    >>> span_before(parse_span("2026-Q1")).name, span_before(parse_span("2026-03-01")).name
+    ('2025-Q4', '2026-02-28')
+    """
+    last = span.first - dt.timedelta(days=1)
+    match = _SPAN.fullmatch(span.name)
+    assert match is not None
+    _, quarter, month, day = match.groups()
+    if day:
+        return parse_span(last.isoformat())
+    if quarter:
+        return parse_span(f"{last.year}-Q{(last.month + 2) // 3}")
+    return parse_span(f"{last.year}-{last.month:02d}" if month else f"{last.year}")
+
+
 def parse_span(text: str, where: str = "period") -> NamedSpan:
     """A span by its name: ``2026``, ``2026-Q3``, ``2026-10`` or ``2026-10-31``. Raises :class:`InvalidTime`.
 

@@ -54,7 +54,7 @@ def load(
     stored = subscriptions.of_recipients(connection, issuer.seq, recipients)
     billed = subscriptions.billed(connection, [each.seq for each in stored])
     people = accounts.by_seqs(connection, {seq for each in stored for seq in (each.account_seq, each.recipient_seq)})
-    held = _held(connection, issuer, run, recipients)
+    held = held_by(connection, issuer, run, recipients)
     wallets = _Wallets(connection, issuer, run, recipients)
     notes = invoices.credits_left(connection, issuer.seq, recipients)
     date = local_date(run.at, issuer.time_zone)
@@ -146,9 +146,12 @@ def _included(each: Stored, book: Book, until: int) -> list[Grant]:
     return included_grants(each.subscription, book.catalog, Period(each.subscription.starts_at, until))
 
 
-def _held(connection: Connection, issuer: Account, run: Run, recipients: Sequence[int]) -> dict[int, list[Held]]:
+def held_by(
+    connection: Connection, issuer: Account, run: Run, recipients: Sequence[int], before: int | None = None
+) -> dict[int, list[Held]]:
+    """What recipients agreed to and holds at a run, with what invoices (those before one, by its row) used of it."""
     stored = agreements.of_accounts(connection, issuer.seq, recipients, run.at)
-    used = agreements.uses(connection, [each.seq for group in stored.values() for each in group])
+    used = agreements.uses(connection, [each.seq for group in stored.values() for each in group], before)
     found: dict[int, list[Held]] = {}
     for recipient, group in stored.items():
         seqs = {each.id: each.seq for each in group}

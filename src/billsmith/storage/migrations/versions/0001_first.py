@@ -526,7 +526,7 @@ def upgrade() -> None:
         "run_item",
         sa.Column("run_seq", _seq(), nullable=False),
         sa.Column("recipient_seq", _seq(), nullable=False),
-        sa.Column("step", sa.SmallInteger(), nullable=False),
+        sa.Column("step", _seq(), nullable=False),
         sa.Column("state", sa.String(length=8), nullable=False),
         sa.Column("invoice_seq", _seq(), nullable=True),
         sa.Column("code", sa.String(length=64), nullable=True),
