@@ -119,3 +119,43 @@ def test_a_year_of_a_customer(shop: Program, tmp_path: Path) -> None:
     assert shop.json("bill", "--period", "2026", "--at", "2027-01-04")["runs"][0]["totals"] == {"EUR": "25.92"}
     assert shop.json("bill", "--period", "2027-01", "--at", "2027-02-04")["billed"] == 0
     assert shop("verify").code == 0
+
+
+def test_other_prices_are_tried_on_what_was_used_and_nothing_is_written(shop: Program, tmp_path: Path) -> None:
+    shop.json("catalog", "apply", str(tmp_path / "acme.yaml"))
+    shop.json("accounts", "create", "South", "--external-id", "south", "--parent", "provider")
+    first = shop.json("subscriptions", "create", "north", "flat", "--start", "2026-09-01")
+    shop.json("subscriptions", "create", "south", "committed", "--start", "2026-09-01")
+    other = tmp_path / "other.yaml"
+    other.write_text(CATALOG.replace("amount: 12.00", "amount: 15.00").replace("{amount: 25.00", "{amount: 20.00"))
+    before = (shop.home / "billsmith.db").read_bytes(), shop.json("invoices", "list"), shop.json("catalog", "list")
+    summary = shop.json("simulate", "--catalog", str(other), "--period", "2026-Q4")
+    assert summary["totals"] == [{"currency": "EUR", "old": "133.20", "new": "126.00", "gained": "10.80", "lost": "-18.00"}]
+    assert [(row["name"], row["change"]) for row in summary["movers"]] == [("South", "-18.00"), ("North", "10.80")]
+    rows = shop.json("simulate", "--catalog", str(other), "--period", "2026-10", "--by", "line")
+    assert [(row["name"], row["component"], row["kind"], row["old"], row["new"]) for row in rows] == [
+        ("North", "base", "fee", "12.00", "15.00"),
+        ("South", "base", "fee", "10.00", "10.00"),
+        ("South", "", "true_up", "15.00", "10.00"),
+    ]
+    moved = shop.json(
+        "simulate", "--plan-change", first["id"], "committed", "2026-10-01", "--period", "2026-10", "--by", "account"
+    )
+    assert [(row["name"], row["old"], row["new"]) for row in moved] == [("North", "14.40", "30.00")]
+    assert ((shop.home / "billsmith.db").read_bytes(), shop.json("invoices", "list"), shop.json("catalog", "list")) == before
+    # and so it comes: the same call under the other book is what is then billed
+    shop.json("catalog", "apply", str(other))
+    shop.json("catalog", "migrate", "flat", "--from", "2026-09-01")
+    shop.json("bill", "--period", "2026-09", "--at", "2027-01-02")
+    shop.json("bill", "--period", "2026-10", "--at", "2027-01-03", "--account", "north")
+    assert shop.json("invoices", "list")[0]["total"] == "18.00"
+
+
+def test_a_plan_that_the_other_book_lacks_is_a_problem_not_a_loss(shop: Program, tmp_path: Path) -> None:
+    shop.json("catalog", "apply", str(tmp_path / "acme.yaml"))
+    shop.json("subscriptions", "create", "north", "flat", "--start", "2026-09-01")
+    other = tmp_path / "other.yaml"
+    other.write_text(CATALOG.replace("code: flat", "code: level"))
+    [row] = shop.json("simulate", "--catalog", str(other), "--period", "2026-10", "--by", "account")
+    assert "there is no plan flat" in row["problem"]
+    assert shop("simulate", "--period", "2026-10").code == 2

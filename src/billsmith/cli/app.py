@@ -23,6 +23,7 @@ from billsmith.cli import (
     keys,
     restore,
     serve,
+    simulate,
     subscriptions,
     verify,
     version,
@@ -54,6 +55,7 @@ app.command(wallets.app)
 app.command(bill.bill)
 app.command(bill.rerate)
 app.command(bill.due)
+app.command(simulate.simulate)
 app.command(backup.backup)
 app.command(restore.restore)
 app.command(verify.verify)

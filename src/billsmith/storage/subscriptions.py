@@ -174,6 +174,14 @@ def due_recipients(
     return [row[0] for row in connection.execute(query)]
 
 
+def recipients(connection: Connection, issuer_seq: int, *, scope: Account | None, after_seq: int, limit: int) -> list[int]:
+    """Who gets invoices of an issuer for subscriptions, those after one, in order."""
+    query = select(table.c.recipient_seq).distinct().where(table.c.issuer_seq == issuer_seq, table.c.recipient_seq > after_seq)
+    if scope is not None:
+        query = query.where(_of(table.c.recipient_seq, scope))
+    return [row[0] for row in connection.execute(query.order_by(table.c.recipient_seq).limit(limit))]
+
+
 def of_recipients(connection: Connection, issuer_seq: int, recipients: Sequence[int]) -> list[Stored]:
     """The subscriptions whose invoices some accounts get, by recipient, oldest first."""
     query = _query().where(table.c.issuer_seq == issuer_seq, table.c.recipient_seq.in_(recipients))

@@ -22,7 +22,7 @@ import msgspec
 
 from billsmith.accounts.model import Account
 from billsmith.invoicing.bookings import book_document, book_settlements
-from billsmith.invoicing.cases import Asked, Books, Case, Counted, questions
+from billsmith.invoicing.cases import Asked, Books, Case, Counted
 from billsmith.invoicing.model import Invoice, InvoiceKind, InvoiceStatus, Payment, SettlementKind
 from billsmith.storage import agreements, catalogs, invoices, ledger, runs, subscriptions
 from billsmith.storage.agreements import Movement
@@ -36,7 +36,7 @@ from billsmith.units.instants import start_of_day
 from billsmith.units.spans import NamedSpan
 from billsmith.usage.store import Query, UsageStore
 from billsmith.workflows.billing_cases import Loaded, load, load_books, today
-from billsmith.workflows.billing_work import Bench, Drafted, Outcome, Parked, Work, bench
+from billsmith.workflows.billing_work import Bench, Drafted, Outcome, Parked, Work, ask, bench
 from billsmith.workflows.parties import party
 
 #: What a document's batch says of how it was made; the kind of run.
@@ -219,24 +219,7 @@ class _Maker:
         return False
 
     def _imagined(self, connection: Connection, at: int) -> Run:
-        """A run as it would open now."""
-        return Run(
-            seq=0,
-            id="",
-            issuer_seq=self.issuer.seq,
-            number=0,
-            kind=BILL,
-            period=self.span.name,
-            scope_seq=None,
-            at=at,
-            as_of_seq=0 if self.usage is None else self.usage.watermark(),
-            catalogs={each.code: each.version for each in catalogs.newest(connection, self.issuer)},
-            state=runs.RUNNING,
-            cursor=0,
-            billed=0,
-            parked=0,
-            nothing=0,
-        )
+        return imagined(connection, self.usage, self.issuer, self.span, at)
 
     def _due(self, connection: Connection, after: int, limit: int) -> list[int]:
         return subscriptions.due_recipients(
@@ -285,19 +268,8 @@ class _Maker:
             loaded = load(connection, self.issuer, run, self.span, recipients, books)
         self.step("loaded")
         self.report.early += len(loaded.early)
-        asked = [list(questions(case, books)) for case in loaded.cases]
-        counted = measured(self.usage, books, {one for each in asked for one in each}, run.as_of_seq)
+        works = worked_out(self.usage, self.issuer, loaded.cases, loaded.accounts, books, run.as_of_seq)
         self.step("measured")
-        issuer = party(self.issuer, as_issuer=True)
-        works = [
-            Work(
-                case=case,
-                issuer=issuer,
-                recipient=party(loaded.accounts[case.recipient]),
-                counted={one: counted[one] for one in wanted},
-            )
-            for case, wanted in zip(loaded.cases, asked, strict=True)
-        ]
         return _Chunk(after, recipients[-1], loaded, at_work.submit(works))
 
     def _committed(self, run: Run, chunk: _Chunk, outcomes: Sequence[tuple[Case, Outcome]], actor: str) -> Run | None:
@@ -463,6 +435,52 @@ class _Maker:
     def _sum_up(self, run: Run) -> None:
         self.report.run, self.report.batch = run.id, run.batch
         self.report.at, self.report.as_of_seq = run.at, run.as_of_seq
+
+
+def imagined(connection: Connection, usage: UsageStore | None, issuer: Account, span: NamedSpan, at: int) -> Run:
+    """A run as it would open now."""
+    return Run(
+        seq=0,
+        id="",
+        issuer_seq=issuer.seq,
+        number=0,
+        kind=BILL,
+        period=span.name,
+        scope_seq=None,
+        at=at,
+        as_of_seq=0 if usage is None else usage.watermark(),
+        catalogs={each.code: each.version for each in catalogs.newest(connection, issuer)},
+        state=runs.RUNNING,
+        cursor=0,
+        billed=0,
+        parked=0,
+        nothing=0,
+    )
+
+
+def worked_out(
+    usage: UsageStore | None,
+    issuer: Account,
+    cases: Sequence[Case],
+    people: Mapping[int, Account],
+    books: Books,
+    as_of_seq: int,
+) -> list[Work]:
+    """The cases with their parties and all that was counted for them."""
+    asked = [ask(case, books) for case in cases]
+    wanted = {one for each in asked if not isinstance(each, Parked) for one in each}
+    counted = measured(usage, books, wanted, as_of_seq)
+    by = party(issuer, as_issuer=True)
+    return [
+        Work(
+            case=case,
+            issuer=by,
+            recipient=party(people[case.recipient]),
+            counted={} if isinstance(each, Parked) else {one: counted[one] for one in each},
+            fault=each if isinstance(each, Parked) else None,
+        )
+        for case, each in zip(cases, asked, strict=True)
+    ]
 
 
 def measured(usage: UsageStore | None, books: Books, asked: Iterable[Asked], as_of_seq: int) -> Mapping[Asked, Counted]:

@@ -17,7 +17,7 @@ import msgspec
 import billsmith.rating  # noqa: F401 (loads the price models)
 from billsmith.invoicing.billing import Book
 from billsmith.invoicing.bookings import earned
-from billsmith.invoicing.cases import Asked, Books, Case, Counted, Document, Mark, make
+from billsmith.invoicing.cases import Asked, Books, Case, Counted, Document, Mark, make, questions
 from billsmith.invoicing.model import InvoiceKind, Party, Settlement
 from billsmith.storage.invoices import pack_content
 from billsmith.units.errors import BillsmithError
@@ -25,15 +25,6 @@ from billsmith.units.exact import Exact
 
 #: Cases in one piece of work: few enough that the processes end together, enough to pay for the way there and back.
 PIECE = 125
-
-
-class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """A case with its parties and what was counted for it."""
-
-    case: Case
-    issuer: Party
-    recipient: Party
-    counted: dict[Asked, Counted]
 
 
 class Drafted(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,14 +56,39 @@ class Parked(msgspec.Struct, frozen=True):
 Outcome = Drafted | Nothing | Parked
 
 
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """A case with its parties and what was counted for it; ``fault`` where that could not even be asked."""
+
+    case: Case
+    issuer: Party
+    recipient: Party
+    counted: dict[Asked, Counted]
+    fault: Parked | None = None
+
+
+def ask(case: Case, books: Books) -> list[Asked] | Parked:
+    """What must be measured for a case."""
+    try:
+        return list(questions(case, books))
+    except Exception as error:
+        return _parked(error)
+
+
 def draft(work: Work, books: Books) -> Outcome:
     """What a case comes to."""
+    if work.fault is not None:
+        return work.fault
     try:
         return _drafted(work, make(work.case, books, work.counted))
-    except BillsmithError as error:
-        return Parked(error.code, error.message)
     except Exception as error:
-        return Parked("bill.broken", f"{type(error).__name__}: {error}. This is a fault of billsmith, please report it"[:500])
+        return _parked(error)
+
+
+def _parked(error: Exception) -> Parked:
+    """Why a case can't be billed: bad data in its own words; anything else is our fault, and still only this case's."""
+    if isinstance(error, BillsmithError):
+        return Parked(error.code, error.message)
+    return Parked("bill.broken", f"{type(error).__name__}: {error}. This is a fault of billsmith, please report it"[:500])
 
 
 def _drafted(work: Work, document: Document) -> Outcome:
