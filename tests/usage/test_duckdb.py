@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from billsmith.units.errors import Unavailable
 from billsmith.usage.duckdb import checks, file, index
@@ -23,7 +21,7 @@ from billsmith.usage.store import Binding, Query, Replace, UsageStore
 from tests.support import usage
 from tests.support.crash import ROOT, compiler
 from tests.support.usage_crash import run
-from tests.usage.suite import Suite, fresh_salt, total, used, void
+from tests.usage.suite import Suite, differential, fresh_salt, total, used, void
 
 KILLS = 60
 
@@ -49,8 +47,7 @@ class TestThroughTheSocket(Suite):
 
     test_order_repetition_and_batches_leave_no_trace = None  # the engine's own
 
-    @given(scenario=usage.scenarios(), asked=st.lists(usage.queries(), min_size=1, max_size=4))
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @differential(60)
     def test_the_same_as_the_reference(self, shared: UsageStore, scenario: usage.Scenario, asked: list[Query]) -> None:
         """Few runs: the engine behind has had the others; here every value passes the wire."""
         found = usage.differences(shared, fresh_salt(), scenario, asked)

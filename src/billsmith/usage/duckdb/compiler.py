@@ -54,9 +54,20 @@ def can_compile(meter: Meter, grain: Grain) -> bool:
     )
 
 
-def compile_meter(meter: Meter, query: Query, seq: int) -> Statement:
-    """A meter over every period, for the accounts of the table ``wanted``; rows by account, period, group, window."""
-    parameters: dict[str, Any] = {"seq": seq, "type": meter.event_type}
+def wanted(subjects: dict[int, str] | None) -> tuple[str, dict[str, Any]]:
+    """A relation of subject and account, and its parameters: those given, or all that are bound."""
+    if subjects is None:
+        return "bindings", {}
+    return (
+        "(SELECT unnest($subjects::INTEGER[]) AS subject, unnest($accounts::VARCHAR[]) AS account)",
+        {"subjects": list(subjects), "accounts": list(subjects.values())},
+    )
+
+
+def compile_meter(meter: Meter, query: Query, seq: int, subjects: dict[int, str] | None) -> Statement:
+    """A meter over every period, for the accounts of some subjects, or of all; rows by account, period, group, window."""
+    who, parameters = wanted(subjects)
+    parameters |= {"seq": seq, "type": meter.event_type}
     conditions = [
         *_filters(meter.where, "where", "coalesce({}, false)", parameters),
         *_filters(meter.unless, "unless", "NOT coalesce({}, false)", parameters),
@@ -67,7 +78,7 @@ def compile_meter(meter: Meter, query: Query, seq: int) -> Statement:
         parameters |= {f"start{place}": period.start, f"end{place}": period.end}
         inside = f"{IN_FORCE} AND type = $type AND time >= $start{place} AND time < $end{place}"
         columns = ", ".join([f"account, {place} AS period", *groups, f"{_window(query.grain, place)} AS start"])
-        source = " AND ".join([f"(SELECT * FROM {inside}) e JOIN wanted USING (subject) WHERE true", *conditions])
+        source = " AND ".join([f"(SELECT * FROM {inside}) e JOIN {who} USING (subject) WHERE true", *conditions])
         keys = ", ".join(["account", *(f"g{index}" for index in range(len(groups))), "start"])
         parts.append(f"SELECT {columns}, count(*) AS events, {_NUMBERS[meter.aggregation]} FROM {source} GROUP BY {keys}")
     order = ", ".join(["account", "period", *(f"g{index}" for index in range(len(groups))), "start"])
