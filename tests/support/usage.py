@@ -239,6 +239,9 @@ class Salted:
     def meter(self, meter: Meter) -> Meter:
         return msgspec.structs.replace(meter, event_type=self.salt + meter.event_type)
 
+    def keep(self, meters: Sequence[Meter]) -> None:
+        self.store.keep(list(map(self.meter, meters)))
+
     def measure(self, query: Query) -> Iterator[Measured]:
         accounts = None if query.accounts is None else tuple(self.salt + account for account in query.accounts)
         meters = tuple(map(self.meter, query.meters))
@@ -280,9 +283,11 @@ def differences(
 
     ``between`` is called after each batch: a store may be made to tidy up there.
     """
+    under_test = Salted(store, salt)
+    under_test.keep([meter for query in asked for meter in query.meters])
     if scenario.at_once:
-        return _differences_at_once(Salted(store, salt), scenario, asked, between)
-    judge, under_test = ReferenceStore(), Salted(store, salt)
+        return _differences_at_once(under_test, scenario, asked, between)
+    judge = ReferenceStore()
     found: list[str] = []
     seqs: list[tuple[int | None, int | None]] = [(None, None)]
     bindings = [Binding(*one) for one in scenario.bound]

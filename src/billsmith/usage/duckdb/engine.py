@@ -6,17 +6,20 @@ The process that opens it must be the only one (``owner.py`` sees to that).
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
 
 from billsmith.events.canonical import body_hash, identity_hash
+from billsmith.metering.meter import Meter
 from billsmith.units.errors import TooLarge, Unavailable
 from billsmith.usage.duckdb import file
+from billsmith.usage.duckdb.cells import wanted
 from billsmith.usage.duckdb.decide import Decided, decide
 from billsmith.usage.duckdb.index import CORRECTED, IdentityIndex, fingerprint
+from billsmith.usage.duckdb.keeper import Keeper
 from billsmith.usage.duckdb.prepare import Prepared, prepare
 from billsmith.usage.duckdb.reading import Reading
 from billsmith.usage.duckdb.rows import EVENT, append, event_of
@@ -46,6 +49,7 @@ class DuckDBStore(Reading):
         self._seq = 0
         self.index = IdentityIndex(home / file.INDEX)
         self._connection = self._open()
+        self._keeper = Keeper(self.reading, self.watermark)
         self._writer = Writer(self._write)
 
     # ── opening, and opening again ──
@@ -89,10 +93,11 @@ class DuckDBStore(Reading):
 
     def _reopen(self) -> None:
         """After a failed write: let go of the file and open it anew, so that only what is durable is believed."""
-        for step in (self._connection.rollback, self._connection.close):
-            with suppress(duckdb.Error):
-                step()
-        self._connection = self._open()
+        with self._keeper.paused():
+            for step in (self._connection.rollback, self._connection.close):
+                with suppress(duckdb.Error):
+                    step()
+            self._connection = self._open()
 
     # ── writing ──
 
@@ -128,6 +133,7 @@ class DuckDBStore(Reading):
             append(connection, decided.rows)
         self._subjects.add(names)
         self._seq = decided.rows[-1][0]
+        self._keeper.written()
 
     @contextmanager
     def _durably(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -174,6 +180,16 @@ class DuckDBStore(Reading):
             self._subjects.add(rows)
             self._subjects.bind(bound.items())
 
+    # ── in the background ──
+
+    def keep(self, meters: Collection[Meter]) -> None:
+        """See :class:`UsageStore`. Roll-ups of them are filled in the background."""
+        self._keeper.keep(wanted(meters))
+
+    def catch_up(self, least: int | None = None) -> None:
+        """Do now what the background has to do; ``least`` rows are sorted, if there are as many."""
+        self._keeper.catch_up(least)
+
     # ── how it is ──
 
     def watermark(self) -> int:
@@ -193,10 +209,12 @@ class DuckDBStore(Reading):
             writable=not self._reason,
             reason=self._reason,
             waiting=self._writer.waiting,
+            notes=self._keeper.notes(),
         )
 
     def close(self) -> None:
         """See :class:`UsageStore`."""
         self._writer.close()
+        self._keeper.close()
         self.index.close()
         self._connection.close()

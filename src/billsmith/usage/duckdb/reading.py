@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby
+from heapq import merge
+from itertools import groupby, product
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 
 from billsmith.events.event import Event
-from billsmith.units.errors import Unavailable
-from billsmith.usage.duckdb import compiler, counting
+from billsmith.units.errors import Invalid, Unavailable
+from billsmith.units.periods import Period
+from billsmith.usage.duckdb import cells, compiler, counting
+from billsmith.usage.duckdb.compiler import Ahead, Parameters, Shape, Who, in_force
 from billsmith.usage.duckdb.decide import Identity
+from billsmith.usage.duckdb.folding import Fold, nothing, shape_of
+from billsmith.usage.duckdb.keeper import Keeper
 from billsmith.usage.duckdb.rows import EVENT, IN_FORCE, event_of
 from billsmith.usage.duckdb.subjects import Subjects
 from billsmith.usage.store import MAX_PAGE, Entry, Kept, Measured, Place, Query, Selection, Unknown
 
 _FETCH = 10_000
+#: Meters that one statement can add up: of one shape, counted ahead to the same seq.
+_Alike = tuple[Shape, tuple[int, bool]]
 _ByAccount = Iterator[tuple[str, list[Event]]]
 
 
@@ -29,6 +38,7 @@ class Reading:
     _connection: duckdb.DuckDBPyConnection
     _subjects: Subjects
     _seq: int
+    _keeper: Keeper
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -42,6 +52,13 @@ class Reading:
         except (duckdb.ConnectionException, duckdb.FatalException, duckdb.IOException) as error:
             raise Unavailable(f"{self._path} can't be read now: {error}", code="usage.cannot_read") from error
 
+    @contextmanager
+    def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor that sees one state of the tables."""
+        with self.reading() as cursor:
+            cursor.execute("BEGIN")
+            yield cursor
+
     def name(self, subject: int) -> tuple[str, str]:
         """Owner and reference of a row's subject."""
         return self._subjects.name(subject)
@@ -52,34 +69,46 @@ class Reading:
         """See :class:`UsageStore`."""
         seq = self._as_of(query.as_of_seq)
         subjects = None if query.accounts is None else self._subjects.of(query.accounts)
+        added: list[dict[_Alike, dict[str, int]]] = []
+        streams = []
         for number, meter in enumerate(query.meters):
-            if compiler.can_compile(meter, query.grain):
-                yield from self._added_up(query, number, subjects, seq)
+            shape = shape_of(meter, query.grain)
+            if shape is None:
+                streams.append(self._counted(query, number, subjects, seq))
             else:
-                yield from self._counted(query, number, subjects, seq)
+                _put(added, (shape, self._keeper.state(meter.event_type, shape)), meter.event_type, number)
+        for statements in added:
+            streams += [self._added_up(query, shape, numbers, subjects, seq) for (shape, _), numbers in statements.items()]
+        return merge(*streams, key=lambda measured: measured.meter)
 
-    def _added_up(self, query: Query, number: int, subjects: dict[int, str] | None, seq: int) -> Iterator[Measured]:
-        """What the database adds up itself."""
+    def _added_up(
+        self, query: Query, shape: Shape, numbers: dict[str, int], subjects: dict[int, str] | None, seq: int
+    ) -> Iterator[Measured]:
+        """Meters of one shape, each of a type of its own and as far ahead as the others, added up by one statement."""
+        types, meters = list(numbers), list(numbers.values())
+        folds = [Fold(query.meters[number], shape, query) for number in meters]
+        with self._transaction() as cursor:
+            ahead = Ahead() if shape.by else cells.ahead(cursor, shape, types, seq)
+            statement = compiler.add_up(shape, types, query, seq, subjects, ahead)
+            rows = iter(()) if statement is None else _all(cursor.execute(*statement))
+            for kind, account, place, found in _every(rows, len(types), query):
+                number, period = meters[kind], query.periods[place]
+                try:
+                    quantities = folds[kind](found, period)
+                except Invalid:  # which event it is, is for the rows to say
+                    yield from self._one_counted(query, number, account, period, seq)
+                    continue
+                if not quantities:
+                    if query.accounts is None:
+                        continue
+                    quantities = nothing(query.meters[number], query, period)
+                yield Measured(meter=number, account=account, period=period, quantities=quantities)
+
+    def _one_counted(self, query: Query, number: int, account: str, period: Period, seq: int) -> Iterator[Measured]:
         meter = query.meters[number]
-        waiting = sorted(
-            ((account, place) for account in set(query.accounts or ()) for place in range(len(query.periods))), reverse=True
-        )
-
-        def measured(account: str, place: int, rows: Sequence[tuple[Any, ...]]) -> Measured:
-            found = compiler.quantities(meter, query.grain, rows)
-            return Measured(meter=number, account=account, period=query.periods[place], quantities=found)
-
-        statement = compiler.compile_meter(meter, query, seq, subjects)
-        with self.reading() as cursor:
-            cursor.execute(statement.sql, statement.parameters)
-            for (account, place), rows in groupby(_all(cursor), lambda row: row[:2]):
-                while waiting and waiting[-1] < (account, place):
-                    yield measured(*waiting.pop(), ())
-                if waiting:
-                    waiting.pop()
-                yield measured(account, place, [row[2:] for row in rows])
-        while waiting:
-            yield measured(*waiting.pop(), ())
+        one = msgspec.structs.replace(query, meters=(meter,), accounts=(account,), periods=(period,))
+        for measured in self._counted(one, 0, self._subjects.of([account]), seq):
+            yield msgspec.structs.replace(measured, meter=number)
 
     def _counted(self, query: Query, number: int, subjects: dict[int, str] | None, seq: int) -> Iterator[Measured]:
         """What is counted from its rows."""
@@ -99,19 +128,19 @@ class Reading:
             if measured is not None:
                 yield measured
 
-    def _by_account(
-        self, query: Query, number: int, subjects: dict[int, str] | None, seq: int
-    ) -> Iterator[tuple[str, list[Event]]]:
+    def _by_account(self, query: Query, number: int, subjects: dict[int, str] | None, seq: int) -> _ByAccount:
         """The events that matter to a meter, account by account."""
         meter = query.meters[number]
         start = 0 if meter.aggregation in counting.CARRYING else min(period.start for period in query.periods)
         end = max(period.end for period in query.periods)
-        who, parameters = compiler.wanted(subjects)
-        with self.reading() as cursor:
+        parameters = Parameters()
+        who = Who(subjects, parameters)
+        matter = f"type = {parameters.add(meter.event_type)} AND time >= {start} AND time < {end}{who.condition}"
+        with self._transaction() as cursor:
             cursor.execute(
-                f"SELECT w.account, e.* FROM (SELECT {EVENT} FROM {IN_FORCE} AND type = $type AND time >= $start"
-                f" AND time < $end) e JOIN {who} w USING (subject) ORDER BY w.account",
-                {"seq": seq, "type": meter.event_type, "start": start, "end": end, **parameters},
+                f"SELECT account, {EVENT} FROM {in_force(EVENT, matter, seq)} JOIN {who.relation} USING (subject)"
+                " ORDER BY account",
+                parameters,
             )
             for account, rows in groupby(_all(cursor), lambda row: row[0]):
                 yield account, [event_of(row[1:], self._subjects.name) for row in rows]
@@ -150,7 +179,7 @@ class Reading:
             )
             for seq, *columns in _all(cursor):
                 kept = Kept(seq, event_of(columns, self._subjects.name), self._subjects.account(columns[0]))
-                if _passes(kept.event, selection) and (after is None or _place(kept.event) > after):
+                if _passes(kept.event, selection) and (after is None or _place_of(kept.event) > after):
                     yield kept
 
     def _condition(self, selection: Selection, after: Place | None) -> tuple[str, dict[str, Any]]:
@@ -224,7 +253,35 @@ def _all(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
         yield from rows
 
 
-def _place(event: Event) -> Place:
+def _every(
+    rows: Iterable[tuple[Any, ...]], kinds: int, query: Query
+) -> Iterator[tuple[int, str, int, Iterable[Sequence[Any]]]]:
+    """Rows by type, account and period, without these columns; accounts that were named have theirs even if there are none."""
+    periods = range(len(query.periods))
+    waiting = product(range(kinds), sorted(set(query.accounts or ())), periods)
+    due = next(waiting, None)
+    for place, found in groupby(rows, itemgetter(0, 1, 2)):
+        while due is not None and due < place:
+            yield *due, ()
+            due = next(waiting, None)
+        if due == place:
+            due = next(waiting, None)
+        yield *place, (row[3:] for row in found)
+    while due is not None:
+        yield *due, ()
+        due = next(waiting, None)
+
+
+def _put(added: list[dict[_Alike, dict[str, int]]], alike: _Alike, type: str, number: int) -> None:
+    """Into the first statement of its like that has no meter of the type."""
+    for statements in added:
+        if type not in statements.setdefault(alike, {}):
+            statements[alike][type] = number
+            return
+    added.append({alike: {type: number}})
+
+
+def _place_of(event: Event) -> Place:
     return event.time, event.source, event.id, event.owner
 
 
