@@ -216,17 +216,20 @@ class Salted:
         self._before = len(salt)
 
     def event(self, event: Event) -> Event:
-        return msgspec.structs.replace(event, owner=self.salt + event.owner, type=self.salt + event.type)
+        return msgspec.structs.replace(
+            event, owner=self.salt + event.owner, id=self.salt + event.id, type=self.salt + event.type
+        )
 
     def item(self, item: Item) -> Item:
         if isinstance(item, Event):
             return self.event(item)
         if isinstance(item, Replace):
             return Replace(event=self.event(item.event))
-        return msgspec.structs.replace(item, owner=self.salt + item.owner)
+        return msgspec.structs.replace(item, owner=self.salt + item.owner, id=self.salt + item.id)
 
     def back(self, event: Event) -> Event:
-        return msgspec.structs.replace(event, owner=event.owner[self._before :], type=event.type[self._before :])
+        owner, id, type = (text[self._before :] for text in (event.owner, event.id, event.type))
+        return msgspec.structs.replace(event, owner=owner, id=id, type=type)
 
     def ingest(self, items: Sequence[Item]) -> Receipt:
         receipt = self.store.ingest([self.item(item) for item in items])
@@ -238,9 +241,6 @@ class Salted:
 
     def meter(self, meter: Meter) -> Meter:
         return msgspec.structs.replace(meter, event_type=self.salt + meter.event_type)
-
-    def keep(self, meters: Sequence[Meter]) -> None:
-        self.store.keep(list(map(self.meter, meters)))
 
     def measure(self, query: Query) -> Iterator[Measured]:
         accounts = None if query.accounts is None else tuple(self.salt + account for account in query.accounts)
@@ -257,7 +257,8 @@ class Salted:
 
     def history(self, owner: str, source: str, id: str) -> tuple[Entry, ...]:
         return tuple(
-            Entry(one.seq, one.sign, self.back(one.event)) for one in self.store.history(self.salt + owner, source, id)
+            Entry(one.seq, one.sign, self.back(one.event))
+            for one in self.store.history(self.salt + owner, source, self.salt + id)
         )
 
 
@@ -277,16 +278,20 @@ def comparable(measured: Iterator[Measured]) -> list[Measured]:
 
 
 def differences(
-    store: UsageStore, salt: str, scenario: Scenario, asked: Sequence[Query], between: Callable[[], None] = lambda: None
+    store: UsageStore,
+    salt: str,
+    scenario: Scenario,
+    asked: Sequence[Query],
+    between: Callable[[Sequence[Meter]], None] = lambda meters: None,
 ) -> list[str]:
     """Run a scenario on a store and on the reference; what they say differently, batch for batch, answer for answer.
 
-    ``between`` is called after each batch: a store may be made to tidy up there.
+    ``between`` is called after each batch, with the meters that will be asked for: a store may be made to tidy up there.
     """
     under_test = Salted(store, salt)
-    under_test.keep([meter for query in asked for meter in query.meters])
+    meters = [under_test.meter(meter) for query in asked for meter in query.meters]
     if scenario.at_once:
-        return _differences_at_once(under_test, scenario, asked, between)
+        return _differences_at_once(under_test, scenario, asked, lambda: between(meters))
     judge = ReferenceStore()
     found: list[str] = []
     seqs: list[tuple[int | None, int | None]] = [(None, None)]
@@ -299,10 +304,11 @@ def differences(
         wanted, got = judge.ingest(batch), under_test.ingest(batch)
         found += _compared(f"receipt of batch {number}", said(wanted), said(got))
         seqs.append((wanted.seq, got.seq))
-        between()
+        between(meters)
     for number, query in enumerate(asked):
-        for judge_seq, seq in (seqs[0], seqs[1 + number % len(scenario.batches)]):
-            found += _answers(judge, under_test, query, judge_seq, seq)
+        found += _answers(judge, under_test, query, *seqs[0])
+        if number == 0:
+            found += _answers(judge, under_test, query, *seqs[len(asked) % len(seqs)])
     return found + _rows(judge, under_test, scenario)
 
 

@@ -118,7 +118,8 @@ class Keeper:
             self._running = cursor
             try:
                 cursor.execute("BEGIN")
-                more = self._declare(cursor) or self._fill(cursor) or self._seal(cursor, least) or self._merge(cursor)
+                self._declare(cursor)
+                more = self._fill(cursor) or self._seal(cursor, least) or self._merge(cursor)
                 cursor.execute("COMMIT")
                 self._families = cells.families(cursor)
                 self._sealed = max(runs.highs(cursor), default=0)
@@ -130,12 +131,10 @@ class Keeper:
             finally:
                 self._running = None
 
-    def _declare(self, cursor: duckdb.DuckDBPyConnection) -> bool:
+    def _declare(self, cursor: duckdb.DuckDBPyConnection) -> None:
         wanted, self._wanted = self._wanted, None
-        if wanted is None:
-            return False
-        cells.declare(cursor, wanted)
-        return True
+        if wanted is not None:
+            cells.declare(cursor, wanted)
 
     def _fill(self, cursor: duckdb.DuckDBPyConnection) -> bool:
         """Let families that lack a run catch up, a run at a time."""

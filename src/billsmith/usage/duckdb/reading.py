@@ -78,17 +78,17 @@ class Reading:
             else:
                 _put(added, (shape, self._keeper.state(meter.event_type, shape)), meter.event_type, number)
         for statements in added:
-            streams += [self._added_up(query, shape, numbers, subjects, seq) for (shape, _), numbers in statements.items()]
+            streams += [self._added_up(query, alike, numbers, subjects, seq) for alike, numbers in statements.items()]
         return merge(*streams, key=lambda measured: measured.meter)
 
     def _added_up(
-        self, query: Query, shape: Shape, numbers: dict[str, int], subjects: dict[int, str] | None, seq: int
+        self, query: Query, alike: _Alike, numbers: dict[str, int], subjects: dict[int, str] | None, seq: int
     ) -> Iterator[Measured]:
         """Meters of one shape, each of a type of its own and as far ahead as the others, added up by one statement."""
-        types, meters = list(numbers), list(numbers.values())
+        (shape, reach), types, meters = alike, list(numbers), list(numbers.values())
         folds = [Fold(query.meters[number], shape, query) for number in meters]
         with self._transaction() as cursor:
-            ahead = Ahead() if shape.by else cells.ahead(cursor, shape, types, seq)
+            ahead = cells.ahead(cursor, shape, types, seq) if reach[0] else Ahead()
             statement = compiler.add_up(shape, types, query, seq, subjects, ahead)
             rows = iter(()) if statement is None else _all(cursor.execute(*statement))
             for kind, account, place, found in _every(rows, len(types), query):
@@ -192,7 +192,7 @@ class Reading:
                 parameters[column] = value
         if selection.owner or selection.reference or selection.accounts is not None:
             parts.append("subject IN (SELECT unnest($subjects))")
-            parameters["subjects"] = self._chosen_subjects(selection)
+            parameters["subjects"] = self._subjects.chosen(selection.owner, selection.reference, selection.accounts)
         if selection.period is not None:
             parts.append("time >= $start AND time < $end")
             parameters |= {"start": selection.period.start, "end": selection.period.end}
@@ -200,17 +200,6 @@ class Reading:
             parts.append("time >= $after")
             parameters["after"] = after[0]
         return " AND ".join(parts), parameters
-
-    def _chosen_subjects(self, selection: Selection) -> list[int]:
-        with self.reading() as cursor:
-            rows = cursor.execute("SELECT subject, owner, reference FROM subjects").fetchall()
-        return [
-            number
-            for number, owner, reference in rows
-            if selection.owner in ("", owner)
-            and selection.reference in ("", reference)
-            and (selection.accounts is None or self._subjects.account(number) in selection.accounts)
-        ]
 
     def history(self, owner: str, source: str, id: str) -> tuple[Entry, ...]:
         """See :class:`UsageStore`."""
