@@ -69,16 +69,18 @@ def _shape(names: str, moments: bool) -> Shape:
     return Shape(msgspec.json.decode(names, type=tuple[str, ...]), tuple(SUMS) if moments else NUMBERS)
 
 
-def ahead(cursor: duckdb.DuckDBPyConnection, shape: Shape, types: Sequence[str], seq: int) -> Ahead:
-    """What is counted ahead for some types as of ``seq``; nothing where one of them has no family."""
-    of = {family.type: family for family in families(cursor) if family.shape == shape and not family.reason}
-    if not all(type in of for type in types):
+def ahead(cursor: duckdb.DuckDBPyConnection, found: Sequence[int], seq: int) -> Ahead:
+    """What is counted ahead for some families, by their numbers, as of ``seq``; nothing where one of them is gone."""
+    if not found:
         return Ahead()
-    found = [of[type] for type in types]
-    upto = min(seq, *(family.seq for family in found))
-    ((upto,),) = cursor.execute("SELECT coalesce(max(high), 0) FROM runs WHERE high <= ?", [upto]).fetchall()
-    lengths = (DAY, HOUR) if all(family.hourly for family in found) else (DAY,)
-    return Ahead(tuple(family.family for family in found), upto, lengths)
+    numbers = ", ".join(map(str, found))
+    ((count, upto, hourly),) = cursor.execute(
+        f"SELECT count(*), min(seq), bool_and(hourly) FROM families WHERE family IN ({numbers}) AND reason = ''"
+    ).fetchall()
+    if count < len(found):
+        return Ahead()
+    ((upto,),) = cursor.execute(f"SELECT coalesce(max(high), 0) FROM runs WHERE high <= {min(upto, seq)}").fetchall()
+    return Ahead(tuple(found), upto, (DAY, HOUR) if hourly else (DAY,))
 
 
 def declare(cursor: duckdb.DuckDBPyConnection, meant: Collection[tuple[str, Shape]]) -> None:
@@ -88,16 +90,12 @@ def declare(cursor: duckdb.DuckDBPyConnection, meant: Collection[tuple[str, Shap
     if gone:
         cursor.execute("DELETE FROM cells WHERE family IN (SELECT unnest(?))", [gone])
         cursor.execute("DELETE FROM families WHERE family IN (SELECT unnest(?))", [gone])
-    highest = max((family.family for family in known), default=0)
     new = sorted(
         set(meant) - {(family.type, family.shape) for family in known}, key=lambda one: (one[0], one[1].names, one[1].sums)
     )
-    rows = [
-        (number, type, _json.encode(shape.names).decode(), shape.sums != NUMBERS)
-        for number, (type, shape) in enumerate(new, highest + 1)
-    ]
+    rows = [(type, _json.encode(shape.names).decode(), shape.sums != NUMBERS) for type, shape in new]
     if rows:
-        cursor.executemany("INSERT INTO families VALUES (?, ?, ?, ?, 0, true, '')", rows)
+        cursor.executemany("INSERT INTO families VALUES (nextval('family_numbers'), ?, ?, ?, 0, true, '')", rows)
 
 
 def fill(cursor: duckdb.DuckDBPyConnection, low: int, high: int, found: Sequence[Family]) -> None:

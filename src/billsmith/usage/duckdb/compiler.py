@@ -14,8 +14,8 @@ from billsmith.units.periods import Period
 from billsmith.usage.duckdb.pieces import ROWS, Piece, cut
 from billsmith.usage.store import Query
 
-#: Most subjects that are named one by one where rows are looked for.
-_NAMED = 1_000
+#: Most subjects that are named one by one.
+_FEW = 100
 _STEPS = {Grain.HOUR: HOUR, Grain.MINUTE: MINUTE}
 
 
@@ -34,26 +34,20 @@ class Parameters(dict[str, Any]):
 
 
 class Who:
-    """Whose rows are looked for: those of some subjects, or of all that are bound."""
+    """Whose rows are looked for: those of some subjects, or of all that are bound.
+
+    A ``few`` are named one by one, so that sorted rows of others are skipped; whose they are is known without the database.
+    """
 
     def __init__(self, subjects: dict[int, str] | None, parameters: Parameters) -> None:
-        self.relation, self.condition = "bindings", ""
-        if subjects is not None:
-            numbers, accounts = parameters.add(list(subjects)), parameters.add(list(subjects.values()))
-            self.relation = f"(SELECT unnest({numbers}::INTEGER[]) AS subject, unnest({accounts}::VARCHAR[]) AS account)"
-            if len(subjects) <= _NAMED:  # so that sorted rows of others are skipped
-                self.condition = f" AND subject IN ({', '.join(map(str, subjects)) or 'NULL'})"
-
-
-def in_force(columns: str, condition: str, seq: int) -> str:
-    """Rows in force as of ``seq``, of those that meet a condition on the body.
-
-    A row that takes one back has the same body, so it is found by the same condition: only rows that meet it are read.
-    """
-    return (
-        f"(SELECT {columns} FROM events WHERE sign = 1 AND seq <= {seq} AND {condition} AND seq NOT IN"
-        f" (SELECT undoes FROM events WHERE sign = -1 AND seq <= {seq} AND {condition}))"
-    )
+        self.few, self.condition, self.relation = False, "", "bindings"
+        if subjects is None:
+            return
+        if len(subjects) <= _FEW:
+            self.few, self.condition = True, f" AND subject IN ({', '.join(map(str, subjects)) or 'NULL'})"
+            return
+        numbers, accounts = parameters.add(list(subjects)), parameters.add(list(subjects.values()))
+        self.relation = f"(SELECT unnest({numbers}::INTEGER[]) AS subject, unnest({accounts}::VARCHAR[]) AS account)"
 
 
 def key_of(names: Sequence[str], parameters: Parameters) -> str:
@@ -152,6 +146,14 @@ NUMBERS = ("n", "high", "low")
 BEFORE = -1
 
 
+class Statement(msgspec.Struct, frozen=True):
+    """SQL and its values. ``loose``: its rows name subjects, in any order."""
+
+    sql: str
+    parameters: Parameters
+    loose: bool = False
+
+
 class _Rows:
     """The table of events, as something that is added up."""
 
@@ -163,7 +165,7 @@ class _Rows:
 
     @cached_property
     def kind(self) -> str:
-        return f"list_position({self._parameters.add(list(self._types))}::VARCHAR[], type)"
+        return f"list_position({self._parameters.add(list(self._types))}::VARCHAR[], type) - 1"
 
     @cached_property
     def key(self) -> str:
@@ -184,7 +186,7 @@ class _Cells:
 
     def __init__(self, shape: Shape, ahead: Ahead) -> None:
         families = ", ".join(map(str, ahead.families))
-        self.kind = f"list_position([{families}]::INTEGER[], family)"
+        self.kind = f"list_position([{families}]::INTEGER[], family) - 1"
         self.sums = ", ".join(f"sum({name}) AS {name}" for name in shape.sums)
         self._of_family = f"family IN ({families})"
 
@@ -194,12 +196,15 @@ class _Cells:
 
 def add_up(
     shape: Shape, types: Sequence[str], query: Query, seq: int, subjects: dict[int, str] | None, ahead: Ahead
-) -> tuple[str, Parameters] | None:
+) -> Statement | None:
     """Rows of some event types, added up by account, period, window, dimensions.
 
-    A row of the answer is the place of its type, account, the place of its period, the start of its window, the key of its
+    A row of the answer is the place of its type, its account, the place of its period, the start of its window, the key of its
     dimensions, the shape's further columns and its sums; they come by the first three. Where the shape sums times, what came
-    before each period comes too, as window :data:`BEFORE`. ``None`` where no row can be asked for.
+    before each period comes too, as window :data:`BEFORE`.
+
+    Of a few subjects, rows name the subject instead of its account, come in any order, and may have to be added once more:
+    that is sooner done in Python. ``None`` where no row can be asked for.
     """
     parameters = Parameters()
     who = Who(subjects, parameters)
@@ -226,10 +231,34 @@ def add_up(
             read(place, Windows(Period(0, period.start), Grain.TOTAL, "UTC"), True)
     if not branches:
         return None
+    if who.few:
+        return Statement(" UNION ALL ".join(branches), parameters, loose=True)
     sums = ", ".join(f"sum({name})::HUGEINT" for name in shape.sums)
-    return (
-        f"SELECT kind - 1, account, period, start, key{by}, {sums} FROM ({' UNION ALL '.join(branches)})"
+    return Statement(
+        f"SELECT kind, account, period, start, key{by}, {sums} FROM ({' UNION ALL '.join(branches)})"
         f" JOIN {who.relation} USING (subject) GROUP BY kind, account, period, start, key{by}"
         " HAVING sum(n) <> 0 ORDER BY kind, account, period",
         parameters,
     )
+
+
+def read(columns: str, type: str, start: int, end: int, seq: int, subjects: dict[int, str] | None) -> Statement:
+    """Rows in force of a type and a span of time. Two columns come before theirs: nothing, and the account, or the subject."""
+    parameters = Parameters()
+    who = Who(subjects, parameters)
+    matter = f"type = {parameters.add(type)} AND {_between(start, end)}{who.condition}"
+    if who.few:
+        return Statement(f"SELECT 0, subject, {columns} FROM {in_force(matter, seq)}", parameters, loose=True)
+    return Statement(
+        f"SELECT 0, account, {columns} FROM {in_force(matter, seq)} JOIN {who.relation} USING (subject) ORDER BY account",
+        parameters,
+    )
+
+
+def in_force(condition: str, seq: int) -> str:
+    """Rows in force as of ``seq``, of those that meet a condition on the body.
+
+    A row that takes one back has the same body, so it meets the same condition: no others are read.
+    """
+    rows = f"FROM events WHERE seq <= {seq} AND {condition}"
+    return f"(SELECT * {rows} AND sign = 1 AND seq NOT IN (SELECT undoes {rows} AND sign = -1))"

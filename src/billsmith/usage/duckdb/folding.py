@@ -100,7 +100,7 @@ class Fold:
             sums = [n, *(high * LIMB + low for high, low in zip(limbs[::2], limbs[1::2], strict=True))]
             before = found.get((group, start))
             found[group, start] = sums if before is None else [old + new for old, new in zip(before, sums, strict=True)]
-        return found
+        return {place: sums for place, sums in found.items() if sums[0]}
 
     def _sums(self, rows: Iterable[Row], period: Period) -> tuple[Quantity, ...]:
         return tuple(

@@ -28,7 +28,8 @@ class Keeper:
     ) -> None:
         self._cursor, self._readable = cursor, readable
         self._wanted: Collection[tuple[str, Shape]] | None = None
-        self._families: list[Family] = []
+        self._families: dict[tuple[str, Shape], Family] = {}
+        self._dropped: list[Family] = []
         self._sealed = 0
         self._failure = ""
         self._step_lock = threading.Lock()
@@ -57,19 +58,14 @@ class Keeper:
             self._work = True
             self._changed.notify()
 
-    def state(self, type: str, shape: Shape) -> tuple[int, bool]:
-        """How far a type was counted ahead, lately: for grouping questions. What holds is in the tables."""
-        for family in self._families:
-            if family.type == type and family.shape == shape and not family.reason:
-                return family.seq, family.hourly
-        return 0, False
+    def family(self, type: str, shape: Shape) -> Family | None:
+        """What counts a type ahead, and how far it came, lately. What holds is in the tables."""
+        return self._families.get((type, shape))
 
     def notes(self) -> tuple[str, ...]:
         """What an operator should know."""
         dropped = [
-            f"no roll-up of {family.type} by {', '.join(family.shape.names)}: {family.reason}"
-            for family in self._families
-            if family.reason
+            f"no roll-up of {family.type} by {', '.join(family.shape.names)}: {family.reason}" for family in self._dropped
         ]
         return (*dropped, *([self._failure] if self._failure else ()))
 
@@ -121,7 +117,9 @@ class Keeper:
                 self._declare(cursor)
                 more = self._fill(cursor) or self._seal(cursor, least) or self._merge(cursor)
                 cursor.execute("COMMIT")
-                self._families = cells.families(cursor)
+                found = cells.families(cursor)
+                self._families = {(family.type, family.shape): family for family in found if family.seq}
+                self._dropped = [family for family in found if family.reason]
                 self._sealed = max(runs.highs(cursor), default=0)
                 return more
             except BaseException:

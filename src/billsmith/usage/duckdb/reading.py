@@ -17,7 +17,7 @@ from billsmith.events.event import Event
 from billsmith.units.errors import Invalid, Unavailable
 from billsmith.units.periods import Period
 from billsmith.usage.duckdb import cells, compiler, counting
-from billsmith.usage.duckdb.compiler import Ahead, Parameters, Shape, Who, in_force
+from billsmith.usage.duckdb.compiler import Ahead, Shape, Statement
 from billsmith.usage.duckdb.decide import Identity
 from billsmith.usage.duckdb.folding import Fold, nothing, shape_of
 from billsmith.usage.duckdb.keeper import Keeper
@@ -27,7 +27,7 @@ from billsmith.usage.store import MAX_PAGE, Entry, Kept, Measured, Place, Query,
 
 _FETCH = 10_000
 #: Meters that one statement can add up: of one shape, counted ahead to the same seq.
-_Alike = tuple[Shape, tuple[int, bool]]
+_Alike = tuple[Shape, tuple[int, bool] | None]
 _ByAccount = Iterator[tuple[str, list[Event]]]
 
 
@@ -76,7 +76,8 @@ class Reading:
             if shape is None:
                 streams.append(self._counted(query, number, subjects, seq))
             else:
-                _put(added, (shape, self._keeper.state(meter.event_type, shape)), meter.event_type, number)
+                family = self._keeper.family(meter.event_type, shape)
+                _put(added, (shape, (family.seq, family.hourly) if family else None), meter.event_type, number)
         for statements in added:
             streams += [self._added_up(query, alike, numbers, subjects, seq) for alike, numbers in statements.items()]
         return merge(*streams, key=lambda measured: measured.meter)
@@ -85,12 +86,12 @@ class Reading:
         self, query: Query, alike: _Alike, numbers: dict[str, int], subjects: dict[int, str] | None, seq: int
     ) -> Iterator[Measured]:
         """Meters of one shape, each of a type of its own and as far ahead as the others, added up by one statement."""
-        (shape, reach), types, meters = alike, list(numbers), list(numbers.values())
+        (shape, _), types, meters = alike, list(numbers), list(numbers.values())
         folds = [Fold(query.meters[number], shape, query) for number in meters]
+        families = [self._keeper.family(type, shape) for type in types]
         with self._transaction() as cursor:
-            ahead = cells.ahead(cursor, shape, types, seq) if reach[0] else Ahead()
-            statement = compiler.add_up(shape, types, query, seq, subjects, ahead)
-            rows = iter(()) if statement is None else _all(cursor.execute(*statement))
+            ahead = cells.ahead(cursor, [family.family for family in families if family], seq) if all(families) else Ahead()
+            rows = _rows(cursor, compiler.add_up(shape, types, query, seq, subjects, ahead), subjects)
             for kind, account, place, found in _every(rows, len(types), query):
                 number, period = meters[kind], query.periods[place]
                 try:
@@ -133,17 +134,10 @@ class Reading:
         meter = query.meters[number]
         start = 0 if meter.aggregation in counting.CARRYING else min(period.start for period in query.periods)
         end = max(period.end for period in query.periods)
-        parameters = Parameters()
-        who = Who(subjects, parameters)
-        matter = f"type = {parameters.add(meter.event_type)} AND time >= {start} AND time < {end}{who.condition}"
+        statement = compiler.read(EVENT, meter.event_type, start, end, seq, subjects)
         with self._transaction() as cursor:
-            cursor.execute(
-                f"SELECT account, {EVENT} FROM {in_force(EVENT, matter, seq)} JOIN {who.relation} USING (subject)"
-                " ORDER BY account",
-                parameters,
-            )
-            for account, rows in groupby(_all(cursor), lambda row: row[0]):
-                yield account, [event_of(row[1:], self._subjects.name) for row in rows]
+            for account, rows in groupby(_rows(cursor, statement, subjects), itemgetter(1)):
+                yield account, [event_of(row[2:], self._subjects.name) for row in rows]
 
     def _as_of(self, seq: int | None) -> int:
         return self._seq if seq is None else min(seq, self._seq)
@@ -240,6 +234,18 @@ class Reading:
 def _all(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
     while rows := cursor.fetchmany(_FETCH):
         yield from rows
+
+
+def _rows(
+    cursor: duckdb.DuckDBPyConnection, statement: Statement | None, subjects: dict[int, str] | None
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of a statement, by type, account and period."""
+    if statement is None:
+        return iter(())
+    rows = _all(cursor.execute(statement.sql, statement.parameters))
+    if not statement.loose or subjects is None:
+        return rows
+    return iter(sorted(((kind, subjects[subject], *rest) for kind, subject, *rest in rows), key=itemgetter(0, 1, 2)))
 
 
 def _every(
