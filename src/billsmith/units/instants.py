@@ -25,6 +25,7 @@ EARLIEST = -(2**63)
 LATEST = 2**63 - 1
 
 _EPOCH_TIME = dt.datetime(1970, 1, 1)  # noqa: DTZ001 (UTC, as what is subtracted from)
+_ONE_DAY = dt.timedelta(days=1)
 _EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
 _INSTANT = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
@@ -181,6 +182,23 @@ def start_of_day(day: dt.date, zone_name: str) -> int:
     '2024-06-30T22:00:00Z'
     """
     return local_instant(day, 0, zone_name)
+
+
+def day_of(instant: int, zone_name: str) -> dt.date:
+    """The civil day in whose span, from its first instant to the next day's, an instant lies.
+
+    Such spans tile all time. They are what the clocks show, but where clocks fall back over midnight: the date before, shown
+    a second time, belongs to the day that began already.
+
+    >>> str(local_date(parse_instant("2010-11-07T02:45:00Z"), "America/St_Johns"))
+    '2010-11-06'
+    >>> str(day_of(parse_instant("2010-11-07T02:45:00Z"), "America/St_Johns"))  # began at 02:30, clocks went back at 02:31
+    '2010-11-07'
+    """
+    day = local_date(instant, zone_name)
+    while instant >= start_of_day(day + _ONE_DAY, zone_name):
+        day += _ONE_DAY
+    return day
 
 
 @lru_cache(maxsize=65_536)
