@@ -150,7 +150,8 @@ def _finding(
     elif ours is None:
         state = State.MISSING if our_coverage.whole else State.NOT_AUDITED
     else:
-        state = State.MATCHED if abs(difference) <= tolerance else State.DIFFERS
+        apart = difference if difference >= 0 else subtract(Decimal(0), difference)
+        state = State.MATCHED if apart <= tolerance else State.DIFFERS
     return Finding(
         key=key,
         state=state,

@@ -6,7 +6,19 @@ was seen. A vendor's own words stand in no table.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, SmallInteger, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from billsmith.storage.schema import Id, Seq, key, metadata
 
@@ -107,14 +119,14 @@ sync_account = Table(
     sqlite_with_rowid=False,
 )
 
-# A pulled line that a rule turned into charges: each line once for each rule, for ever.
+# A pulled line that a rule turned into charges: each line once for each issuer, for ever.
 rebill_line = Table(
     "rebill_line",
     metadata,
     Column("issuer_seq", Seq, ForeignKey("account.seq"), primary_key=True),
-    Column("rule", key(64), primary_key=True),
     Column("invoice_seq", Seq, ForeignKey("invoice.seq"), primary_key=True),
     Column("line", Integer, primary_key=True),
+    Column("rule", key(64), nullable=False),
     Column("claimed_at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -125,14 +137,14 @@ rebill_charge = Table(
     metadata,
     Column("seq", Seq, primary_key=True),
     Column("issuer_seq", Seq, ForeignKey("account.seq"), nullable=False),
-    Column("rule", key(64), nullable=False),
     Column("invoice_seq", Seq, ForeignKey("invoice.seq"), nullable=False),
     Column("line", Integer, nullable=False),
     Column("recipient_seq", Seq, ForeignKey("account.seq"), nullable=False),
     Column("currency", String(3), nullable=False),
-    Column("period", String(32), nullable=False),
-    Column("amount_minor", BigInteger, nullable=False),
+    Column("period_start", BigInteger, nullable=False),
+    Column("period_end", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("issued_seq", Seq, ForeignKey("invoice.seq"), index=True),
-    Index("rebill_charge_open", "issuer_seq", "period", "recipient_seq", "issued_seq"),
+    Index("rebill_charge_open", "issuer_seq", "issued_seq", "recipient_seq"),
+    UniqueConstraint("issuer_seq", "invoice_seq", "line", "recipient_seq", name="rebill_charge_once"),
 )

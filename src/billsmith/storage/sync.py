@@ -326,18 +326,14 @@ def clear_older_problems(connection: Connection, of: VendorConnection, walk: Wal
 def problems(connection: Connection, of: VendorConnection, *, after: str = "", limit: int = 500) -> list[Problem]:
     """Records set aside, by place, those after one."""
     query = select(problems_table).where(problems_table.c.connection_seq == of.seq, problems_table.c.place > after)
-    return [
-        Problem(
-            place=row.place,
-            vendor_key=row.vendor_key,
-            path=row.path,
-            code=row.code,
-            message=row.message,
-            first_walk=row.first_walk,
-            last_walk=row.last_walk,
-        )
-        for row in connection.execute(query.order_by(problems_table.c.place).limit(limit))
-    ]
+    return [_problem(row) for row in connection.execute(query.order_by(problems_table.c.place).limit(limit))]
+
+
+def problems_without_record(connection: Connection, of: VendorConnection, *, limit: int) -> list[Problem]:
+    """Records set aside of which nothing was ever kept, by place."""
+    known = exists().where(records.c.connection_seq == of.seq, records.c.vendor_key == problems_table.c.place)
+    query = select(problems_table).where(problems_table.c.connection_seq == of.seq, ~known)
+    return [_problem(row) for row in connection.execute(query.order_by(problems_table.c.place).limit(limit))]
 
 
 def problem_keys(connection: Connection, of: VendorConnection, keys: Sequence[str]) -> set[str]:
@@ -367,6 +363,18 @@ def note_accounts(connection: Connection, of: VendorConnection, account_ids: Seq
     found = connection.execute(select(schema.account.c.seq).where(schema.account.c.id.in_(account_ids))).scalars()
     rows = [{"connection_seq": of.seq, "account_seq": seq} for seq in found]
     connection.execute(_insert(connection, accounts_made).on_conflict_do_nothing(), rows)
+
+
+def _problem(row: Any) -> Problem:
+    return Problem(
+        place=row.place,
+        vendor_key=row.vendor_key,
+        path=row.path,
+        code=row.code,
+        message=row.message,
+        first_walk=row.first_walk,
+        last_walk=row.last_walk,
+    )
 
 
 def _walk(row: Any) -> Walk:

@@ -343,13 +343,12 @@ def upgrade() -> None:
         "rebill_charge",
         sa.Column("seq", _seq(), nullable=False),
         sa.Column("issuer_seq", _seq(), nullable=False),
-        sa.Column("rule", _key(64), nullable=False),
         sa.Column("invoice_seq", _seq(), nullable=False),
         sa.Column("line", sa.Integer(), nullable=False),
         sa.Column("recipient_seq", _seq(), nullable=False),
         sa.Column("currency", sa.String(length=3), nullable=False),
-        sa.Column("period", sa.String(length=32), nullable=False),
-        sa.Column("amount_minor", sa.BigInteger(), nullable=False),
+        sa.Column("period_start", sa.BigInteger(), nullable=False),
+        sa.Column("period_end", sa.BigInteger(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("issued_seq", _seq(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -369,17 +368,16 @@ def upgrade() -> None:
             ["account.seq"],
         ),
         sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("issuer_seq", "invoice_seq", "line", "recipient_seq", name="rebill_charge_once"),
     )
     op.create_index(op.f("ix_rebill_charge_issued_seq"), "rebill_charge", ["issued_seq"], unique=False)
-    op.create_index(
-        "rebill_charge_open", "rebill_charge", ["issuer_seq", "period", "recipient_seq", "issued_seq"], unique=False
-    )
+    op.create_index("rebill_charge_open", "rebill_charge", ["issuer_seq", "issued_seq", "recipient_seq"], unique=False)
     op.create_table(
         "rebill_line",
         sa.Column("issuer_seq", _seq(), nullable=False),
-        sa.Column("rule", _key(64), nullable=False),
         sa.Column("invoice_seq", _seq(), nullable=False),
         sa.Column("line", sa.Integer(), nullable=False),
+        sa.Column("rule", _key(64), nullable=False),
         sa.Column("claimed_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["invoice_seq"],
@@ -389,7 +387,7 @@ def upgrade() -> None:
             ["issuer_seq"],
             ["account.seq"],
         ),
-        sa.PrimaryKeyConstraint("issuer_seq", "rule", "invoice_seq", "line"),
+        sa.PrimaryKeyConstraint("issuer_seq", "invoice_seq", "line"),
         sqlite_with_rowid=False,
     )
     op.create_table(
