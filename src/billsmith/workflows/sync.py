@@ -41,6 +41,10 @@ RETRY_MINUTES = 60
 _REFUSED = {"import.amount_changed": "amount", "import.recipient_changed": "customer"}
 
 
+class Stopped(Exception):
+    """Raised by a ``progress`` function to stop a run in good order."""
+
+
 def run(
     database: Database,
     of: VendorConnection,
@@ -60,7 +64,7 @@ def run(
     pull.begin(since)
     try:
         return pull.through(source, since, progress)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Stopped):
         pull.leave()  # the walk stays as it is: the next run goes on
         raise
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from billsmith.workflows.import_invoices import Imported, RowError
+from billsmith.workflows.import_invoices import Imported, Plan, RowError
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,3 +40,10 @@ class Source(Protocol):
         Raises :class:`BillsmithError` where the vendor can't be asked any further; what came before it counts.
         """
         ...
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """A list that is ready to be walked, and as whose invoices its records come in."""
+
+    source: Source
+    plan: Plan
