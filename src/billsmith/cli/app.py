@@ -20,8 +20,12 @@ from billsmith.cli import (
     init,
     invoices,
     keys,
+    rebill,
+    reconcile,
     restore,
     serve,
+    shadow,
+    sync,
     verify,
     version,
 )
@@ -45,6 +49,10 @@ app.command(keys.app)
 app.command(imports.import_file, name="import")
 app.command(invoices.app)
 app.command(catalog.app)
+app.command(sync.app)
+app.command(reconcile.reconcile)
+app.command(shadow.shadow)
+app.command(rebill.rebill)
 app.command(backup.backup)
 app.command(restore.restore)
 app.command(verify.verify)

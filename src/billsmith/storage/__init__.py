@@ -1,1 +1,3 @@
 """See README.md."""
+
+from billsmith.storage import schema_sync as schema_sync
