@@ -12,6 +12,7 @@ from billsmith.api import (
     catalogs,
     credentials,
     errors,
+    events,
     invoice_create,
     invoice_steps,
     invoices,
@@ -37,6 +38,7 @@ OPERATIONS = (
     *catalogs.OPERATIONS,
     *subscriptions.OPERATIONS,
     *wallets.OPERATIONS,
+    *events.OPERATIONS,
 )
 
 

@@ -21,10 +21,14 @@ from billsmith.cli import (
     init,
     invoices,
     keys,
+    rebill,
+    reconcile,
     restore,
     serve,
+    shadow,
     simulate,
     subscriptions,
+    sync,
     verify,
     version,
     wallets,
@@ -56,6 +60,10 @@ app.command(bill.bill)
 app.command(bill.rerate)
 app.command(bill.due)
 app.command(simulate.simulate)
+app.command(sync.app)
+app.command(reconcile.reconcile)
+app.command(shadow.shadow)
+app.command(rebill.rebill)
 app.command(backup.backup)
 app.command(restore.restore)
 app.command(verify.verify)

@@ -350,6 +350,32 @@ def upgrade() -> None:
     op.create_index(op.f("ix_subscription_account_seq"), "subscription", ["account_seq"], unique=False)
     op.create_index("subscription_by_recipient", "subscription", ["issuer_seq", "recipient_seq", "seq"], unique=False)
     op.create_table(
+        "sync_connection",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("name", _key(64), nullable=False),
+        sa.Column("vendor", sa.String(length=16), nullable=False),
+        sa.Column("account_seq", _seq(), nullable=False),
+        sa.Column("options", sa.Text(), nullable=False),
+        sa.Column("secret_from", sa.Text(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("every_minutes", sa.Integer(), nullable=True),
+        sa.Column("due_at", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("lease_holder", sa.String(length=128), nullable=True),
+        sa.Column("lease_until", sa.BigInteger(), nullable=True),
+        sa.Column("watermark_walk", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+        sa.UniqueConstraint("name"),
+    )
+    op.create_index(op.f("ix_sync_connection_account_seq"), "sync_connection", ["account_seq"], unique=False)
+    op.create_index(op.f("ix_sync_connection_due_at"), "sync_connection", ["due_at"], unique=False)
+    op.create_table(
         "vendor_id",
         sa.Column("vendor", sa.String(length=16), nullable=False),
         sa.Column("owner_seq", _seq(), nullable=False),
@@ -523,6 +549,57 @@ def upgrade() -> None:
         sa.UniqueConstraint("invoice_seq", "reference", name="payment_once"),
     )
     op.create_table(
+        "rebill_charge",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("invoice_seq", _seq(), nullable=False),
+        sa.Column("line", sa.Integer(), nullable=False),
+        sa.Column("recipient_seq", _seq(), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("period_start", sa.BigInteger(), nullable=False),
+        sa.Column("period_end", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("issued_seq", _seq(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["invoice_seq"],
+            ["invoice.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["issued_seq"],
+            ["invoice.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["recipient_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("issuer_seq", "invoice_seq", "line", "recipient_seq", name="rebill_charge_once"),
+    )
+    op.create_index(op.f("ix_rebill_charge_issued_seq"), "rebill_charge", ["issued_seq"], unique=False)
+    op.create_index("rebill_charge_open", "rebill_charge", ["issuer_seq", "issued_seq", "recipient_seq"], unique=False)
+    op.create_table(
+        "rebill_line",
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("invoice_seq", _seq(), nullable=False),
+        sa.Column("line", sa.Integer(), nullable=False),
+        sa.Column("rule", _key(64), nullable=False),
+        sa.Column("claimed_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["invoice_seq"],
+            ["invoice.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("issuer_seq", "invoice_seq", "line"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "run_item",
         sa.Column("run_seq", _seq(), nullable=False),
         sa.Column("recipient_seq", _seq(), nullable=False),
@@ -578,6 +655,103 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subscription_seq", "step"),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "sync_account",
+        sa.Column("connection_seq", _seq(), nullable=False),
+        sa.Column("account_seq", _seq(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["connection_seq"],
+            ["sync_connection.seq"],
+        ),
+        sa.PrimaryKeyConstraint("connection_seq", "account_seq"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_sync_account_account_seq"), "sync_account", ["account_seq"], unique=False)
+    op.create_table(
+        "sync_difference",
+        sa.Column("walk_seq", sa.BigInteger(), nullable=False),
+        sa.Column("connection_seq", _seq(), nullable=False),
+        sa.Column("vendor_key", _key(255), nullable=False),
+        sa.Column("what", sa.String(length=16), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["connection_seq"],
+            ["sync_connection.seq"],
+        ),
+        sa.PrimaryKeyConstraint("walk_seq", "connection_seq", "vendor_key", "what"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "sync_problem",
+        sa.Column("connection_seq", _seq(), nullable=False),
+        sa.Column("place", _key(300), nullable=False),
+        sa.Column("vendor_key", _key(255), nullable=True),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("first_walk", sa.BigInteger(), nullable=False),
+        sa.Column("last_walk", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["connection_seq"],
+            ["sync_connection.seq"],
+        ),
+        sa.PrimaryKeyConstraint("connection_seq", "place"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "sync_record",
+        sa.Column("connection_seq", _seq(), nullable=False),
+        sa.Column("vendor_key", _key(255), nullable=False),
+        sa.Column("hash", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("first_walk", sa.BigInteger(), nullable=False),
+        sa.Column("last_walk", sa.BigInteger(), nullable=False),
+        sa.Column("disappeared_walk", sa.BigInteger(), nullable=True),
+        sa.Column("invoice_seq", _seq(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["connection_seq"],
+            ["sync_connection.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["invoice_seq"],
+            ["invoice.seq"],
+        ),
+        sa.PrimaryKeyConstraint("connection_seq", "vendor_key"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_sync_record_invoice_seq"), "sync_record", ["invoice_seq"], unique=False)
+    op.create_table(
+        "sync_walk",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("connection_seq", _seq(), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("since", sa.Integer(), nullable=True),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("mark", sa.Text(), nullable=True),
+        sa.Column("resumed", sa.SmallInteger(), nullable=False),
+        sa.Column("stated_total", sa.BigInteger(), nullable=True),
+        sa.Column("added", sa.BigInteger(), nullable=False),
+        sa.Column("moved", sa.BigInteger(), nullable=False),
+        sa.Column("unchanged", sa.BigInteger(), nullable=False),
+        sa.Column("set_aside", sa.BigInteger(), nullable=False),
+        sa.Column("unreadable", sa.BigInteger(), nullable=False),
+        sa.Column("accounts_made", sa.BigInteger(), nullable=False),
+        sa.Column("disappeared", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["connection_seq"],
+            ["sync_connection.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index("sync_walk_of_connection", "sync_walk", ["connection_seq", "seq"], unique=False)
     op.create_table(
         "token",
         sa.Column("hash", sa.String(length=64), nullable=False),
