@@ -161,7 +161,7 @@ class _Rater:
             held=tuple(held_by(connection, self.issuer, run, [found.recipient_seq], before=found.seq)[found.recipient_seq]),
         )
         try:
-            counted = measured(self.usage, books, set(questions(case, books)), as_of_seq)
+            [counted] = measured(self.usage, books, [list(questions(case, books))], as_of_seq)
             should_be = make(case, books, counted).assembled.totals
             live = [each for each in invoices.by_seqs(connection, earlier).values() if each.invoice.voided_at is None]
             documents = [document_of(each.invoice) for each in (found, *invoices.with_content(connection, live))]
