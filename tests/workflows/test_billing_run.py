@@ -8,13 +8,14 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from billsmith.storage import ledger, runs
+from billsmith.ledger.postings import balances
+from billsmith.storage import invoices, ledger, runs
 from billsmith.storage.verify import verify
 from billsmith.subscriptions.subscription import ChangeQuantity, End
 from billsmith.units.errors import Invalid
 from billsmith.units.instants import parse_instant
 from billsmith.usage.store import Measured, Query, UsageStore
-from billsmith.workflows import billing_run
+from billsmith.workflows import billing_run, settle
 from tests.support.billing import Company
 from tests.support.house import House
 
@@ -254,3 +255,26 @@ def test_in_other_processes_the_same_comes_out(company: Company, monkeypatch: py
     expected = [(row.name, row.total_minor) for row in company.bill("2026-09", "2026-10-02T00:00:00Z", dry_run=True).rows]
     company.bill("2026-09", "2026-10-02T00:00:00Z", processes=2)
     assert [(each.customer_name, each.total_minor) for each in company.invoices()] == expected
+
+
+def test_what_happens_to_an_invoice_is_booked_and_the_books_come_to_nothing_owed(company: Company) -> None:
+    company.subscribe("north", "flat")
+    company.subscribe("south", "flat")
+    company.subscribe("west", "flat")
+    company.bill("2026-09", "2026-10-02T00:00:00Z")
+    now = parse_instant("2026-10-05T00:00:00Z")
+    with company.database.write() as connection:
+        first, second, third = (invoices.get(connection, each.id, None) for each in company.invoices())
+        settle.record_payment(connection, first, amount_minor=1440, reference="bank", now=now, actor="test")
+        settle.record_payment(connection, first, amount_minor=1440, reference="bank", now=now, actor="test")
+        settle.void(connection, second, now=now, actor="test")
+        settle.write_off(connection, third, now=now, actor="test")
+    with company.database.read() as connection:
+        held = balances(entry.transaction for entry in ledger.entries(connection))
+    assert held == {
+        ("cash", "EUR"): 1440,
+        ("revenue", "EUR"): -2400,
+        ("tax::VAT", "EUR"): -480,
+        ("written-off", "EUR"): 1440,
+    }
+    assert verify(company.database).problems == []
