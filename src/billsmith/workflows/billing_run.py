@@ -21,9 +21,11 @@ from typing import NamedTuple
 import msgspec
 
 from billsmith.accounts.model import Account
-from billsmith.invoicing.bookings import book_document, book_settlements
+from billsmith.invoicing.bookings import book_document, book_grant, book_settlements
 from billsmith.invoicing.cases import Asked, Books, Case, Counted
 from billsmith.invoicing.model import Invoice, InvoiceKind, InvoiceStatus, Payment, SettlementKind
+from billsmith.ledger.postings import Transaction
+from billsmith.ledger.wallets import Grant
 from billsmith.metering.measure import Grain
 from billsmith.storage import agreements, catalogs, invoices, ledger, runs, subscriptions
 from billsmith.storage.agreements import Movement
@@ -31,6 +33,7 @@ from billsmith.storage.database import Connection, Database
 from billsmith.storage.invoices import NewInvoice
 from billsmith.storage.ledger import Entry, Subject
 from billsmith.storage.runs import BillStep, Item, Run
+from billsmith.units.currency import from_minor
 from billsmith.units.errors import Conflict, Invalid
 from billsmith.units.ids import derived_id
 from billsmith.units.instants import start_of_day
@@ -325,8 +328,11 @@ class _Maker:
         if notes:
             found = invoices.by_seqs(connection, [loaded.credit_notes[id][0] for id in notes])
             left = {each.invoice.id: each.invoice.paid_minor for each in found.values()}
+        payers = [case.recipient for case in cases if case.wallet.grants]
+        moves = {seq: len(found) for seq, found in agreements.movements(connection, payers).items()} if payers else {}
         return [
             all(now.get(part.seq, (0, 0)) == loaded.steps[part.seq] for part in case.parts)
+            and (not case.wallet.grants or moves[case.recipient] == loaded.movements[case.recipient])
             and all(left[credit.reference] == loaded.credit_notes[credit.reference][1] for credit in case.credits)
             for case in cases
         ]
@@ -389,22 +395,30 @@ class _Maker:
         uses: list[tuple[int, int, object]] = []
         for seq, each, (case, outcome) in issued:
             invoice = each.invoice
-            booked = [
-                book_document(invoice, run.at, dict(outcome.earned)),
-                *book_settlements(invoice, outcome.settlements, run.at),
-            ]
-            entries += [Entry(Subject.INVOICE, seq, place, transaction) for place, transaction in enumerate(booked)]
+            booked = [book_document(invoice, run.at, dict(outcome.earned))]
             for settlement in outcome.settlements:
                 payments.append(
                     (seq, _payment(invoice.id, settlement.kind, settlement.reference, settlement.amount_minor, run, actor))
                 )
                 if settlement.kind is SettlementKind.WALLET:
+                    grant = loaded.grants[settlement.reference]
                     burns.append(
-                        Movement(each.recipient.seq, settlement.reference, case.at, "burn", settlement.amount_minor, seq)
+                        Movement(
+                            each.recipient.seq,
+                            grant.id,
+                            max(case.at, grant.effective_at),
+                            "burn",
+                            settlement.amount_minor,
+                            seq,
+                        )
                     )
+                    if grant.id in loaded.included:
+                        booked.append(_given_with_the_plan(grant, settlement.amount_minor, invoice, run, seq))
                 else:
                     note_seq, _ = loaded.credit_notes[settlement.reference]
                     _use_credit(connection, note_seq, invoice, settlement.amount_minor, run, actor)
+            booked += book_settlements(invoice, outcome.settlements, run.at)
+            entries += [Entry(Subject.INVOICE, seq, place, transaction) for place, transaction in enumerate(booked)]
             uses += [(agreement, seq, amount) for agreement, amount in outcome.uses]
         ledger.append(connection, entries)
         invoices.add_payments(connection, payments)
@@ -583,6 +597,12 @@ def _payment(invoice_id: str, kind: str, reference: str, amount_minor: int, run:
         recorded_at=run.at,
         recorded_by=actor,
     )
+
+
+def _given_with_the_plan(grant: Grant, amount_minor: int, invoice: Invoice, run: Run, seq: int) -> Transaction:
+    """A plan's included credit is booked as far as it pays, when it does: until then nobody owes or holds anything."""
+    used = msgspec.structs.replace(grant, amount=from_minor(amount_minor, invoice.currency))
+    return book_grant(used, run.at, invoice.currency, times=seq)
 
 
 def _use_credit(connection: Connection, note_seq: int, invoice: Invoice, amount_minor: int, run: Run, actor: str) -> None:
