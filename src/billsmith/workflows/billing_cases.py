@@ -33,7 +33,7 @@ from billsmith.units.spans import NamedSpan
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """Cases with the accounts that they name, those that can't be billed at all, and what was billed of each subscription.
 
-    ``refused`` says of a recipient why; ``early`` are those for whom the period is not over. ``grants`` are those of wallets, by
+    ``refused`` says of a recipient why; ``early`` are those whose period is not over. ``grants`` are those of wallets, by
     id (``included`` came with plans), ``movements`` counts by recipient what had happened to them.
     """
 
