@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from billsmith.accounts.authorisation import Scope
 from billsmith.storage import accounts, invoices
-from billsmith.storage.invoice_lists import Criteria, InvoiceList, Sort, page
-from billsmith.storage.lists import counts
+from billsmith.storage.invoice_lists import Criteria, InvoiceList, Sort, count, page
+from billsmith.storage.lists import tallies
 from billsmith.storage.patience import TakesLong, in_a_hurry
 from billsmith.wire.answers import Answers
 from billsmith.workflows import settle
@@ -117,7 +117,7 @@ def test_what_is_kept_is_bounded(house: House) -> None:
 
 
 def test_long_work_says_so_to_those_in_a_hurry(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counts, "QUICK", 0)
+    monkeypatch.setattr(tallies, "QUICK", 0)
     partner = house.account("Partner")
     house.invoice(partner, house.account("Customer", partner))
     of = InvoiceList(0, partner.seq)
@@ -125,14 +125,14 @@ def test_long_work_says_so_to_those_in_a_hurry(house: House, monkeypatch: pytest
         with in_a_hurry(), pytest.raises(TakesLong):
             page(connection, of, sort=Sort.TOTAL, limit=5)
         with in_a_hurry(), pytest.raises(TakesLong):
-            counts.count(connection, of, Criteria(number_part="1"))
+            count(connection, of, Criteria(number_part="1"))
         with in_a_hurry():
             assert len(page(connection, of, sort=Sort.NUMBER, limit=5)) == 1
         assert len(page(connection, of, sort=Sort.TOTAL, limit=5)) == 1
 
 
 def test_a_face_answers_long_work_from_a_thread(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counts, "QUICK", 0)
+    monkeypatch.setattr(tallies, "QUICK", 0)
     partner = house.account("Partner")
     house.invoice(partner, house.account("Customer", partner))
     assert len(rows(house, house.acronis_token(partner), SortColumn="InvoiceTotal")) == 1

@@ -34,4 +34,4 @@ class AccountIds:
 
 def id_text(raw: object) -> str:
     """An id as the driver gives it, as text."""
-    return format_id(raw) if isinstance(raw, bytes) else str(raw)
+    return raw if type(raw) is str else format_id(raw) if isinstance(raw, bytes) else str(raw)

@@ -21,6 +21,8 @@ from billsmith.accounts.model import (
     check_zone,
     is_clean_text,
 )
+from billsmith.storage.direct import Direct
+from billsmith.storage.reads import read_by
 from billsmith.storage.schema import account as table
 from billsmith.storage.schema import installation
 from billsmith.units.errors import Conflict, Invalid, InvalidAccount, NotFound
@@ -172,6 +174,15 @@ def find(connection: Connection, name: str, within: Account | None = None) -> Ac
     """
     if not name or len(name) > MAX_EXTERNAL_ID or not is_clean_text(name):
         return None
+    database = read_by(connection)
+    if database is None:
+        return _look_up(connection, name, within)
+    version = accounts_version(Direct(connection))
+    where = within.seq if within else 0
+    return database.found_accounts.of(version, (where, name), lambda: _look_up(connection, name, within))
+
+
+def _look_up(connection: Connection, name: str, within: Account | None) -> Account | None:
     canonical = parse_id(name)
     if canonical is not None:
         row = connection.execute(_columns.where(table.c.id == canonical, _within(within))).first()
@@ -304,6 +315,12 @@ def ancestors(path: str) -> list[int]:
     [1, 7]
     """
     return [int(part) for part in path.strip("/").split("/")]
+
+
+def accounts_version(direct: Direct) -> int:
+    """A number that grows with every change of an account."""
+    row = direct.row("SELECT accounts_version FROM installation")
+    return row[0] if row else 0
 
 
 def _count_change(connection: Connection) -> None:

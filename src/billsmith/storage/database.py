@@ -23,8 +23,11 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.pool import QueuePool
 
 from billsmith.storage.account_ids import AccountIds
+from billsmith.storage.found_accounts import FoundAccounts
+from billsmith.storage.lists.few import Searches
 from billsmith.storage.lists.indexes import RankIndexes
 from billsmith.storage.locks import WriterQueue
+from billsmith.storage.reads import READS
 from billsmith.units.errors import Busy, Unavailable
 
 #: The name of the database in a data folder.
@@ -32,7 +35,6 @@ SQLITE_FILE = "billsmith.db"
 
 _BUSY_TIMEOUT_MS = 10_000
 _BEGIN = "billsmith_begin"
-_READS = "billsmith_reads"
 
 
 class Database:
@@ -56,9 +58,11 @@ class Database:
         # What this process remembers of the store, to be quick; each can be made anew from the store at any time.
         self.ranks = RankIndexes(self)
         self.account_ids = AccountIds()
+        self.found_accounts = FoundAccounts()
+        self.searches = Searches()
         # On PostgreSQL each statement of a plain transaction sees a newer state than the one before.
         one_state = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
-        self._reading = self.engine.execution_options(**{_READS: self}, **one_state)
+        self._reading = self.engine.execution_options(**{READS: self}, **one_state)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -103,12 +107,6 @@ class Database:
         """Stop what runs behind, close every connection."""
         self.ranks.close()
         self.engine.dispose()
-
-
-def read_by(connection: Connection) -> Database | None:
-    """The database whose committed state a connection reads; ``None`` inside a write, which may yet be undone."""
-    database: Database | None = connection.get_execution_options().get(_READS)
-    return database
 
 
 def sqlite_url(folder: Path) -> str:

@@ -7,6 +7,7 @@ never finds them apart.
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -31,6 +32,7 @@ from billsmith.invoicing.model import (
     Period,
 )
 from billsmith.storage import schema
+from billsmith.storage.account_ids import id_text
 from billsmith.storage.accounts import ancestors, path_range
 from billsmith.storage.direct import Direct
 from billsmith.storage.schema import invoice as table
@@ -53,6 +55,7 @@ STATUS_MASK = 0b111
 
 # With a checksum of four bytes: a flipped bit in a document is an error, not another amount.
 _compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
+_of_thread = threading.local()
 _contents = msgspec.msgpack.Decoder(Content)
 _extras = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]])
 _NO_EXTRAS: dict[str, dict[str, msgspec.Raw]] = {}
@@ -138,7 +141,11 @@ def pack_content(content: Content) -> bytes:
 
 def unpack_content(body: bytes) -> Content:
     """The inverse of :func:`pack_content`."""
-    return _contents.decode(zstandard.ZstdDecompressor().decompress(body))
+    try:
+        decompressor = _of_thread.decompressor
+    except AttributeError:  # one a thread: making one costs more than most documents, and two threads can't share one
+        decompressor = _of_thread.decompressor = zstandard.ZstdDecompressor()
+    return _contents.decode(decompressor.decompress(body))
 
 
 def columns(*more: Any) -> Any:
@@ -150,15 +157,17 @@ def columns(*more: Any) -> Any:
 
 _issuer = schema.account.alias("issuer")
 _recipient = schema.account.alias("recipient")
-_LIST_COLUMNS = [*table.c, _issuer.c.id.label("issuer_id"), _recipient.c.id.label("recipient_id")]
+#: What :func:`stored` reads of an invoice's row: all but what only orders and searches.
+LISTED = [column for column in table.c if column.name not in ("number_key", "name_key", "due_at")]
+_LIST_COLUMNS = [*LISTED, _issuer.c.id.label("issuer_id"), _recipient.c.id.label("recipient_id")]
 
 
 def stored(row: Any, content: Content | None = None) -> Stored:
-    """A list row as a value."""
+    """A list row as a value: the columns of :data:`LISTED`, both accounts' ids, and any more."""
     (
-        seq, id, issuer_seq, recipient_seq, kind, number, _number_key, flags, currency, total_minor, tax_minor, paid_minor,
-        stated_total, customer_name, _name_key, billing_entity, date, due_date, period_start, period_end, created_at, issued_at,
-        paid_at, voided_at, scheduled_at, exported_at, _due_at, direct_debit, consolidated, batch, invoiced_by,
+        seq, id, issuer_seq, recipient_seq, kind, number, flags, currency, total_minor, tax_minor, paid_minor,
+        stated_total, customer_name, billing_entity, date, due_date, period_start, period_end, created_at, issued_at,
+        paid_at, voided_at, scheduled_at, exported_at, direct_debit, consolidated, batch, invoiced_by,
         payment_method, extras, issuer_id, recipient_id, *_more,
     ) = row  # fmt: skip
     return Stored(
@@ -166,7 +175,7 @@ def stored(row: Any, content: Content | None = None) -> Stored:
         issuer_seq,
         recipient_seq,
         Invoice(
-            id=id,
+            id=id_text(id),
             issuer_id=issuer_id,
             recipient_id=recipient_id,
             kind=_KINDS[kind],
@@ -318,13 +327,9 @@ def with_content(connection: Connection, rows: Sequence[Stored]) -> list[Stored]
     """The same invoices with their documents read."""
     if not rows:
         return []
-    documents = schema.invoice_document
-    bodies = {
-        row.invoice_seq: row.body
-        for row in connection.execute(
-            select(documents.c.invoice_seq, documents.c.body).where(documents.c.invoice_seq.in_([row.seq for row in rows]))
-        )
-    }
+    direct = Direct(connection)
+    which = direct.one_of("invoice_seq", [row.seq for row in rows])
+    bodies = dict(direct.rows(f"SELECT invoice_seq, body FROM invoice_document WHERE {which.sql}", which.parameters))
     return [
         row._replace(invoice=msgspec.structs.replace(row.invoice, content=unpack_content(bodies[row.seq])))
         if row.seq in bodies
@@ -335,9 +340,10 @@ def with_content(connection: Connection, rows: Sequence[Stored]) -> list[Stored]
 
 def document_bytes(connection: Connection, seqs: Sequence[int]) -> int:
     """How many bytes the documents of invoices take as they are kept."""
-    documents = schema.invoice_document
-    size = select(func.coalesce(func.sum(func.length(documents.c.body)), 0)).where(documents.c.invoice_seq.in_(seqs))
-    return int(connection.execute(size).scalar_one())
+    direct = Direct(connection)
+    which = direct.one_of("invoice_seq", seqs)
+    row = direct.row(f"SELECT sum(length(body)) FROM invoice_document WHERE {which.sql}", which.parameters)
+    return int(row[0] or 0) if row else 0
 
 
 def move(

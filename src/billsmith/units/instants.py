@@ -139,12 +139,17 @@ def _seconds(local: dt.datetime) -> int:
     return delta.days * 86_400 + delta.seconds
 
 
+_EPOCH = dt.date(1970, 1, 1).toordinal()
+
+
 def local_date(instant: int, zone_name: str) -> dt.date:
     """The civil date of an instant in a zone.
 
     >>> local_date(parse_instant("2024-12-31T23:30:00Z"), "Europe/Amsterdam")
     datetime.date(2025, 1, 1)
     """
+    if zone_name == "UTC":
+        return dt.date.fromordinal(_EPOCH + instant // DAY)
     moment = dt.datetime.fromtimestamp(instant // SECOND, tz=dt.UTC)
     return moment.astimezone(zone(zone_name)).date()
 

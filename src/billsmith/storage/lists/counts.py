@@ -6,15 +6,13 @@ from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection
 
+from billsmith.storage.accounts import accounts_version
 from billsmith.storage.direct import Condition, Direct
 from billsmith.storage.invoices import ISSUED_BY, ISSUED_TO
-from billsmith.storage.lists import tallies
+from billsmith.storage.lists import few, tallies
 from billsmith.storage.lists.conditions import near, whole
 from billsmith.storage.lists.criteria import EVERYTHING, Criteria, InvoiceList, mask_of
 from billsmith.storage.patience import may_take_long
-
-#: Rows that are looked through or sorted while others wait.
-QUICK = 30_000
 
 
 def count(connection: Connection, of: InvoiceList, criteria: Criteria = EVERYTHING) -> int:
@@ -24,16 +22,15 @@ def count(connection: Connection, of: InvoiceList, criteria: Criteria = EVERYTHI
     tally = _tally(direct, of, criteria)
     if tally is not None:
         return sum(count for flags, count in tally.items() if mask >> flags & 1)
-    if criteria.number is None and not is_short(direct, of):
+    if criteria.number_part is not None:
+        found = few.rows(connection, of, criteria)
+        if found is not None:
+            return len(found)
+    if criteria.number is None and not tallies.is_short(direct, of):
         may_take_long()
         if not direct.is_sqlite:
             direct.run("SET LOCAL max_parallel_workers_per_gather = 2")
     return _counted(direct, whole(direct, of, criteria))
-
-
-def is_short(direct: Direct, of: InvoiceList) -> bool:
-    """Whether a list is so short that all of it can be looked through while others wait."""
-    return sum(tallies.flags_tally(direct, of).values()) <= QUICK
 
 
 def simplified(direct: Direct, of: InvoiceList, criteria: Criteria) -> Criteria:
@@ -91,7 +88,7 @@ def batch_lengths(
 def state(connection: Connection, lists: Iterable[InvoiceList]) -> tuple[int, ...]:
     """Numbers of which one grows with every change of one of these lists or of any account."""
     direct = Direct(connection)
-    return (tallies.accounts_version(direct), *(tallies.version_of(direct, of) for of in lists))
+    return (accounts_version(direct), *(tallies.version_of(direct, of) for of in lists))
 
 
 def version(connection: Connection, of: InvoiceList) -> int:

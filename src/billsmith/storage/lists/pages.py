@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from billsmith.storage.database import read_by
 from billsmith.storage.direct import Direct
 from billsmith.storage.invoices import Stored
 from billsmith.storage.lists import counts, filtered, rows
@@ -23,6 +22,7 @@ from billsmith.storage.lists.criteria import EVERYTHING, Criteria, InvoiceList, 
 from billsmith.storage.lists.keys import Keys
 from billsmith.storage.lists.order import Part, Sort, parts
 from billsmith.storage.lists.ranks import SIZE, Key, View
+from billsmith.storage.reads import read_by
 
 
 class Ranked(NamedTuple):

@@ -7,13 +7,12 @@ from functools import lru_cache
 
 from sqlalchemy import Connection
 
-from billsmith.storage.account_ids import AccountIds, id_text
-from billsmith.storage.database import read_by
+from billsmith.storage.account_ids import AccountIds
 from billsmith.storage.direct import Direct
-from billsmith.storage.invoices import Stored, stored
-from billsmith.storage.schema import invoice as table
+from billsmith.storage.invoices import LISTED, Stored, stored
+from billsmith.storage.reads import read_by
 
-_NAMES = [column.name for column in table.c]
+_NAMES = [column.name for column in LISTED]
 _ISSUER = _NAMES.index("issuer_seq")
 _RECIPIENT = _NAMES.index("recipient_seq")
 
@@ -26,11 +25,8 @@ def by_seqs(connection: Connection, seqs: Sequence[int]) -> list[Stored]:
     which = direct.one_of("seq", seqs)
     rows = {row[0]: row for row in direct.rows(_select(direct.is_sqlite) + which.sql, which.parameters)}
     ids = names.of(direct, {row[index] for row in rows.values() for index in (_ISSUER, _RECIPIENT)})
-    found = []
-    for seq in seqs:
-        _, id, *rest = row = rows[seq]
-        found.append(stored((seq, id_text(id), *rest, ids[row[_ISSUER]], ids[row[_RECIPIENT]])))
-    return found
+    ordered = [rows[seq] for seq in seqs]
+    return [stored((*row, ids[row[_ISSUER]], ids[row[_RECIPIENT]])) for row in ordered]
 
 
 @lru_cache(maxsize=2)

@@ -8,6 +8,14 @@ from billsmith.storage.direct import Condition, Direct
 from billsmith.storage.lists.conditions import PASSES, signed
 from billsmith.storage.lists.criteria import InvoiceList
 
+#: Rows that are looked through or sorted while others wait.
+QUICK = 30_000
+
+
+def is_short(direct: Direct, of: InvoiceList) -> bool:
+    """Whether a list is so short that all of it can be looked through while others wait."""
+    return sum(flags_tally(direct, of).values()) <= QUICK
+
 
 def flags_tally(direct: Direct, of: InvoiceList) -> dict[int, int]:
     """How many invoices of a list have which flags."""
@@ -43,9 +51,3 @@ def version_of(direct: Direct, of: InvoiceList) -> int:
     row = direct.row("SELECT max(version) FROM invoice_change WHERE account_seq = ? AND role = ?", (of.account_seq, of.role))
     assert row is not None
     return row[0] or 0
-
-
-def accounts_version(direct: Direct) -> int:
-    """A number that grows with every change of an account."""
-    row = direct.row("SELECT accounts_version FROM installation")
-    return row[0] if row else 0

@@ -19,61 +19,68 @@ from decimal import Decimal
 import msgspec
 
 from billsmith.units.rounding import EXACT, trimmed
-from billsmith.vendors.amberflo.shapes import ZERO, Bill
+from billsmith.vendors.amberflo.shapes import ZERO, Amount, Bill
 
 
-class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bill is made of, exactly. ``discountable``, ``prepayable`` and ``prepayable_only`` are shares of ``fees``."""
+class Parts(msgspec.Struct, kw_only=True):
+    """What a bill is made of, exactly and without zeros at the ends.
 
-    usage: Decimal = ZERO
-    fees: Decimal = ZERO
-    discounts: Decimal = ZERO
-    invoice_fees: Decimal = ZERO
-    commitments: Decimal = ZERO
-    prepaid: Decimal = ZERO
-    discountable: Decimal = ZERO
-    prepayable: Decimal = ZERO
-    prepayable_only: Decimal = ZERO
+    ``discountable``, ``prepayable`` and ``prepayable_only`` are shares of ``fees``.
+    """
+
+    usage: Amount = ZERO
+    fees: Amount = ZERO
+    discounts: Amount = ZERO
+    invoice_fees: Amount = ZERO
+    commitments: Amount = ZERO
+    prepaid: Amount = ZERO
+    discountable: Amount = ZERO
+    prepayable: Amount = ZERO
+    prepayable_only: Amount = ZERO
     """Fees that can be paid with prepaid credit but take no discount."""
 
     @property
-    def without_invoice_fees(self) -> Decimal:
+    def without_invoice_fees(self) -> Amount:
         """The total that the other parts make."""
         return total((self.usage, self.fees, minus(self.discounts), self.commitments, minus(self.prepaid)))
 
+    def converted(self, convert: Callable[[Amount], Amount]) -> Parts:
+        """Each part in another currency."""
+        return Parts(**{name: convert(amount) for name, amount in msgspec.structs.asdict(self).items()})
 
-def bill(parts: Parts, start: int, end: int, convert: Callable[[Decimal], Decimal] = lambda amount: amount) -> Bill:
-    """The bill of a period in whole seconds. ``convert`` takes each part into another currency before they are summed.
 
-    >>> shown = bill(Parts(usage=Decimal("8.50"), fees=Decimal(2), discounts=Decimal(1), prepaid=Decimal("0.5")), 0, 3600)
+def bill(parts: Parts, start: int, end: int) -> Bill:
+    """The bill of a period in whole seconds.
+
+    >>> shown = bill(Parts(usage=Decimal("8.5"), fees=Decimal(2), discounts=Decimal(1), prepaid=Decimal("0.5")), 0, 3600)
     >>> shown.totalPriceBeforeDiscount, shown.totalPriceBeforePrepaid, shown.totalPrice
     (Decimal('10.5'), Decimal('9.5'), Decimal('9'))
     """
-    usage, fees, discounts = convert(parts.usage), convert(parts.fees), convert(parts.discounts)
-    invoice_fees, commitments, prepaid = convert(parts.invoice_fees), convert(parts.commitments), convert(parts.prepaid)
-    discountable, prepayable = convert(parts.discountable), convert(parts.prepayable)
-    before_discount = EXACT.add(usage, fees)
-    before_commitments = EXACT.add(EXACT.subtract(before_discount, discounts), invoice_fees)
-    before_prepaid = EXACT.add(before_commitments, commitments)
+    usage, fees, discounts, prepaid = parts.usage, parts.fees, parts.discounts, parts.prepaid
+    invoice_fees, commitments = parts.invoice_fees, parts.commitments
+    discountable, prepayable = parts.discountable, parts.prepayable
+    before_discount = plus(usage, fees)
+    before_commitments = plus(plus(before_discount, minus(discounts)), invoice_fees)
+    before_prepaid = plus(before_commitments, commitments)
     return Bill(
-        commitmentsFees=shown(commitments),
-        discountableBasePrice=shown(EXACT.add(usage, discountable)),
-        discountableFixPrice=shown(discountable),
+        commitmentsFees=commitments,
+        discountableBasePrice=plus(usage, discountable),
+        discountableFixPrice=discountable,
         endTimeInSeconds=end,
-        fixPrice=shown(fees),
-        invoiceBasedFees=shown(invoice_fees),
-        itemPrice=shown(usage),
-        prepaid=shown(prepaid),
+        fixPrice=fees,
+        invoiceBasedFees=invoice_fees,
+        itemPrice=usage,
+        prepaid=prepaid,
         prepayableCommitmentsFees=ZERO,
-        prepayableFixPrice=shown(prepayable),
-        prepayableNotDiscountableFees=shown(convert(parts.prepayable_only)),
+        prepayableFixPrice=prepayable,
+        prepayableNotDiscountableFees=parts.prepayable_only,
         startTimeInSeconds=start,
-        totalDiscount=shown(discounts),
-        totalPrepayablePrice=shown(EXACT.add(usage, prepayable)),
-        totalPrice=shown(EXACT.subtract(before_prepaid, prepaid)),
-        totalPriceBeforeCommitments=shown(before_commitments),
-        totalPriceBeforeDiscount=shown(before_discount),
-        totalPriceBeforePrepaid=shown(before_prepaid),
+        totalDiscount=discounts,
+        totalPrepayablePrice=plus(usage, prepayable),
+        totalPrice=plus(before_prepaid, minus(prepaid)),
+        totalPriceBeforeCommitments=before_commitments,
+        totalPriceBeforeDiscount=before_discount,
+        totalPriceBeforePrepaid=before_prepaid,
     )
 
 
@@ -86,25 +93,36 @@ def empty_bill(start: int, end: int) -> Bill:
     return msgspec.structs.replace(_EMPTY, startTimeInSeconds=start, endTimeInSeconds=end)
 
 
-def shown(amount: Decimal) -> Decimal:
+def shown(amount: Amount) -> Amount:
     """An amount without zeros at its end; most are zero, and need no work."""
-    return trimmed(amount) if amount else ZERO
+    return trimmed(Decimal(amount)) if amount else ZERO
 
 
-def minus(amount: Decimal) -> Decimal:
+def minus(amount: Amount) -> Amount:
     """The amount with the other sign, exactly; zero has none."""
-    return EXACT.minus(amount)
+    return EXACT.minus(amount) if amount else ZERO
 
 
-def total(amounts: Iterable[Decimal]) -> Decimal:
-    """The exact sum of amounts.
+def plus(one: Amount, other: Amount) -> Amount:
+    """The exact sum of two amounts without zeros at their ends, likewise; mostly one of them is zero.
 
-    >>> total([Decimal("0.10"), Decimal("0.25")])
+    >>> plus(Decimal("0.1"), Decimal("0.9"))
+    Decimal('1')
+    """
+    if not other:
+        return one
+    return shown(EXACT.add(one, other)) if one else other
+
+
+def total(amounts: Iterable[Amount]) -> Amount:
+    """The exact sum of amounts, as :func:`plus` makes it.
+
+    >>> total([Decimal("0.1"), Decimal("0.25")])
     Decimal('0.35')
     """
     whole = ZERO
     for amount in amounts:
-        whole = EXACT.add(whole, amount)
+        whole = plus(whole, amount)
     return whole
 
 

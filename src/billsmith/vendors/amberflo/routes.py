@@ -135,7 +135,7 @@ def _page(
     if len(rows) > MAX_HELD and invoices.document_bytes(connection, [each.seq for each in rows]) > MAX_HELD_BYTES:
         return _pieces(call, customer, query, [rows], opening, b"]}", with_uuid=True)
     spelled = _spelled(connection, customer, rows, query, with_uuid=True)
-    return json_response(opening + b",".join(map(encode, spelled)) + b"]}")
+    return json_response(opening + encode(spelled)[1:] + b"}")
 
 
 def list_customers(call: Call) -> Response:

@@ -12,23 +12,25 @@ from billsmith.wire.json import RawDecimal
 PRODUCT_ID = "1"
 #: The currency in which Amberflo's ``…InBaseCurrency`` numbers are.
 BASE_CURRENCY = "USD"
-ZERO = Decimal(0)
+#: An amount or a quantity, exactly. Nothing is the whole number 0: most parts of a bill are, and it is quick to write.
+Amount = Decimal | int
+ZERO: Amount = 0
 
 
 class AppliedCommitment(msgspec.Struct, frozen=True, kw_only=True):
     commitmentId: str
-    feeAmount: Decimal
-    feeInBaseCurrency: Decimal
-    feeInCredits: Decimal
+    feeAmount: Amount
+    feeInBaseCurrency: Amount
+    feeInCredits: Amount
     obligationId: str
     obligationName: str
 
 
 class AppliedFee(msgspec.Struct, frozen=True, kw_only=True):
-    feeAmount: Decimal
+    feeAmount: Amount
     feeId: str
-    feeInBaseCurrency: Decimal
-    feeInCredits: Decimal
+    feeInBaseCurrency: Amount
+    feeInCredits: Amount
     feeName: str
 
 
@@ -37,14 +39,14 @@ class AppliedPromotion(msgspec.Struct, frozen=True, kw_only=True):
 
     canBeUsedForPayAsYouGo: bool = False
     dimensions: dict[str, str]
-    discount: Decimal
-    discountInBaseCurrency: Decimal
-    discountInCredits: Decimal
+    discount: Amount
+    discountInBaseCurrency: Amount
+    discountInCredits: Amount
     entityTd: str
     entityId: str
     granularity: str
-    maxDiscountInBaseCurrency: Decimal
-    maxDiscountPossible: Decimal
+    maxDiscountInBaseCurrency: Amount
+    maxDiscountPossible: Amount
     promotionAppliedTimeInSeconds: int
     promotionId: str
     promotionName: str
@@ -59,29 +61,29 @@ class CreditUnit(msgspec.Struct, frozen=True, kw_only=True):
     id: str = ""
     lastUpdateTimeInMillis: int = 0
     name: str = ""
-    ratioToCurrency: Decimal = ZERO
+    ratioToCurrency: Decimal = Decimal(0)
     shortName: str = ""
 
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
-    commitmentsFees: Decimal
-    discountableBasePrice: Decimal
-    discountableFixPrice: Decimal
+    commitmentsFees: Amount
+    discountableBasePrice: Amount
+    discountableFixPrice: Amount
     endTimeInSeconds: int
-    fixPrice: Decimal
-    invoiceBasedFees: Decimal
-    itemPrice: Decimal
-    prepaid: Decimal
-    prepayableCommitmentsFees: Decimal
-    prepayableFixPrice: Decimal
-    prepayableNotDiscountableFees: Decimal
+    fixPrice: Amount
+    invoiceBasedFees: Amount
+    itemPrice: Amount
+    prepaid: Amount
+    prepayableCommitmentsFees: Amount
+    prepayableFixPrice: Amount
+    prepayableNotDiscountableFees: Amount
     startTimeInSeconds: int
-    totalDiscount: Decimal
-    totalPrepayablePrice: Decimal
-    totalPrice: Decimal
-    totalPriceBeforeCommitments: Decimal
-    totalPriceBeforeDiscount: Decimal
-    totalPriceBeforePrepaid: Decimal
+    totalDiscount: Amount
+    totalPrepayablePrice: Amount
+    totalPrice: Amount
+    totalPriceBeforeCommitments: Amount
+    totalPriceBeforeDiscount: Amount
+    totalPriceBeforePrepaid: Amount
 
 
 class InvoiceKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,11 +124,11 @@ class ItemKey(msgspec.Struct, frozen=True, kw_only=True):
 
 class ItemBill(msgspec.Struct, frozen=True, kw_only=True):
     endTimeInSeconds: int
-    meterUnits: Decimal
-    meteredUnitsPerTier: dict[str, Decimal]
-    price: Decimal
-    priceInBaseCurrency: Decimal
-    priceInCredits: Decimal
+    meterUnits: Amount
+    meteredUnitsPerTier: dict[str, Amount]
+    price: Amount
+    priceInBaseCurrency: Amount
+    priceInCredits: Amount
     startTimeInSeconds: int
 
 
@@ -134,7 +136,7 @@ class ItemVariant(msgspec.Struct, frozen=True, kw_only=True):
     hourlyBillInfos: list[ItemBill]
     itemDimensions: dict[str, str]
     key: str
-    lateArrivalMeters: Decimal = ZERO
+    lateArrivalMeters: Amount = ZERO
     totalBill: ItemBill
 
 
@@ -149,9 +151,9 @@ class ItemInvoice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlanFee(msgspec.Struct, frozen=True, kw_only=True):
-    cost: Decimal
-    costInBaseCurrency: Decimal
-    costInCredits: Decimal
+    cost: Amount
+    costInBaseCurrency: Amount
+    costInCredits: Amount
     description: str
     discountable: bool
     id: str
@@ -168,12 +170,12 @@ class CustomerProductInvoice(msgspec.Struct, frozen=True, kw_only=True):
     appliedCommitments: list[AppliedCommitment]
     appliedInvoiceBasedFees: list[AppliedFee]
     appliedPromotions: list[AppliedPromotion]
-    availablePayAsYouGoMoney: Decimal
-    availablePayAsYouGoMoneyInBaseCurrency: Decimal
-    availablePayAsYouGoMoneyInCredits: Decimal
-    availablePrepaidLeft: Decimal
-    availablePrepaidLeftBaseCurrency: Decimal
-    availablePrepaidLeftInCredits: Decimal
+    availablePayAsYouGoMoney: Amount
+    availablePayAsYouGoMoneyInBaseCurrency: Amount
+    availablePayAsYouGoMoneyInCredits: Amount
+    availablePrepaidLeft: Amount
+    availablePrepaidLeftBaseCurrency: Amount
+    availablePrepaidLeftInCredits: Amount
     creditUnit: CreditUnit
     externalSystemStatus: str
     gracePeriodInHours: int
@@ -239,12 +241,12 @@ class Extras(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What our model lacks and is kept beside an invoice; every default is what an invoice from elsewhere has."""
 
     accountId: str = ""
-    availablePayAsYouGoMoney: Decimal = ZERO
-    availablePayAsYouGoMoneyInBaseCurrency: Decimal = ZERO
-    availablePayAsYouGoMoneyInCredits: Decimal = ZERO
-    availablePrepaidLeft: Decimal = ZERO
-    availablePrepaidLeftBaseCurrency: Decimal = ZERO
-    availablePrepaidLeftInCredits: Decimal = ZERO
+    availablePayAsYouGoMoney: Decimal = Decimal(0)
+    availablePayAsYouGoMoneyInBaseCurrency: Decimal = Decimal(0)
+    availablePayAsYouGoMoneyInCredits: Decimal = Decimal(0)
+    availablePrepaidLeft: Decimal = Decimal(0)
+    availablePrepaidLeftBaseCurrency: Decimal = Decimal(0)
+    availablePrepaidLeftInCredits: Decimal = Decimal(0)
     creditUnit: CreditUnit = CreditUnit()
     externalSystemStatus: str = ""
     gracePeriodInHours: int = 0

@@ -8,8 +8,10 @@ says beyond its lines are ``appliedInvoiceBasedFees``. So the parts of every bil
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence, Set
+import re
+from collections.abc import Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -19,14 +21,15 @@ from billsmith.accounts.model import Account, AccountStatus
 from billsmith.invoicing.model import Invoice, InvoiceStatus, Line, LineKind
 from billsmith.units.currency import from_minor
 from billsmith.units.instants import SECOND, local_date
-from billsmith.units.rounding import EXACT, divide_round
+from billsmith.units.rounding import divide_round
 from billsmith.vendors.amberflo import extras
-from billsmith.vendors.amberflo.bills import Parts, bill, empty_bill, minus, shown, total
+from billsmith.vendors.amberflo.bills import Parts, bill, empty_bill, minus, plus, shown, total
 from billsmith.vendors.amberflo.shapes import (
     BASE_CURRENCY,
     PRODUCT_ID,
     ZERO,
     Address,
+    Amount,
     AppliedCommitment,
     AppliedFee,
     AppliedPromotion,
@@ -44,9 +47,23 @@ from billsmith.vendors.amberflo.shapes import (
     PlanFee,
 )
 
-_FEES = frozenset({LineKind.FEE, LineKind.STATED, LineKind.MINIMUM})
-_PROMOTIONS = frozenset({LineKind.DISCOUNT, LineKind.COUPON})
+#: Which of an invoice's lists a line stands in: usage, fees, promotions, commitments, prepaid, fees on the whole, or none.
+_LISTS = {
+    LineKind.USAGE: 0,
+    LineKind.FEE: 1,
+    LineKind.STATED: 1,
+    LineKind.MINIMUM: 1,
+    LineKind.DISCOUNT: 2,
+    LineKind.COUPON: 2,
+    LineKind.TRUE_UP: 3,
+    LineKind.CREDIT: 4,
+    LineKind.ADJUSTMENT: 5,
+}
+_NONE = 6
 _CREDIT_PLACES = 12
+_ONE = Decimal(1)
+#: What an address holds as it is; most ids are of that.
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*", re.ASCII)
 
 _PRICE_STATUSES = {InvoiceStatus.DRAFT: "open", InvoiceStatus.GRACE: "grace_period"}
 _PAYMENT_STATUSES = {
@@ -118,10 +135,14 @@ def key_of(invoice: Invoice, customer: Account, vendor_key: str | None) -> Invoi
 def uri(key: InvoiceKey) -> str:
     """The invoice's address, which callers use as its identity. Values are percent-encoded where they would break it."""
     return (
-        f"payments/invoices/account_id={quote(key.accountId, safe='')}/customer_id={quote(key.customerId, safe='')}"
-        f"/product_id={key.productId}/product_plan_id={quote(key.productPlanId, safe='')}"
+        f"payments/invoices/account_id={_quoted(key.accountId)}/customer_id={_quoted(key.customerId)}"
+        f"/product_id={key.productId}/product_plan_id={_quoted(key.productPlanId)}"
         f"/year={key.year:04d}/month={key.month:02d}/day={key.day:02d}"
     )
+
+
+def _quoted(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else quote(text, safe="")
 
 
 def spell(
@@ -157,6 +178,11 @@ def customer_row(account: Account, name: str, *, with_profile: bool) -> Customer
     )
 
 
+class _Priced(NamedTuple):
+    line: Line
+    price: Amount
+
+
 class _Speller:
     """One invoice, and what all of its parts need to know of it."""
 
@@ -167,20 +193,22 @@ class _Speller:
         self.key = key_of(invoice, customer, vendor_key)
         self.kept: Extras = extras.of(invoice)
         self.start, self.end = _seconds(invoice.period.start), _seconds(invoice.period.end)
-        content = invoice.content
-        self.lines: Sequence[Line] = content.lines if content else ()
-        self.kinds = {line.kind for line in self.lines}
-        self.plan_name = self.kept.planName or _plans(self.lines) or invoice.number
-        self.total = invoice.stated_total if invoice.stated_total is not None else self.amount(invoice.total_minor)
+        lists: tuple[list[_Priced], ...] = ([], [], [], [], [], [], [])
+        for line in invoice.content.lines if invoice.content else ():
+            lists[_LISTS.get(line.kind, _NONE)].append(_Priced(line, self.price(line)))
+        self.usage, self.fees, self.promotions, self.commitments, self.prepaid, self.adjustments, _ = lists
+        self.plan_name = self.kept.planName or _plans(self.usage + self.fees) or invoice.number
+        total = invoice.stated_total
+        self.total = shown(total if total is not None else self.amount(invoice.total_minor))
 
     def invoice_row(self, *, with_status: bool, with_uuid: bool) -> CustomerProductInvoice:
         kept, parts = self.kept, self.parts()
         plain, nothing = bill(parts, self.start, self.end), empty_bill(self.start, self.end)
         has_credits = bool(kept.creditUnit.ratioToCurrency)
         return CustomerProductInvoice(
-            appliedCommitments=[self.commitment(line) for line in self.of_kinds({LineKind.TRUE_UP})],
+            appliedCommitments=[self.commitment(each) for each in self.commitments],
             appliedInvoiceBasedFees=self.invoice_fees(parts.invoice_fees),
-            appliedPromotions=[self.promotion(line) for line in self.of_kinds(_PROMOTIONS)],
+            appliedPromotions=[self.promotion(each) for each in self.promotions],
             availablePayAsYouGoMoney=kept.availablePayAsYouGoMoney,
             availablePayAsYouGoMoneyInBaseCurrency=kept.availablePayAsYouGoMoneyInBaseCurrency,
             availablePayAsYouGoMoneyInCredits=kept.availablePayAsYouGoMoneyInCredits,
@@ -191,7 +219,7 @@ class _Speller:
             externalSystemStatus=kept.externalSystemStatus,
             gracePeriodInHours=kept.gracePeriodInHours,
             invoiceBillInBaseCurrency=plain if self.invoice.currency == BASE_CURRENCY else nothing,
-            invoiceBillInCredits=bill(parts, self.start, self.end, self.credits) if has_credits else nothing,
+            invoiceBillInCredits=bill(parts.converted(self.credits), self.start, self.end) if has_credits else nothing,
             invoiceEndTimeInSeconds=self.end,
             invoiceKey=self.key,
             invoicePriceStatus=_PRICE_STATUSES.get(self.invoice.status, "price_locked"),
@@ -206,7 +234,7 @@ class _Speller:
             planBillingPeriod=kept.planBillingPeriod or billing_period(self.invoice, self.customer.time_zone),
             planName=self.plan_name,
             productItemInvoices=self.items(),
-            productPlanFees=[self.fee(line) for line in self.of_kinds(_FEES)],
+            productPlanFees=[self.fee(each) for each in self.fees],
             totalBill=plain,
         )
 
@@ -218,34 +246,25 @@ class _Speller:
 
     def payment_currency(self) -> PaymentCurrencyInfo:
         code = Currency(currencyCode=self.invoice.currency)
-        return PaymentCurrencyInfo(basePlanCurrency=code, exchangeRate=Decimal(1), paymentCurrency=code)
+        return PaymentCurrencyInfo(basePlanCurrency=code, exchangeRate=_ONE, paymentCurrency=code)
 
-    def amount(self, minor: int) -> Decimal:
+    def amount(self, minor: int) -> Amount:
         return from_minor(minor, self.invoice.currency)
 
-    def price(self, line: Line) -> Decimal:
+    def price(self, line: Line) -> Amount:
         """A line's amount: as it was stated where another system issued the invoice, else as it is owed."""
         if self.invoice.stated_total is not None and line.exact_amount is not None:
             return shown(line.exact_amount)
         return shown(self.amount(line.amount_minor))
 
-    def base(self, amount: Decimal) -> Decimal:
+    def base(self, amount: Amount) -> Amount:
         """In US dollars; 0 where the invoice is in another currency, for we make up no rate."""
         return amount if self.invoice.currency == BASE_CURRENCY else ZERO
 
-    def credits(self, amount: Decimal) -> Decimal:
+    def credits(self, amount: Amount) -> Amount:
         """In credit units; 0 where none is used."""
         ratio = self.kept.creditUnit.ratioToCurrency
-        return shown(divide_round(amount, ratio, _CREDIT_PLACES)) if ratio else ZERO
-
-    def of_kinds(self, kinds: Set[LineKind]) -> list[Line]:
-        return [line for line in self.lines if line.kind in kinds] if self.kinds & kinds else []
-
-    def sum_of(self, kinds: Set[LineKind], *flags: tuple[str, bool]) -> Decimal:
-        lines = self.of_kinds(kinds)
-        if not lines:
-            return ZERO
-        return total(self.price(line) for line in lines if all(self.flag(line, name) is wanted for name, wanted in flags))
+        return shown(divide_round(Decimal(amount), ratio, _CREDIT_PLACES)) if ratio else ZERO
 
     def flag(self, line: Line, name: str) -> bool:
         """A yes or no of a fee; one of ours is a one-time fee unless a subscription brought it."""
@@ -255,30 +274,29 @@ class _Speller:
 
     def parts(self) -> Parts:
         """What the total is made of; what the other parts leave open are fees on the invoice as a whole."""
+        prepayable = [each for each in self.fees if self.flag(each.line, "prepayable")]
         parts = Parts(
-            usage=self.sum_of({LineKind.USAGE}),
-            fees=self.sum_of(_FEES),
-            discounts=minus(self.sum_of(_PROMOTIONS)),
-            commitments=self.sum_of({LineKind.TRUE_UP}),
-            prepaid=minus(self.sum_of({LineKind.CREDIT})),
-            discountable=self.sum_of(_FEES, ("discountable", True)),
-            prepayable=self.sum_of(_FEES, ("prepayable", True)),
-            prepayable_only=self.sum_of(_FEES, ("prepayable", True), ("discountable", False)),
+            usage=_sum(self.usage),
+            fees=_sum(self.fees),
+            discounts=minus(_sum(self.promotions)),
+            commitments=_sum(self.commitments),
+            prepaid=minus(_sum(self.prepaid)),
+            discountable=_sum([each for each in self.fees if self.flag(each.line, "discountable")]),
+            prepayable=_sum(prepayable),
+            prepayable_only=_sum([each for each in prepayable if not self.flag(each.line, "discountable")]),
         )
-        return msgspec.structs.replace(parts, invoice_fees=EXACT.subtract(self.total, parts.without_invoice_fees))
+        parts.invoice_fees = plus(self.total, minus(parts.without_invoice_fees))
+        return parts
 
-    def invoice_fees(self, whole: Decimal) -> list[AppliedFee]:
+    def invoice_fees(self, whole: Amount) -> list[AppliedFee]:
         taxes = self.invoice.content.taxes if self.invoice.content else ()
-        named = [
-            (line.component or line.kind.value, line.description, self.price(line))
-            for line in self.of_kinds({LineKind.ADJUSTMENT})
-        ]
+        named = [(line.component or line.kind.value, line.description, price) for line, price in self.adjustments]
         named += [
             (f"tax:{tax.category}:{tax.name}", tax.name, shown(self.amount(tax.amount_minor)))
             for tax in taxes
             if not tax.included
         ]
-        rest = shown(EXACT.subtract(whole, total(amount for _, _, amount in named)))
+        rest = plus(whole, minus(total(amount for _, _, amount in named)))
         if rest:
             named.append(("unexplained", "what the total says beyond its parts", rest))
         return [
@@ -292,8 +310,8 @@ class _Speller:
             for id, name, amount in named
         ]
 
-    def commitment(self, line: Line) -> AppliedCommitment:
-        amount = self.price(line)
+    def commitment(self, priced: _Priced) -> AppliedCommitment:
+        line, amount = priced
         return AppliedCommitment(
             commitmentId=line.component,
             feeAmount=amount,
@@ -303,8 +321,8 @@ class _Speller:
             obligationName=line.description,
         )
 
-    def promotion(self, line: Line) -> AppliedPromotion:
-        amount = minus(self.price(line))
+    def promotion(self, priced: _Priced) -> AppliedPromotion:
+        line, amount = priced.line, minus(priced.price)
         return AppliedPromotion(
             dimensions=line.dimensions,
             discount=amount,
@@ -321,8 +339,8 @@ class _Speller:
             promotionType=line.kind.value,
         )
 
-    def fee(self, line: Line) -> PlanFee:
-        amount = self.price(line)
+    def fee(self, priced: _Priced) -> PlanFee:
+        line, amount = priced
         return PlanFee(
             cost=amount,
             costInBaseCurrency=self.base(amount),
@@ -339,24 +357,26 @@ class _Speller:
 
     def items(self) -> list[ItemInvoice]:
         """Usage, an item for each meter and component, in the order of the lines."""
-        groups: dict[tuple[str, str], list[Line]] = {}
-        for line in self.of_kinds({LineKind.USAGE}):
-            groups.setdefault((line.meter, line.component or line.meter or line.description), []).append(line)
+        groups: dict[tuple[str, str], list[_Priced]] = {}
+        for priced in self.usage:
+            line = priced.line
+            groups.setdefault((line.meter, line.component or line.meter or line.description), []).append(priced)
         return [self.item(meter, id, lines) for (meter, id), lines in groups.items()]
 
-    def item(self, meter: str, id: str, lines: Sequence[Line]) -> ItemInvoice:
+    def item(self, meter: str, id: str, lines: Sequence[_Priced]) -> ItemInvoice:
         key = msgspec.structs.asdict(self.key)
         return ItemInvoice(
             key=ItemKey(productItemKey=id, **key),
             meterApiName=meter,
             productItemId=id,
-            productItemName=lines[0].description,
-            productItemVariants=[self.variant(line) for line in lines],
+            productItemName=lines[0].line.description,
+            productItemVariants=[self.variant(each) for each in lines],
             productPlanName=self.plan_name,
             totalBill=self.item_bill(lines, self.start, self.end),
         )
 
-    def variant(self, line: Line) -> ItemVariant:
+    def variant(self, priced: _Priced) -> ItemVariant:
+        line = priced.line
         start, end = (
             (_seconds(line.period.start), _seconds(line.period.end)) if line.period is not None else (self.start, self.end)
         )
@@ -364,14 +384,14 @@ class _Speller:
             hourlyBillInfos=[],
             itemDimensions=line.dimensions,
             key=",".join(f"{name}={value}" for name, value in sorted(line.dimensions.items())),
-            totalBill=self.item_bill([line], start, end),
+            totalBill=self.item_bill([priced], start, end),
         )
 
-    def item_bill(self, lines: Sequence[Line], start: int, end: int) -> ItemBill:
-        price = shown(total(self.price(line) for line in lines))
+    def item_bill(self, lines: Sequence[_Priced], start: int, end: int) -> ItemBill:
+        price = _sum(lines)
         return ItemBill(
             endTimeInSeconds=end,
-            meterUnits=shown(total(line.quantity or ZERO for line in lines)),
+            meterUnits=total(shown(each.line.quantity or ZERO) for each in lines),
             meteredUnitsPerTier={},
             price=price,
             priceInBaseCurrency=self.base(price),
@@ -380,21 +400,30 @@ class _Speller:
         )
 
 
+def _sum(lines: Sequence[_Priced]) -> Amount:
+    return total(each.price for each in lines) if lines else ZERO
+
+
+@lru_cache(maxsize=4096)
+def _between(start: int, end: int, time_zone: str) -> BillingPeriod:
+    first, last = local_date(start, time_zone), local_date(end, time_zone)
+    months = (last.year - first.year) * 12 + last.month - first.month
+    if months > 0 and first.day == last.day:
+        return BillingPeriod(interval="month", intervalsCount=months) if months % 12 else _years(months)
+    return BillingPeriod(interval="day", intervalsCount=max((last - first).days, 1))
+
+
 def billing_period(invoice: Invoice, time_zone: str) -> BillingPeriod:
     """The length of an invoice's period in its customer's calendar: whole years or months if it is that, else days."""
-    start, end = local_date(invoice.period.start, time_zone), local_date(invoice.period.end, time_zone)
-    months = (end.year - start.year) * 12 + end.month - start.month
-    if months > 0 and start.day == end.day:
-        return BillingPeriod(interval="month", intervalsCount=months) if months % 12 else _years(months)
-    return BillingPeriod(interval="day", intervalsCount=max((end - start).days, 1))
+    return _between(invoice.period.start, invoice.period.end, time_zone)
 
 
 def _years(months: int) -> BillingPeriod:
     return BillingPeriod(interval="year", intervalsCount=months // 12)
 
 
-def _plans(lines: Sequence[Line]) -> str:
-    return ", ".join(dict.fromkeys(line.plan for line in lines if line.plan and line.kind in (_FEES | {LineKind.USAGE})))
+def _plans(lines: Sequence[_Priced]) -> str:
+    return ", ".join(dict.fromkeys(each.line.plan for each in lines if each.line.plan))
 
 
 def _seconds(instant: int) -> int:
