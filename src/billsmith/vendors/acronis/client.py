@@ -31,7 +31,7 @@ MAX_PAGES = 100_000
 
 
 class InvoiceFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Every filter that the vendor documents; ``None`` leaves one out. Names are the vendor's, in lower case with underscores."""
+    """Every filter that the vendor documents; ``None`` leaves one out. Names are the vendor's, in lower case."""
 
     customer: str | None = None
     invoice_number: str | None = None

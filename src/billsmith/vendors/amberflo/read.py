@@ -160,7 +160,7 @@ class _Reading:
                 created_at=ends_at,
                 issued_at=ends_at,
                 paid_at=(created * SECOND or ends_at) if paid else None,
-                extras=extras.keep(self.extras(0 if paid else created)),
+                extras=extras.keep(self.extras(paid, created)),
                 content=Content(
                     issuer=NOBODY,
                     recipient=NOBODY,
@@ -187,8 +187,9 @@ class _Reading:
             raise Invalid("customer and plan ids are too long together", code="import.id", where="invoiceKey.productPlanId")
         return key
 
-    def extras(self, payment_created: int) -> Extras:
+    def extras(self, paid: bool, payment_created: int) -> Extras:
         row = self.row
+        not_needed = paid and (row.paymentStatus or "").lower() == "not_needed"
         return Extras(
             accountId=_text(row.invoiceKey.accountId, "invoiceKey.accountId"),
             availablePayAsYouGoMoney=self.beside("availablePayAsYouGoMoney"),
@@ -200,7 +201,8 @@ class _Reading:
             creditUnit=_credit_unit(row.creditUnit),
             externalSystemStatus=_text(row.externalSystemStatus, "externalSystemStatus"),
             gracePeriodInHours=_count(row.gracePeriodInHours, "gracePeriodInHours"),
-            paymentCreatedInSeconds=payment_created,
+            paymentCreatedInSeconds=0 if paid and not not_needed else payment_created,
+            paymentNotNeeded=not_needed,
             paymentCurrencyInfo=self.payment_currency(),
             planBillingPeriod=_interval(row.planBillingPeriod),
             planName=_text(row.planName, "planName"),
