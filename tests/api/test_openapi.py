@@ -178,5 +178,9 @@ def test_the_documents_examples_work_as_they_stand(house: House) -> None:
             ids["invoice"] = caller.post("/v1/invoices", {"recipient": "acme", "lines": [{"description": "x", "amount": 50}]})[
                 "id"
             ]
+        if "{subscription}" in operation.path:
+            ids["subscription"] = caller.post("/v1/subscriptions", {"account": "acme", "plan": "starter"})["id"]
+        if "{grant}" in operation.path:
+            ids["grant"] = caller.post("/v1/wallets", {"account": "acme", "amount": 5})["id"]
         answer = caller(operation.method, operation.path.format(**ids), dict(operation.example))
         assert answer.status_code == operation.status, (operation.id, answer.text)

@@ -27,6 +27,8 @@ class Scope(StrEnum):
     CREDENTIALS_WRITE = "credentials:write"
     EVENTS_WRITE = "events:write"
     USAGE_READ = "usage:read"
+    BILLING_READ = "billing:read"
+    BILLING_WRITE = "billing:write"
 
 
 ALL_SCOPES = frozenset(Scope)
