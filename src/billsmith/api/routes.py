@@ -35,10 +35,10 @@ OPERATIONS = (
     *invoice_steps.OPERATIONS,
     *accounts.OPERATIONS,
     *credentials.OPERATIONS,
+    *events.OPERATIONS,
     *catalogs.OPERATIONS,
     *subscriptions.OPERATIONS,
     *wallets.OPERATIONS,
-    *events.OPERATIONS,
 )
 
 
