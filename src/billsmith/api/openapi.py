@@ -36,6 +36,7 @@ _PATH_PARAMETERS = {
     "invoice": ("The invoice's id.", {"type": "string", "format": "uuid"}),
     "credential": ("The credential's id.", {"type": "string", "format": "uuid"}),
     "subscription": ("The subscription's id.", {"type": "string", "format": "uuid"}),
+    "run": ("The run's id.", {"type": "string", "format": "uuid"}),
     "grant": ("The grant's id.", {"type": "string", "format": "uuid"}),
     "catalog": ("The catalog's code.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "account": ("A UUID, or an external id at or below the caller's account.", {"type": "string", "minLength": 1}),

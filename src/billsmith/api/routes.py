@@ -17,6 +17,7 @@ from billsmith.api import (
     invoice_steps,
     invoices,
     page,
+    runs,
     subscriptions,
     wallets,
 )
@@ -39,6 +40,7 @@ OPERATIONS = (
     *catalogs.OPERATIONS,
     *subscriptions.OPERATIONS,
     *wallets.OPERATIONS,
+    *runs.OPERATIONS,
 )
 
 

@@ -166,14 +166,22 @@ def finish(connection: Connection, run: Run) -> Run:
     return msgspec.structs.replace(run, state=DONE)
 
 
-def items(connection: Connection, run: Run) -> list[Item]:
-    """What became of each recipient."""
+def parked(connection: Connection, run: Run, *, limit: int) -> list[Item]:
+    """The first recipients that a run parked."""
     table = run_item
-    query = select(table.c.recipient_seq, table.c.step, table.c.state, table.c.invoice_seq, table.c.code, table.c.reason)
-    return [
-        Item(*row)
-        for row in connection.execute(query.where(table.c.run_seq == run.seq).order_by(table.c.recipient_seq, table.c.step))
-    ]
+    query = (
+        select(table.c.recipient_seq, table.c.step, table.c.state, table.c.invoice_seq, table.c.code, table.c.reason)
+        .where(table.c.run_seq == run.seq, table.c.state == "parked")
+        .order_by(table.c.recipient_seq, table.c.step)
+        .limit(limit)
+    )
+    return [Item(*row) for row in connection.execute(query)]
+
+
+def by_id(connection: Connection, id: str) -> Run | None:
+    """The run with that id, whose-ever it is. Only for callers that check that."""
+    row = connection.execute(select(billing_run).where(billing_run.c.id == id)).first()
+    return _run(row) if row else None
 
 
 def of_invoices(connection: Connection, invoices: Sequence[int]) -> dict[int, Run]:
