@@ -13,7 +13,7 @@ from billsmith.units.errors import Conflict
 from billsmith.units.ids import derived_id
 from billsmith.units.instants import parse_instant
 from billsmith.units.spans import parse_span
-from billsmith.usage.store import Void
+from billsmith.usage.store import Binding, Void
 from billsmith.workflows import wallets
 from billsmith.workflows.billing_run import Report
 from billsmith.workflows.rerate import rerate
@@ -142,3 +142,15 @@ def test_an_invoice_with_a_note_is_not_voided_under_it(company: Company) -> None
     company.bill("2026-10", "2026-11-05T00:00:00Z")
     # billed again, now with the usage that was late, and October's
     assert sum(each.total_minor for each in company.invoices() if each.voided_at is None) == (7000 + 1350 + 4000) * 12 // 10
+
+
+def test_usage_whose_account_was_not_known_yet_is_late_usage_too(house: House) -> None:
+    """A reference that is bound after the run changes what was used, without any new event."""
+    company = Company(house)
+    company.subscribe("north", "basic")
+    company.customers["nickname"] = company.customers["north"]
+    company.use("nickname", "2026-09-10T10:00:00Z", "50")
+    company.bill("2026-09", "2026-10-02T00:00:00Z")
+    company.usage.bind([Binding("provider", "nickname", company.customers["north"].id)])
+    again(company)
+    assert [total for _, total, _ in notes(company)] == [600]
