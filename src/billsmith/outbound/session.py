@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
+from urllib.parse import urljoin
 
 import httpcore
 import httpx
@@ -204,16 +205,16 @@ class Session:
         return f"{call.method} {self.origin}{self.base}{call.path.partition('?')[0]}"
 
 
-def same_origin(url: str, origin: Origin) -> str | None:
-    """The path and query of an address at this origin, ``None`` for one elsewhere, or for none.
+def same_origin(reference: str, origin: Origin, target: str = "/") -> str | None:
+    """The path and query of what a link or redirect names, seen from ``target``; ``None`` for what is elsewhere, or nowhere.
 
     >>> same_origin("https://a.example/list?page=2", Origin("https", "a.example", 443))
     '/list?page=2'
     >>> same_origin("https://b.example/list", Origin("https", "a.example", 443))
     """
-    address, mark, query = url.partition("?")
     try:
+        address, mark, query = urljoin(f"{origin}{target}", reference).partition("?")
         found, path = origins.parse(address)
-    except Invalid:
+    except (Invalid, ValueError):
         return None
-    return path + mark + query if found == origin else None
+    return (path or "/") + mark + query if found == origin else None

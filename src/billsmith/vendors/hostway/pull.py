@@ -12,7 +12,7 @@ from billsmith.outbound.session import DEFAULT, Settings
 from billsmith.storage import accounts
 from billsmith.storage.database import Database
 from billsmith.storage.sync_connections import VendorConnection
-from billsmith.units.errors import Incomplete
+from billsmith.units.errors import BillsmithError, Incomplete
 from billsmith.vendors.hostway import translate
 from billsmith.vendors.hostway.client import Client, Page
 from billsmith.workflows.import_invoices import Imported, Plan, RowError
@@ -55,6 +55,10 @@ class HostwayLists(msgspec.Struct, frozen=True, kw_only=True):
                         before = page
                 except Incomplete as error:
                     ending = ending or Ending(code=error.code, reason=f"account {name}: {error.message}")
+                except BillsmithError:
+                    if before is not None:
+                        yield self._piece(name, before, done)
+                    raise
                 # After a doubt there is no mark: whoever goes on would not know of it.
                 done = name if ending is None else None
                 if before is not None:
