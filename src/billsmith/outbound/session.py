@@ -43,8 +43,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     connect: float = 10.0
     read: float = 60.0
     total: float = 600.0
-    max_wire: int = 128 * 1024 * 1024
-    max_body: int = 512 * 1024 * 1024
+    max_wire: int = 64 * 1024 * 1024
+    max_body: int = 256 * 1024 * 1024
     per_second: float = 10.0
 
 
@@ -66,6 +66,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     patience: Patience = Patience()
     tools: Tools = Tools()
     private: frozenset[Origin] | None = None
+
+    def capped(self, most: int) -> Settings:
+        """The same with bodies of ``most`` bytes, for a vendor whose lists have pages."""
+        smaller = min(self.limits.max_wire, most), min(self.limits.max_body, most)
+        limits = msgspec.structs.replace(self.limits, max_wire=smaller[0], max_body=smaller[1])
+        return msgspec.structs.replace(self, limits=limits)
 
 
 DEFAULT = Settings()

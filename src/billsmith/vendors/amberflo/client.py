@@ -65,7 +65,7 @@ class Client:
     def customers(self) -> list[Customer]:
         """Every customer. Raises :class:`Incomplete` for a list that has one twice."""
         found = decode(self._get("/customers/", []), list[Customer])
-        walk = Walk("amberflo")
+        walk = Walk()
         walk.page([each.customerId for each in found], "the list of customers")
         walk.end()
         return found
@@ -88,7 +88,7 @@ class Client:
 
     def paginated_rows(self, customer: str, *, size: int = PAGE_SIZE) -> Iterator[msgspec.Raw]:
         """The same, unread."""
-        walk, found, token = Walk("amberflo"), -1, ""
+        walk, found, token = Walk(), -1, ""
         tokens: set[str] = set()
         while len(tokens) < MAX_PAGES:
             asked = [("customerId", customer), ("pageSize", str(size)), *([("pageToken", token)] if token else [])]
@@ -139,7 +139,7 @@ class Client:
 
 def check(rows: Sequence[Row]) -> None:
     """Raise :class:`Incomplete` where a list holds an invoice twice."""
-    walk = Walk("amberflo")
+    walk = Walk()
     walk.page([_name(raw) for _, raw in rows], "the list")
     walk.end()
 

@@ -32,6 +32,8 @@ from billsmith.wire.json import decode
 _HOST = re.compile(r"\A(?:[a-z]*:)?/*(?:[^/]*@)?", re.ASCII)
 #: The largest page that the vendor gives.
 PAGE_SIZE = 400
+#: No page has more bytes; four hundred records are a few hundred kilobytes.
+MAX_PAGE_BYTES = 16 * 1024 * 1024
 MAX_REDIRECTS = 5
 #: No list is followed further: a server that makes up page after page ends here.
 MAX_PAGES = 100_000
@@ -48,7 +50,7 @@ class Client:
     """One user of Hostway. Use it in a ``with`` block; one thread at a time."""
 
     def __init__(self, url: str, user: str, password: str, *, settings: Settings = DEFAULT) -> None:
-        self._session = Session(url, settings)
+        self._session = Session(url, settings.capped(MAX_PAGE_BYTES))
         pair = b64encode(f"{user}:{password}".encode()).decode()
         self._session.hide(password, pair)
         self._headers = {"Authorization": f"Basic {pair}"}
@@ -108,7 +110,7 @@ class Client:
     def _pages(self, path: str, parameters: Sequence[tuple[str, str]]) -> Iterator[Page]:
         query = urlencode([("page", "1"), ("pageSize", str(PAGE_SIZE)), *parameters], quote_via=quote)
         target: str | None = f"{self._session.base}{path}?{query}"
-        walk, been, last, number, step = Walk("hostway"), set[str](), 0, 0, 0
+        walk, been, last, number, step = Walk(), set[str](), 0, 0, 0
         while target is not None:
             number += 1
             if number > MAX_PAGES:

@@ -148,7 +148,7 @@ class Client:
 
 def check(listing: Listing) -> None:
     """Raise :class:`Incomplete` where a list is not what it says of itself."""
-    walk = Walk("myreports")
+    walk = Walk()
     walk.page([key_of(raw) or bytes(raw).decode("utf-8", "replace") for raw in listing.rows], "the list")
     if listing.stated != len(listing.rows):
         walk.doubt("pull.count", f"the vendor says that the list has {listing.stated} invoices, but {len(listing.rows)} came")
