@@ -22,7 +22,7 @@ from billsmith.outbound.walks import Walk
 from billsmith.units.errors import Incomplete
 from billsmith.vendors.acronis.shapes import InvoiceRow, Paging
 from billsmith.vendors.acronis.translate import key_of
-from billsmith.wire.json import decode
+from billsmith.wire.json import decode, decode_part
 
 _API = "/api/advanced-automation/v1"
 #: No page is larger; five hundred invoices are a few hundred kilobytes.
@@ -86,7 +86,7 @@ class Client:
         """Every invoice that passes. Raises :class:`Incomplete` at the end if the list may not have come whole."""
         for page in self.pages(where, sort=sort, descending=descending):
             for raw in page.rows:
-                yield decode(bytes(raw), InvoiceRow)
+                yield decode_part(raw, InvoiceRow)
 
     def pages(
         self,

@@ -21,7 +21,7 @@ from billsmith.outbound.walks import Walk
 from billsmith.units.errors import Incomplete
 from billsmith.vendors.amberflo.read import key_of, rows_of
 from billsmith.vendors.amberflo.shapes import PRODUCT_ID, PageInfo, StatedInvoice
-from billsmith.wire.json import decode
+from billsmith.wire.json import decode, decode_part
 
 _INVOICES = "/payments/billing/customer-product-invoice"
 PAGE_SIZE = 100
@@ -74,7 +74,7 @@ class Client:
         """A customer's invoices, newest first, asked for at once. Raises :class:`Incomplete` for a list that has one twice."""
         rows = self.rows(customer)
         for _, raw in rows:
-            yield decode(bytes(raw), StatedInvoice)
+            yield decode_part(raw, StatedInvoice)
         check(rows)
 
     def rows(self, customer: str) -> Sequence[Row]:
@@ -84,7 +84,7 @@ class Client:
     def paginated(self, customer: str, *, size: int = PAGE_SIZE) -> Iterator[StatedInvoice]:
         """A customer's invoices, asked for page by page. Raises :class:`Incomplete` at the end if they may not be all."""
         for raw in self.paginated_rows(customer, size=size):
-            yield decode(bytes(raw), StatedInvoice)
+            yield decode_part(raw, StatedInvoice)
 
     def paginated_rows(self, customer: str, *, size: int = PAGE_SIZE) -> Iterator[msgspec.Raw]:
         """The same, unread."""

@@ -26,7 +26,7 @@ from billsmith.outbound.walks import Walk
 from billsmith.units.errors import Incomplete, Invalid
 from billsmith.vendors.hostway.shapes import Link, ListedAccount, ListedInvoice
 from billsmith.vendors.hostway.translate import key_of
-from billsmith.wire.json import decode
+from billsmith.wire.json import decode, decode_part
 
 #: What stands before the host in an address.
 _HOST = re.compile(r"\A(?:[a-z]*:)?/*(?:[^/]*@)?", re.ASCII)
@@ -59,7 +59,7 @@ class Client:
         """The accounts that the user may see. Raises :class:`Incomplete` at the end if they may not have come whole."""
         for page in self._pages("/accounts", []):
             for raw in page.rows:
-                yield decode(bytes(raw), ListedAccount)
+                yield decode_part(raw, ListedAccount)
 
     def invoices(
         self,
@@ -79,7 +79,7 @@ class Client:
         )
         for page in self.pages(account, [(name, value) for name, value in given if value is not None]):
             for raw in page.rows:
-                yield decode(bytes(raw), ListedInvoice)
+                yield decode_part(raw, ListedInvoice)
 
     def pages(self, account: str, parameters: Sequence[tuple[str, str]] = ()) -> Iterator[Page]:
         """An account's invoices page by page.
@@ -193,7 +193,7 @@ def _name(raw: msgspec.Raw) -> str:
     if number:
         return f"#{number}"
     try:
-        named = decode(bytes(raw), ListedAccount)
+        named = decode_part(raw, ListedAccount)
     except Invalid:
         named = ListedAccount()
     return named.id or named.accountNumber or bytes(raw).decode("utf-8", "replace")
