@@ -119,12 +119,17 @@ STEPS: tuple[tuple[Step, str], ...] = (
     (at_most, "maximum"),
     (at_least, "minimum"),
 )
+_MODEL_ALONE: tuple[Step, ...] = (apply_model,)
 
 
 def run(price: Price, usage: Usage, context: Context) -> State:
     """Take a usage through the steps that the price asks for."""
+    steps = steps_of(price)
+    if steps is _MODEL_ALONE:  # most prices, and every part of a matrix
+        priced = model_price(price, usage, context)
+        return State(usage, priced.amount, priced.trace)
     state = State(usage)
-    for step in steps_of(price):
+    for step in steps:
         state = step(price, state, context)
     return state
 
@@ -134,6 +139,8 @@ def steps_of(price: Price) -> tuple[Step, ...]:
     known: tuple[Step, ...] | None = price.__dict__.get("steps")
     if known is None:
         known = tuple(step for step, field in STEPS if not field or _asks(price, field))
+        if known == _MODEL_ALONE:
+            known = _MODEL_ALONE
         price.__dict__["steps"] = known
     return known
 
