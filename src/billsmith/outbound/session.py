@@ -28,6 +28,8 @@ _PRINTABLE = re.compile(r"[!-~](?:[ -~]*[!-~])?", re.ASCII)
 
 log = logging.getLogger("billsmith.outbound")
 
+_HEADERS = {"User-Agent": f"billsmith/{billsmith.__version__}", "Accept": "*/*", "Accept-Encoding": "gzip"}
+
 Parameters = Sequence[tuple[str, str]]
 
 
@@ -87,7 +89,7 @@ class Session:
         self.settings = settings
         self.secrets: set[str] = set()
         self._next_turn = 0.0
-        self._open: tuple[httpx.Client, Pinned] | None = None
+        self._open: tuple[Transport, Pinned] | None = None
 
     def hide(self, *secrets: str) -> None:
         """Texts that must not be shown, whoever says them."""
@@ -149,20 +151,22 @@ class Session:
         return answer, None
 
     def _once(self, call: Call, where: str) -> Answer:
-        client, pinned = self._connected()
+        transport, pinned = self._connected()
         for name, value in call.headers.items():
             if not _PRINTABLE.fullmatch(value):
                 raise Invalid(f"the value for {name} is empty or holds a character that no header can", code="outbound.header")
         limits = self.settings.limits
         pinned.deadline = self.settings.tools.monotonic() + limits.total
-        request = client.build_request(
+        request = httpx.Request(
             call.method,
             f"{self.origin}{self.base}{call.path}",
             params=list(call.parameters) or None,
-            headers=dict(call.headers),
+            headers={**_HEADERS, **call.headers},
             data=dict(call.form) if call.form is not None else None,
+            extensions={"timeout": httpx.Timeout(limits.read, connect=limits.connect).as_dict()},
         )
-        response = client.send(request, stream=True)
+        # Without httpx's client, which would log the address with its query, follow redirects and look for proxies.
+        response = transport.handle_request(request)
         try:
             encoding = response.headers.get("content-encoding", "")
             body = bodies.read(response.iter_raw(), encoding, max_wire=limits.max_wire, max_body=limits.max_body)
@@ -177,21 +181,14 @@ class Session:
             secrets=frozenset(self.secrets),
         )
 
-    def _connected(self) -> tuple[httpx.Client, Pinned]:
-        """The client, its host resolved and checked the first time, and pinned from then on."""
+    def _connected(self) -> tuple[Transport, Pinned]:
+        """The connection, its host resolved and checked the first time, and pinned from then on."""
         if self._open is None:
-            tools, limits = self.settings.tools, self.settings.limits
+            tools = self.settings.tools
             opened = origins.allowed() if self.settings.private is None else self.settings.private
             found = addresses.checked(self.origin, self.origin in opened, tools.resolver)
             pinned = Pinned(self.origin, found, tools.monotonic)
-            client = httpx.Client(
-                transport=Transport(pinned, tools.ssl_context),
-                timeout=httpx.Timeout(limits.read, connect=limits.connect),
-                follow_redirects=False,
-                trust_env=False,
-                headers={"User-Agent": f"billsmith/{billsmith.__version__}", "Accept-Encoding": "gzip"},
-            )
-            self._open = client, pinned
+            self._open = Transport(pinned, tools.ssl_context), pinned
         return self._open
 
     def _take_turn(self) -> None:
