@@ -24,22 +24,29 @@ class Pulls:
         self._puller = puller
         self._every = every
         self._ending = threading.Event()
-        # A daemon: where a vendor keeps it waiting past our patience, the process ends as a killed one would.
-        self._thread = threading.Thread(target=self._run, name="billsmith pulls", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin."""
+        self._ending = threading.Event()
+        # A daemon: where a vendor keeps it waiting past our patience, the process ends as a killed one would.
+        self._thread = threading.Thread(target=self._run, args=(self._ending,), name="billsmith pulls", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """End at the next piece; the walk goes on where it stopped when the server runs again."""
         self._ending.set()
-        self._thread.join(PATIENCE)
+        if self._thread is not None:
+            self._thread.join(PATIENCE)
 
-    def _run(self) -> None:
-        while not self._ending.is_set():
+    def _run(self, ending: threading.Event) -> None:
+        def check(_count: int) -> None:
+            if ending.is_set():
+                raise Stopped
+
+        while not ending.is_set():
             try:
-                for of, walk in self._puller.run_due(self._check):
+                for of, walk in self._puller.run_due(check):
                     log.info("pulled %s: %s %s", of.name, walk.state.value, walk.code)
             except Stopped:
                 return
@@ -47,8 +54,4 @@ class Pulls:
                 log.warning("a pull could not be run: %s", error)
             except Exception:
                 log.exception("a pull broke")
-            self._ending.wait(self._every)
-
-    def _check(self, _count: int) -> None:
-        if self._ending.is_set():
-            raise Stopped
+            ending.wait(self._every)
