@@ -29,6 +29,8 @@ class Scope(StrEnum):
     USAGE_READ = "usage:read"
     BILLING_READ = "billing:read"
     BILLING_WRITE = "billing:write"
+    SYNC_READ = "sync:read"
+    SYNC_WRITE = "sync:write"
 
 
 ALL_SCOPES = frozenset(Scope)

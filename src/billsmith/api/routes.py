@@ -10,6 +10,7 @@ from billsmith.accounts.authorisation import Principal
 from billsmith.api import (
     accounts,
     catalogs,
+    connections,
     credentials,
     errors,
     events,
@@ -17,6 +18,7 @@ from billsmith.api import (
     invoice_steps,
     invoices,
     page,
+    reconciliations,
     subscriptions,
     wallets,
 )
@@ -39,6 +41,8 @@ OPERATIONS = (
     *catalogs.OPERATIONS,
     *subscriptions.OPERATIONS,
     *wallets.OPERATIONS,
+    *connections.OPERATIONS,
+    *reconciliations.OPERATIONS,
 )
 
 
