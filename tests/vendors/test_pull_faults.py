@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from billsmith.outbound.walks import Walk
 from billsmith.units.errors import BillsmithError, Incomplete
 from billsmith.vendors.acronis import Client as Acronis
 from billsmith.vendors.amberflo import Client as Amberflo
@@ -367,6 +368,41 @@ def test_amberflo_by_pages(edit: Callable[[Row], None], code: str) -> None:
             list(client.paginated_rows("cust-1"))
         assert ended.value.code == code
         assert len(server.requests) < 6
+
+
+def test_accounts_that_can_not_be_read_are_told_and_the_others_pulled() -> None:
+    def accounts(request: Request) -> Reply:
+        reply = stubs.hostway(rows_of(HOSTWAY))(request)
+        if request.path != "/accounts":
+            return reply
+        return edited(lambda body: body["list"].extend([{"accountNumber": 7}, body["list"][0], None]))(reply)
+
+    with Server(accounts) as server:
+        outcome = walk(HOSTWAY.source(server.url, World()))
+    assert (outcome.code, len(outcome.keys)) == ("pull.overlap", 7)
+
+    def customers(request: Request) -> Reply:
+        reply = stubs.amberflo(rows_of(AMBERFLO))(request)
+        return edited(lambda body: [*body, {"customerId": None}, body[0]])(reply) if request.path == "/customers/" else reply
+
+    with Server(customers) as server:
+        outcome = walk(AMBERFLO.source(server.url, World()))
+    assert (outcome.code, len(outcome.keys)) == ("pull.unreadable", 7)
+
+
+def test_without_the_watch_it_would_be_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: the same list that shrinks, with nobody who doubts."""
+    monkeypatch.setattr(Walk, "doubt", lambda *_: None)
+    for vendor in (ACRONIS, HOSTWAY):
+        rows = rows_of(vendor, 9)
+
+        def fault(_request: Request, reply: Reply, number: int, rows: list[Row] = rows) -> Reply:
+            if number == 0:
+                del rows[0]
+            return reply
+
+        outcome, _ = pull(vendor, rows, fault)
+        assert (len(set(outcome.keys)), outcome.is_whole) == (8, True)
 
 
 # ── tokens ──

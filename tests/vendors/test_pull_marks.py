@@ -81,6 +81,21 @@ def test_hostway_goes_on_after_an_account() -> None:
     assert len(rest(HOSTWAY, two, "an account that is gone").keys) == 14
 
 
+def test_accounts_of_one_number_go_by_their_ids() -> None:
+    """As our own face lists them: a number can stand twice in a tree, a UUID can't."""
+    asked = []
+
+    def twins(request: Request) -> Reply:
+        if request.path == "/accounts":
+            names = (("shop", "id-1"), ("shop", "id-2"), ("one", "id-3"), ("", "id-4"))
+            return Reply(body=stubs.encoded({"list": [{"accountNumber": name, "id": id} for name, id in names]}))
+        asked.append(request.path.split("/")[2])
+        return Reply(body=b'{"list":[]}')
+
+    assert rest(HOSTWAY, twins, None).is_whole
+    assert asked == ["id-1", "id-2", "one", "id-4"]
+
+
 def test_a_list_that_shrank_between_two_runs_is_seen() -> None:
     rows = rows_of(ACRONIS)
     mark = pieces(ACRONIS, stubs.acronis(rows, cap=2))[0].mark

@@ -18,7 +18,7 @@ import msgspec
 from billsmith.outbound.answers import json_of
 from billsmith.outbound.session import DEFAULT, Session, Settings
 from billsmith.outbound.walks import Walk
-from billsmith.units.errors import Incomplete
+from billsmith.units.errors import Incomplete, Invalid
 from billsmith.vendors.amberflo.read import key_of, rows_of
 from billsmith.vendors.amberflo.shapes import PRODUCT_ID, PageInfo, StatedInvoice
 from billsmith.wire.json import decode, decode_part
@@ -62,13 +62,21 @@ class Client:
             ("withPaymentStatus", str(with_payment_status).lower()),
         ]
 
-    def customers(self) -> list[Customer]:
-        """Every customer. Raises :class:`Incomplete` for a list that has one twice."""
-        found = decode(self._get("/customers/", []), list[Customer])
-        walk = Walk()
-        walk.page([each.customerId for each in found], "the list of customers")
+    def customers(self) -> Iterator[Customer]:
+        """Every customer, once. Raises :class:`Incomplete` at the end for a list that has one twice, or one without an id."""
+        walk, met = Walk(), set[str]()
+        for index, raw in enumerate(decode(self._get("/customers/", []), list[msgspec.Raw])):
+            try:
+                found = decode_part(raw, Customer)
+            except Invalid as error:
+                walk.doubt("pull.unreadable", f"the list of customers has one that can't be read, [{index}]: {error.message}")
+                continue
+            if found.customerId in met:
+                walk.doubt("pull.overlap", f"the list of customers has {found.customerId!a} twice")
+                continue
+            met.add(found.customerId)
+            yield found
         walk.end()
-        return found
 
     def invoices(self, customer: str) -> Iterator[StatedInvoice]:
         """A customer's invoices, newest first, asked for at once. Raises :class:`Incomplete` for a list that has one twice."""

@@ -57,9 +57,14 @@ class Client:
 
     def accounts(self) -> Iterator[ListedAccount]:
         """The accounts that the user may see. Raises :class:`Incomplete` at the end if they may not have come whole."""
+        unread = Walk()
         for page in self._pages("/accounts", []):
-            for raw in page.rows:
-                yield decode_part(raw, ListedAccount)
+            for index, raw in enumerate(page.rows):
+                try:
+                    yield decode_part(raw, ListedAccount)
+                except Invalid as error:
+                    unread.doubt("pull.unreadable", f"the accounts, {page.where}, [{index}] can't be read: {error.message}")
+        unread.end()
 
     def invoices(
         self,
