@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, quote, urlencode
@@ -89,7 +89,8 @@ class Client:
     def pages(self, account: str, parameters: Sequence[tuple[str, str]] = ()) -> Iterator[Page]:
         """An account's invoices page by page.
 
-        A list that shrinks, overlaps, goes in a circle or leads elsewhere raises :class:`Incomplete`, the doubtful ones at
+        A list of several pages is read twice, for the vendor states no count. One that shrinks, moves, overlaps, goes in a
+        circle or leads elsewhere raises :class:`Incomplete`, the doubtful ones at
         the end.
         """
         return self._pages(f"/accounts/{quote(account, safe='')}/invoices", parameters)
@@ -115,17 +116,18 @@ class Client:
     def _pages(self, path: str, parameters: Sequence[tuple[str, str]]) -> Iterator[Page]:
         query = urlencode([("page", "1"), ("pageSize", str(PAGE_SIZE)), *parameters], quote_via=quote)
         target: str | None = f"{self._session.base}{path}?{query}"
-        walk, been, last, number, step = Walk(), set[str](), 0, 0, 0
+        walk, last, number, step = Walk(), 0, 0, 0
+        read: dict[str, list[str]] = {}
         while target is not None:
             number += 1
             if number > MAX_PAGES:
                 raise Incomplete(f"the list has more than {MAX_PAGES:,} pages", code="pull.endless")
-            if target in been:
+            if target in read:
                 raise Incomplete(f"page {number} leads back to an address that was read before", code="pull.circle")
-            been.add(target)
             answer = self._page(target, number)
             here = f"page {number}"
-            walk.page([_name(raw) for raw in answer.records], here)
+            read[target] = [_name(raw) for raw in answer.records]
+            walk.page(read[target], here)
             yield Page(rows=answer.records, where=here)
             following = next((link.href for link in answer.links if link.rel == "next"), None)
             target = None if following is None else self._here(following, "the link to the next page")
@@ -138,7 +140,18 @@ class Client:
             last = max(last, stated or 0)
             if target is None and number < last:
                 walk.doubt("pull.short", f"the vendor said {last} pages, but after {number} there is no next one")
+        if len(read) > 1 and not walk.doubts:
+            self._read_again(read, walk)
         walk.end()
+
+    def _read_again(self, read: Mapping[str, list[str]], walk: Walk) -> None:
+        """Whether the pages hold what they held. The vendor states no count, and a record that goes while the list is read
+        moves one that nobody saw to a page that was read; only a second look can tell."""
+        for number, (target, names) in enumerate(read.items(), 1):
+            again = [_name(raw) for raw in self._page(target, number).records]
+            if again[: len(names)] != names:
+                walk.doubt("pull.moved", f"page {number} holds other records when it is read again")
+                return
 
     def _page(self, target: str, number: int) -> _List:
         """A page. Raises :class:`Incomplete` for a page that is none any more."""
