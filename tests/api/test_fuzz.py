@@ -61,6 +61,7 @@ def known(caller: Caller, operation_id: str) -> dict[str, str]:
     line = {"description": "x", "amount": "10.00"}
     made = {
         "invoice": lambda: caller.post("/v1/invoices", {"recipient": "c-1", "lines": [line]})["id"],
+        "meter": lambda: caller.post("/v1/meters", {"code": "calls", "event_type": "call"})["code"],
         "account": lambda: caller.post("/v1/accounts", {"name": "New"})["id"],
         "credential": lambda: caller.post("/v1/credentials", {"kind": "api-key"})["id"],
         "subscription": lambda: caller.post("/v1/subscriptions", {"account": "c-1", "plan": "basic"})["id"],
