@@ -251,7 +251,7 @@ def _rows(
 def _every(
     rows: Iterable[tuple[Any, ...]], kinds: int, query: Query
 ) -> Iterator[tuple[int, str, int, Iterable[Sequence[Any]]]]:
-    """Rows by type, account and period, without these columns; accounts that were named have theirs even if there are none."""
+    """Rows by type, account and period; accounts that were named have theirs even if there are none."""
     periods = range(len(query.periods))
     waiting = product(range(kinds), sorted(set(query.accounts or ())), periods)
     due = next(waiting, None)
@@ -261,7 +261,7 @@ def _every(
             due = next(waiting, None)
         if due == place:
             due = next(waiting, None)
-        yield *place, (row[3:] for row in found)
+        yield *place, found
     while due is not None:
         yield *due, ()
         due = next(waiting, None)
