@@ -13,7 +13,7 @@ from billsmith.units.instants import HOUR, MINUTE, SECOND
 from billsmith.units.periods import Period
 from billsmith.usage.duckdb.limbs import LIMB
 from billsmith.usage.duckdb.pieces import ROWS, Piece, cut
-from billsmith.usage.store import Query
+from billsmith.usage.store import Place, Query, Selection
 
 #: Most subjects that are named one by one.
 _FEW = 100
@@ -266,6 +266,39 @@ def read(columns: str, type: str, start: int, end: int, seq: int, subjects: dict
     return Statement(
         f"SELECT 0, account, {columns} FROM {in_force(matter, seq)} JOIN {who.relation} USING (subject) ORDER BY account",
         parameters,
+    )
+
+
+def selected(selection: Selection, subjects: Sequence[int] | None, parameters: Parameters) -> str:
+    """The condition on a row's body that a selection sets; ``subjects`` are those that it names, ``None`` all."""
+    parts = ["true"]
+    for column, text in (("source", selection.source), ("type", selection.type)):
+        if text:
+            parts.append(f"{column} = {parameters.add(text)}")
+    if subjects is not None:
+        parts.append(f"subject IN (SELECT unnest({parameters.add(list(subjects))}::INTEGER[]))")
+    if selection.period is not None:
+        parts.append(_between(selection.period.start, selection.period.end))
+    parts += [_says(name, texts, parameters) for name, texts in selection.where.items()]
+    parts += [f"NOT {_says(name, texts, parameters)}" for name, texts in selection.unless.items()]
+    return " AND ".join(parts)
+
+
+def _says(name: str, texts: Sequence[str], parameters: Parameters) -> str:
+    """That a dimension is one of some texts."""
+    said = f"json_extract_string(dims, {parameters.add(_pointer(name))})"
+    return f"coalesce(list_contains({parameters.add(list(texts))}::VARCHAR[], {said}), false)"
+
+
+def page(columns: str, condition: str, seq: int, after: Place | None, limit: int, parameters: Parameters) -> str:
+    """Rows in force that meet a condition, by their place, those after one; at most ``limit``."""
+    beyond = ""
+    if after is not None:
+        condition += f" AND time >= {after[0]}"
+        beyond = f" WHERE (time, source, id, owner) > ({parameters.each(after)})"
+    return (
+        f"SELECT {columns} FROM {in_force(condition, seq)} JOIN (SELECT subject, owner FROM subjects) USING (subject){beyond}"
+        f" ORDER BY time, source, id, owner LIMIT {limit}"
     )
 
 
