@@ -40,6 +40,11 @@ class House:
         self.client = TestClient(self.app, base_url="http://127.0.0.1:8080", follow_redirects=False)
         self._ids = itertools.count(first_id)
 
+    def close(self) -> None:
+        """Let go of the usage store, if anybody used it."""
+        if self.services.usage_or_none is not None:
+            self.services.usage_or_none.close()
+
     def account(self, name: str, parent: Account | None = None, **more: Any) -> Account:
         """Make an account; a root is in euros and Amsterdam unless said otherwise."""
         if parent is None:

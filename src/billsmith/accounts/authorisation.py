@@ -25,6 +25,10 @@ class Scope(StrEnum):
     ACCOUNTS_READ = "accounts:read"
     ACCOUNTS_WRITE = "accounts:write"
     CREDENTIALS_WRITE = "credentials:write"
+    EVENTS_WRITE = "events:write"
+    USAGE_READ = "usage:read"
+    BILLING_READ = "billing:read"
+    BILLING_WRITE = "billing:write"
 
 
 ALL_SCOPES = frozenset(Scope)

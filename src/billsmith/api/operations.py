@@ -43,7 +43,11 @@ class QueryParameter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One method of one path. Exactly one of ``read`` and ``write`` is there."""
+    """One method of one path. Exactly one of ``read``, ``write`` and ``take`` is there.
+
+    ``take`` is given things that have identities of their own (P11 exempts them from keys), in the media types of ``bodies``;
+    it writes where it will and answers when that is durable.
+    """
 
     method: str
     path: str
@@ -60,6 +64,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     answer: type[msgspec.Struct]
     read: Callable[[Call], msgspec.Struct] | None = None
     write: Callable[[Connection, Call, Any], Made] | None = None
+    take: Callable[[Call], msgspec.Struct] | None = None
+    bodies: Mapping[str, Mapping[str, Any]] = {}
 
 
 def list_parameters() -> tuple[QueryParameter, ...]:
@@ -94,18 +100,24 @@ def routes_of(operations: Sequence[Operation]) -> list[Route]:
     """The routes of operations. Their writes share one watch over keys at work."""
     once = OnePerKey()
     return [
-        route(each.method, each.path, _reader(each) if each.read else _writer(each, once), writes=each.write is not None)
+        route(
+            each.method,
+            each.path,
+            _writer(each, once) if each.write else _reader(each),
+            writes=each.read is None,
+            waits=each.take is not None,
+        )
         for each in operations
     ]
 
 
 def _reader(operation: Operation) -> Handler:
-    read = operation.read
+    read = operation.read or operation.take
     assert read is not None
 
     def handle(call: Call) -> Response:
         _check(operation, call)
-        return json_response(encode(read(call)))
+        return json_response(encode(read(call)), operation.status)
 
     return handle
 

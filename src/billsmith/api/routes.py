@@ -7,7 +7,19 @@ from functools import lru_cache
 from starlette.responses import Response
 
 from billsmith.accounts.authorisation import Principal
-from billsmith.api import accounts, credentials, errors, invoice_create, invoice_steps, invoices, page
+from billsmith.api import (
+    accounts,
+    catalogs,
+    credentials,
+    errors,
+    events,
+    invoice_create,
+    invoice_steps,
+    invoices,
+    page,
+    subscriptions,
+    wallets,
+)
 from billsmith.api.openapi import document
 from billsmith.api.operations import routes_of
 from billsmith.units.errors import Unauthorized
@@ -23,6 +35,10 @@ OPERATIONS = (
     *invoice_steps.OPERATIONS,
     *accounts.OPERATIONS,
     *credentials.OPERATIONS,
+    *events.OPERATIONS,
+    *catalogs.OPERATIONS,
+    *subscriptions.OPERATIONS,
+    *wallets.OPERATIONS,
 )
 
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import msgspec
 
+from billsmith.invoicing.exchange import convert, rate_on
 from billsmith.invoicing.model import LineKind
 from billsmith.invoicing.terms import Minimum, State, Terms, as_seen, in_scope
 from billsmith.invoicing.totals import DraftLine
@@ -18,8 +19,20 @@ from billsmith.units.wording import say_money
 def meet_minimums(state: State, terms: Terms) -> State:
     """Add the true-up of each minimum that the lines do not reach."""
     for minimum in terms.minimums:
+        if minimum.currency not in ("", terms.currency):
+            state, minimum = _converted(state, minimum, terms)
         state = _meet(state, minimum, terms)
     return state
+
+
+def _converted(state: State, minimum: Minimum, terms: Terms) -> tuple[State, Minimum]:
+    """A minimum that a plan states in another currency, at the invoice's own rate, which it records."""
+    rate = rate_on(terms.exchange_rates, minimum.currency, terms.currency, terms.date)
+    amount, before = (simplest(convert(each, rate, terms.currency)) for each in (minimum.amount, minimum.billed_before))
+    used = state.rates_used if rate in state.rates_used else (*state.rates_used, rate)
+    return msgspec.structs.replace(state, rates_used=used), msgspec.structs.replace(
+        minimum, amount=amount, billed_before=before, currency=""
+    )
 
 
 def _meet(state: State, minimum: Minimum, terms: Terms) -> State:

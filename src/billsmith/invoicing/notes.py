@@ -135,10 +135,16 @@ def _note_tax(tax: Tax, invoice: Document, earlier: Sequence[Document], change: 
     if gross + after == 0 and after:
         amount = -tax.amount_minor - noted
     else:
-        base = Fraction(tax.base_minor) * after / gross if gross else Fraction(0)
+        base = after * (Fraction(tax.base_minor, gross) if gross else _net_share(tax, invoice))
         amount = round_fraction(base * as_fraction(tax.rate) / 100, 0, mode) - noted
     net = round_fraction(change, 0, mode)
     return msgspec.structs.replace(tax, base_minor=net - amount if tax.included else net, amount_minor=amount)
+
+
+def _net_share(tax: Tax, invoice: Document) -> Fraction:
+    """How much of a line's amount is taxed, where the category's lines cancel out and its base can't tell."""
+    included = (as_fraction(other.rate) for other in invoice.taxes if other.included and other.category == tax.category)
+    return 1 / (1 + sum(included, Fraction(0)) / 100)
 
 
 def _exact_noted(earlier: Sequence[Document], category: str, currency: str) -> Fraction:

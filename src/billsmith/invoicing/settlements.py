@@ -47,16 +47,18 @@ def pay_from_wallet(state: State, terms: Terms) -> State:
 
 
 def _parts(state: State, terms: Terms, wallet: Wallet) -> Sequence[tuple[str, int]]:
-    """What is due, by meter or component where a grant's scope asks for it: shared by the taxed lines."""
+    """What is due, by meter or component where a grant's scope asks for it: shared by what their taxed lines come to.
+
+    Credit lines count against their own meter or component; where one comes to less than nothing, all others bear it.
+    """
     if not any(grant.scope for grant in wallet.grants):
         return [("", state.due_minor)]
-    weights: dict[str, Fraction] = {}
+    gross: dict[str, Fraction] = {}
     for line, net in zip(state.lines, state.nets, strict=True):
         what = line.meter or line.component
-        if net > 0:
-            rates = [rate for rate in terms.taxes if rate.category == line.tax_category and not rate.included]
-            gross = as_fraction(net) + sum(exact_taxes(net, rates))
-            weights[what] = weights.get(what, Fraction(0)) + gross
+        rates = [rate for rate in terms.taxes if rate.category == line.tax_category and not rate.included]
+        gross[what] = gross.get(what, Fraction(0)) + as_fraction(net) + sum(exact_taxes(net, rates))
+    weights = {what: amount for what, amount in gross.items() if amount > 0}
     return list(zip(weights, allocate(state.due_minor, list(weights.values())), strict=True))
 
 

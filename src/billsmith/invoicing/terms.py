@@ -65,10 +65,11 @@ class Minimum(msgspec.Struct, frozen=True, kw_only=True):
 
     ``amount`` is for a whole period, ``share`` the part of one that is billed. ``subscription`` limits the scope to its lines,
     ``applies_to`` to the meters and components named, ``period`` to lines whose own period lies in it. ``billed_before`` is
-    what earlier invoices asked for in that scope, such as a fee in advance.
+    what earlier invoices asked for in that scope, such as a fee in advance. ``currency`` is that of both amounts; empty where
+    it is the invoice's.
     """
 
-    amount: Decimal
+    amount: Exact
     share: Exact = Decimal(1)
     name: str = "Minimum spend"
     applies_to: tuple[str, ...] = ()
@@ -76,6 +77,7 @@ class Minimum(msgspec.Struct, frozen=True, kw_only=True):
     period: Period | None = None
     billed_before: Exact = ZERO
     tax_category: str = ""
+    currency: str = ""
 
 
 class Basis(StrEnum):

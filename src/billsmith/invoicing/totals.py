@@ -276,7 +276,8 @@ def _taxes(rates: Sequence[TaxRate], base_minor: int, minor: Sequence[int]) -> l
 
 
 def _exact_amount(amount: Exact, amount_minor: int, factor: Decimal) -> Decimal | None:
-    amount = simplest(amount)
-    if not isinstance(amount, Decimal) or EXACT.multiply(amount, factor) == amount_minor:
-        return None
-    return amount
+    if type(amount) is not Decimal:
+        amount = simplest(amount)
+        if type(amount) is not Decimal:
+            return None
+    return None if EXACT.multiply(amount, factor) == amount_minor else amount

@@ -29,6 +29,8 @@ from billsmith.rating.models.flat import Flat, flat
 from billsmith.rating.models.graduated import Graduated, graduated
 from billsmith.rating.models.graduated_percentage import GraduatedPercentage, graduated_percentage
 from billsmith.rating.models.hours import Hours, hours
+from billsmith.rating.models.margin import Margin, margin
+from billsmith.rating.models.markup import Markup, markup
 from billsmith.rating.models.matrix import Matrix, matrix
 from billsmith.rating.models.package import Package, package
 from billsmith.rating.models.parts import Piece
@@ -53,6 +55,8 @@ MODELS: dict[type[Price], Callable[[Any, Usage, Context], Priced]] = {
     Percentage: percentage,
     GraduatedPercentage: graduated_percentage,
     Dynamic: dynamic,
+    Markup: markup,
+    Margin: margin,
 }
 
 #: The models that give each part of a usage to a price inside them.
@@ -115,12 +119,17 @@ STEPS: tuple[tuple[Step, str], ...] = (
     (at_most, "maximum"),
     (at_least, "minimum"),
 )
+_MODEL_ALONE: tuple[Step, ...] = (apply_model,)
 
 
 def run(price: Price, usage: Usage, context: Context) -> State:
     """Take a usage through the steps that the price asks for."""
+    steps = steps_of(price)
+    if steps is _MODEL_ALONE:  # most prices, and every part of a matrix
+        priced = model_price(price, usage, context)
+        return State(usage, priced.amount, priced.trace)
     state = State(usage)
-    for step in steps_of(price):
+    for step in steps:
         state = step(price, state, context)
     return state
 
@@ -130,6 +139,8 @@ def steps_of(price: Price) -> tuple[Step, ...]:
     known: tuple[Step, ...] | None = price.__dict__.get("steps")
     if known is None:
         known = tuple(step for step, field in STEPS if not field or _asks(price, field))
+        if known == _MODEL_ALONE:
+            known = _MODEL_ALONE
         price.__dict__["steps"] = known
     return known
 

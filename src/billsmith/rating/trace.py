@@ -78,33 +78,33 @@ def _say_all(trace: tuple[Entry, ...], places: int, label: str, sentences: list[
 
 
 def _say_sum(entry: Sum, places: int) -> str:
-    terms = entry.terms
-    subject = _say_subject(entry, places)
+    quantity, terms = entry.quantity, entry.terms
+    if quantity is None:
+        subject = number = ""
+    else:
+        number = say_money(quantity, places) if entry.money else say_number(quantity)
+        subject = f"{number} {entry.unit}: " if entry.unit else f"{number}: "
     if len(terms) == 1:
-        words = _say_term(terms[0], places)
-        return subject + words if terms[0].count is None else f"{subject}{words} = {say_money(entry.result, places)}"
+        term = terms[0]
+        if term.count is None:
+            return subject + _say_term(term, places)
+        # mostly all of the quantity, whose words are known
+        words = _say_term(term, places, number if term.count is quantity and entry.money is bool(term.rate_unit) else "")
+        return f"{subject}{words} = {say_money(entry.result, places)}"
     result = say_money(entry.result, places)
     return f"{subject}{' + '.join([_say_term(term, places) for term in terms])} = {result}" if terms else subject + result
 
 
-def _say_subject(entry: Sum, places: int) -> str:
-    quantity = entry.quantity
-    if quantity is None:
-        return ""
-    number = say_money(quantity, places) if entry.money else say_number(quantity)
-    return f"{number} {entry.unit}: " if entry.unit else f"{number}: "
-
-
-def _say_term(term: Term, places: int) -> str:
+def _say_term(term: Term, places: int, counted: str = "") -> str:
     count, rate, name = term.count, term.rate, term.name
     if count is None or rate is None:
         amount = say_money(term.amount, places)
         return f"{name} {amount}" if name else amount
     if term.rate_unit:
-        return f"{say_money(count, places)} × {say_rate(rate)} {term.rate_unit}"
+        return f"{counted or say_money(count, places)} × {say_rate(rate)} {term.rate_unit}"
     if name:
-        return f"{say_number(count)} {_singular(name) if count == 1 else name} × {say_rate(rate)}"
-    return f"{say_number(count)} × {say_rate(rate)}"
+        return f"{counted or say_number(count)} {_singular(name) if count == 1 else name} × {say_rate(rate)}"
+    return f"{counted or say_number(count)} × {say_rate(rate)}"
 
 
 def _singular(name: str) -> str:

@@ -19,6 +19,8 @@ from billsmith.units.errors import Invalid
 from billsmith.wire.services import Services, WireSettings
 from billsmith.workflows.authenticate import Authenticator
 from billsmith.workflows.clock import Clock, system_clock
+from billsmith.workflows.ingest import Ingest
+from billsmith.workflows.usage_store import MEMORY, Usage
 
 FILE = "billsmith.toml"
 FACES = ("acronis", "myreports", "hostway", "amberflo", "native")
@@ -53,6 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Wrong credentials from one address before it must wait."""
     tokens_per_minute: int = 120
     """Tokens for one OAuth client before it must wait."""
+    usage_memory: int = MEMORY
+    """Bytes of memory that the usage store may take."""
 
 
 def load(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -103,7 +107,14 @@ def services(settings: Settings, database: Database, clock: Clock = system_clock
             body_seconds=settings.body_seconds,
             hostway_amounts=settings.hostway_amounts,
         ),
+        usage_or_none=open_usage(settings, database),
+        ingest_or_none=Ingest(database),
     )
+
+
+def open_usage(settings: Settings, database: Database) -> Usage:
+    """The usage store that the settings name; it is opened when it is first asked for."""
+    return Usage(database, memory=settings.usage_memory)
 
 
 _LISTS = {"public_hosts", "trusted_proxies", "faces"}

@@ -24,6 +24,7 @@ DAY = 24 * HOUR
 EARLIEST = -(2**63)
 LATEST = 2**63 - 1
 
+_EPOCH_TIME = dt.datetime(1970, 1, 1)  # noqa: DTZ001 (UTC, as what is subtracted from)
 _ONE_DAY = dt.timedelta(days=1)
 _EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
 _INSTANT = re.compile(
@@ -60,11 +61,30 @@ def parse_instant(text: str, *, zone_missing: str | None = None, where: str | No
     >>> parse_instant("2024-10-10T07:55:09.3546699+00:00")
     1728546909354669900
     """
+    quick = _quick(text)
+    if quick is not None:
+        return _within_bounds(quick, text, where)
     match = _INSTANT.fullmatch(text)
     if match is None or (match[8] is None and zone_missing is None):
         hint = "2026-10-31T12:00:00Z" if match is None else f"{text}Z (the offset is missing)"
         raise InvalidTime(f"{text[:40]!r} is not an instant such as {hint}", code="time.not_an_instant", where=where)
     return _within_bounds(_instant_of(match, text, zone_missing, where), text, where)
+
+
+def _quick(text: str) -> int | None:
+    """The commonest form, ``2026-10-31T12:00:00.123Z``, in a third of the time; ``None`` for all others, right or wrong."""
+    fraction = text[19:-1]
+    if len(text) < 20 or text[-1] != "Z" or text[10] != "T" or not text.isascii():
+        return None
+    if not (text[4] == text[7] == "-" and text[13] == text[16] == ":"):
+        return None
+    if fraction and not (fraction[0] == "." and fraction[1:].isdigit() and len(fraction) <= 10):
+        return None
+    try:
+        since = dt.datetime.fromisoformat(text[:19]) - _EPOCH_TIME
+    except ValueError:
+        return None
+    return (since.days * 86_400 + since.seconds) * SECOND + int(fraction[1:].ljust(9, "0") or 0)
 
 
 def _within_bounds(instant: int, text: str, where: str | None = None) -> int:

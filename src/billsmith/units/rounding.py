@@ -50,6 +50,8 @@ ZERO = Decimal(0)
 class Rounding(StrEnum):
     """How a number between two steps goes to one of them. Half up is away from zero, as people and most tax offices do."""
 
+    __hash__ = str.__hash__  # an enum's own is written in Python, and a mode is looked up several times a line
+
     HALF_UP = "half_up"
     HALF_EVEN = "half_even"
     HALF_DOWN = "half_down"

@@ -26,7 +26,7 @@ from starlette.types import Receive, Scope, Send
 from billsmith.accounts.authorisation import Principal
 from billsmith.accounts.model import is_clean_text
 from billsmith.storage.patience import TakesLong, in_a_hurry
-from billsmith.units.errors import BillsmithError, Invalid, NotFound, TooLarge
+from billsmith.units.errors import BillsmithError, Busy, Invalid, NotFound, TooLarge
 from billsmith.wire.parameters import Parameters
 from billsmith.wire.services import Services
 
@@ -34,6 +34,9 @@ log = logging.getLogger("billsmith.wire")
 
 JSON = "application/json"
 MAX_QUERY = 16 * 1024
+#: Threads in which calls wait for a shared commit, and bytes of bodies that may wait so.
+WAITING_THREADS = 64
+MOST_WAITING = 128 * 1024 * 1024
 NO_PARAMETERS = Parameters(())
 
 
@@ -64,20 +67,24 @@ Handler = Callable[[Call], Response]
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One path of a face. ``{name}`` in ``path`` is one segment of the path; ``open`` routes need no credential."""
+    """One path of a face. ``{name}`` in ``path`` is one segment of the path; ``open`` routes need no credential.
+
+    A route that ``waits`` shares its commits with others: its calls wait in threads of their own and hold up nobody.
+    """
 
     method: str
     path: str
     handler: Handler
     writes: bool = False
     open: bool = False
+    waits: bool = False
     pattern: re.Pattern[str]
 
 
-def route(method: str, path: str, handler: Handler, *, writes: bool = False, open: bool = False) -> Route:
+def route(method: str, path: str, handler: Handler, *, writes: bool = False, open: bool = False, waits: bool = False) -> Route:
     """A route; a trailing slash is accepted as well."""
     pattern = re.compile("".join(_segment(part) for part in re.split(r"(\{\w+\})", path.rstrip("/"))) + "/?")
-    return Route(method=method, path=path, handler=handler, writes=writes, open=open, pattern=pattern)
+    return Route(method=method, path=path, handler=handler, writes=writes, open=open, waits=waits, pattern=pattern)
 
 
 def _segment(part: str) -> str:
@@ -111,6 +118,8 @@ class Face:
         self._error = error
         self._not_allowed = not_allowed
         self._broken = broken
+        self._waiting: anyio.CapacityLimiter | None = None
+        self._waiting_bytes = 0
 
     def matches(self, path: str) -> bool:
         """Whether the path is this face's: one of its routes, or one that begins like them."""
@@ -158,6 +167,8 @@ class Face:
             if call.method in ("POST", "PUT", "PATCH"):
                 body = await read_body(request, call.services.settings.max_body, call.services.settings.body_seconds)
                 call = msgspec.structs.replace(call, body=body)
+            if route.waits:
+                return await self._run_waiting(route, call)
             if route.writes or not call.services.database.is_sqlite:
                 return await anyio.to_thread.run_sync(self._run, route, call)
             try:
@@ -167,6 +178,19 @@ class Face:
                 return await anyio.to_thread.run_sync(self._run, route, call)
         except BillsmithError as error:
             return self._error(error, call)
+
+    async def _run_waiting(self, route: Route, call: Call) -> Response:
+        """Run a call that waits with others; refuse it where so many bodies wait already that memory would grow."""
+        size = len(call.body)
+        if self._waiting_bytes + size > MOST_WAITING:
+            raise Busy("more is waiting than is written; send again", code="input.backlog", retry_after=1)
+        if self._waiting is None:
+            self._waiting = anyio.CapacityLimiter(WAITING_THREADS)
+        self._waiting_bytes += size
+        try:
+            return await anyio.to_thread.run_sync(self._run, route, call, limiter=self._waiting)
+        finally:
+            self._waiting_bytes -= size
 
     def _run(self, route: Route, call: Call) -> Response:
         try:

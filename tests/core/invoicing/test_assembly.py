@@ -419,6 +419,23 @@ def test_a_scoped_grant_pays_for_all_the_lines_in_its_scope(storage, paid):
     assert [settlement.amount_minor for settlement in assembled.settlements] == [paid]
 
 
+@pytest.mark.parametrize(
+    ("lines", "paid"),
+    [
+        # a credit counts against what it is for: 40 of storage with its tax, not a share of all that is due
+        ([("100", ""), ("50", "storage"), ("-10", "storage")], 4800),
+        ([("100", ""), ("50", "storage"), ("-50", "storage")], None),
+        # one of something else lowers what is due of all the rest alike: 135 of 150 are left
+        ([("100", ""), ("50", "storage"), ("-15", "traffic")], 5400),
+    ],
+)
+def test_a_scoped_grant_does_not_pay_what_a_credit_paid(lines, paid):
+    grant = Grant(id="g", amount=D(500), scope=frozenset({"storage"}))
+    asked = terms(taxes=(VAT,), wallet=Wallet(grants=(grant,), balances={"g": D(500)}))
+    assembled = assemble([line(amount, what) for amount, what in lines], asked)
+    assert [each.amount_minor for each in assembled.settlements] == ([] if paid is None else [paid])
+
+
 def test_a_grant_for_all_needs_no_line():
     asked = terms(minimums=(Minimum(amount=D(5)),), wallet=Wallet(grants=(Grant(id="g", amount=D(2)),), balances={"g": D(2)}))
     assert assemble([], asked).due_minor == 300
@@ -487,6 +504,27 @@ def test_an_invoice_records_the_rates_it_used():
     assert first.exact_amount == D("9.2092")
 
 
+def test_an_invoice_of_three_currencies_is_converted_line_by_line():
+    pound = ExchangeRate(base="GBP", quote="EUR", rate=D("1.15"), date=dt.date(2026, 10, 30))
+    asked = terms(exchange_rates=(*RATES, pound), date=dt.date(2026, 10, 31), taxes=(VAT,))
+    lines = [line("10", currency="USD"), line("10", currency="GBP"), line("10"), line("-1", currency="USD")]
+    assembled = assemble(lines, asked)
+    assert assembled.exchange_rates == (RATES[1], pound)
+    assert [each.amount_minor for each in assembled.totals.lines] == [920, 1150, 1000, -92]
+    assert assembled.due_minor == 3574
+
+
+@pytest.mark.parametrize(("used", "missing"), [("40", 460), ("45", 0)])
+def test_a_minimum_in_another_currency_is_held_at_the_invoices_rate(used, missing):
+    least = Minimum(amount=D(50), billed_before=D(5), currency="USD")
+    asked = terms(minimums=(least,), exchange_rates=tuple(RATES), date=dt.date(2026, 10, 31))
+    assembled = assemble([line(used, currency="USD")], asked)
+    assert sum(each.amount_minor for each in assembled.totals.lines if each.kind is LineKind.TRUE_UP) == missing
+    assert assembled.exchange_rates == (RATES[1],)
+    with pytest.raises(InvalidInvoice):
+        assemble([], terms(minimums=(least,)))
+
+
 def test_a_conversion_explains_itself():
     inverse = ExchangeRate(base="EUR", quote="USD", rate=D("1.25"), date=dt.date(2026, 10, 1))
     asked = terms(exchange_rates=(inverse,), date=dt.date(2026, 10, 31))
@@ -512,7 +550,8 @@ def test_consolidation_keeps_whose_line_it_is():
     assembled = assemble(lines, terms(taxes=(VAT,)))
     assert [each.account for each in assembled.totals.lines] == ["north", "south", "south"]
     assert assembled.due_minor == 720
-    assert {account: len(each) for account, each in by_account(lines).items()} == {"north": 1, "south": 2}
+    assert by_account(lines) == {"north": lines[:1], "south": lines[1:]}
+    assert by_account([]) == {}
 
 
 @pytest.mark.parametrize(

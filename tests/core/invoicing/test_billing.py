@@ -51,6 +51,18 @@ plans:
     currency: USD
     alignment: calendar
     fees: [{code: base, price: {model: flat, amount: 10.00}}]
+    minimum: {amount: 20.00, true_up: true}
+  - code: night
+    alignment: calendar
+    charges:
+      - meter: calls
+        grain: hour
+        price:
+          model: windows
+          price:
+            model: hours
+            bands: [{from_hour: 22, to_hour: 6, price: {model: per_unit, unit_amount: 1}}]
+            otherwise: {model: per_unit, unit_amount: 100}
   - code: booked
     alignment: calendar
     price_book: book
@@ -146,6 +158,29 @@ def test_a_plan_may_have_its_own_currency_and_a_price_book():
     assert [line.currency for line in run(subscription("dollars"), None, START).lines] == ["USD"]
     (line,) = run(subscription("booked"), None, NEXT).lines
     assert (line.amount, line.currency, line.description) == (50, "EUR", "calls")
+
+
+@pytest.mark.parametrize(
+    ("zone", "amount"),
+    # five in the morning UTC is six in Amsterdam (winter) and midnight in New York
+    [("UTC", 1), ("Europe/Amsterdam", 100), ("America/New_York", 1), ("Asia/Tokyo", 100)],
+)
+def test_the_hour_of_a_usage_is_read_in_the_subscriptions_zone(zone, amount):
+    held = subscription("night", starts_at=parse_instant("2026-11-01T00:00:00Z"), zone=zone)
+    until = parse_instant("2026-12-02T00:00:00Z")
+    early = Quantity(D(1), start=parse_instant("2026-11-10T05:00:00Z"))
+
+    def quantities(span):
+        return (early,) if span.part.contains(early.start) else ()
+
+    lines = bill(held, BOOK, quantities, None, until).lines
+    assert sum(line.amount for line in lines) == amount
+
+
+def test_a_minimum_is_in_its_plans_currency():
+    (minimum,) = run(subscription("dollars"), START, NEXT).minimums
+    assert (minimum.amount, minimum.currency, minimum.billed_before) == (20, "USD", 10)
+    assert [each.currency for each in run(subscription(), START, NEXT).minimums] == ["EUR"]
 
 
 def test_an_add_on_brings_fees_and_usage():

@@ -254,6 +254,37 @@ def test_the_rest_of_a_tax_has_the_rest_of_its_base():
     assert (tax.base_minor, tax.amount_minor) == (-600, -120)
 
 
+@pytest.mark.parametrize(
+    ("lines", "included", "nets", "taxes"),
+    [
+        # each is taxed as if it stood alone, and both together come to nothing
+        (["10", "-10"], False, [-1000, 1000], [-200, 200]),
+        (["12", "-12"], True, [-1200, 1200], [-200, 200]),
+        (["0.05", "-0.05"], False, [-5, 5], [-1, 1]),
+    ],
+)
+def test_lines_that_cancel_each_other_keep_their_own_tax(lines, included, nets, taxes):
+    invoice, _ = issued([line(each) for each in lines], [rate("20", included=included)])
+    notes = []
+    for place, each in enumerate(lines):
+        earlier = [note.document(str(number)) for number, note in enumerate(notes)]
+        notes.append(note_by_line(invoice, {place: -D(each)}, "EUR", earlier))
+    assert [note.net_minor for note in notes] == nets
+    assert [note.tax_minor for note in notes] == taxes
+
+
+@pytest.mark.parametrize("currency", ["EUR", "JPY", "KWD"])
+def test_a_note_of_one_minor_unit(currency):
+    unit = {"EUR": D("0.01"), "JPY": D(1), "KWD": D("0.001")}[currency]
+    invoice, _ = issued([line(str(3 * unit))], [rate("50")], currency)
+    (tax,) = invoice.taxes
+    assert tax.amount_minor == 2
+    note = note_by_line(invoice, {0: -unit}, currency)
+    assert (note.net_minor, note.tax_minor, note.total_minor) == (-1, -1, -2)
+    rest = credit_whole(invoice, [note.document("1")])
+    assert (rest.net_minor, rest.tax_minor) == (-2, -1)
+
+
 def test_lines_that_cancel_each_other_can_be_changed():
     invoice, _ = issued([line("10"), line("-10")], [rate("20")])
     assert note_by_line(invoice, {0: D(-1)}, "EUR").net_minor == -100

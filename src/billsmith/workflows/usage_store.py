@@ -1,0 +1,63 @@
+"""The usage store of an installation, opened when first asked for: beside SQLite in the data folder, else in PostgreSQL."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+
+from billsmith.storage.database import Database
+from billsmith.units.errors import Unavailable
+from billsmith.usage.store import UsageStore
+
+#: Bytes of memory that the usage store may take, unless told otherwise.
+MEMORY = 2 * 1024**3
+
+
+class Usage:
+    """An installation's usage store. A program that counts nothing never opens it."""
+
+    def __init__(self, database: Database, *, memory: int = MEMORY) -> None:
+        """``memory`` is how many bytes the store may take."""
+        self._database = database
+        self._memory = memory
+        self._lock = threading.Lock()
+        self._store: UsageStore | None = None
+
+    @property
+    def store(self) -> UsageStore:
+        """The store. Raises :class:`Unavailable` where it can't be opened."""
+        with self._lock:
+            if self._store is None:
+                self._store = self._opened()
+            return self._store
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anybody has asked for it."""
+        return self._store is not None
+
+    def close(self) -> None:
+        """Let go of it, if it was opened; the next to ask opens it again."""
+        with self._lock:
+            if self._store is not None:
+                self._store.close()
+                self._store = None
+
+    def _opened(self) -> UsageStore:
+        file = self._database.file
+        if file is None:
+            return _postgres(self._database)
+        from billsmith.usage.duckdb.owner import SharedStore  # DuckDB takes a tenth of a second to load
+
+        return SharedStore(file.parent, memory_limit=f"{self._memory // 2**20}MB")
+
+
+def _postgres(database: Database) -> UsageStore:
+    try:
+        engine = importlib.import_module("billsmith.usage.postgres.engine")
+    except ImportError:
+        raise Unavailable(
+            "usage on PostgreSQL is not part of this release; keep it in a data folder of its own", code="usage.no_engine"
+        ) from None
+    store: UsageStore = engine.PostgresStore(database.url.set(drivername="postgresql").render_as_string(hide_password=False))
+    return store
