@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
@@ -27,6 +28,7 @@ from tests.support.billing import CATALOG
 from tests.support.house import House
 
 EXAMPLES = 12
+CONNECTION = {"vendor": "amberflo", "url": "https://vendor.example", "secret": "correct horse"}
 CHECKS = [
     schemathesis.checks.not_a_server_error,
     checks.status_code_conformance,
@@ -67,6 +69,7 @@ def known(caller: Caller, operation_id: str) -> dict[str, str]:
         "subscription": lambda: caller.post("/v1/subscriptions", {"account": "c-1", "plan": "basic"})["id"],
         "grant": lambda: caller.post("/v1/wallets", {"account": "c-1", "amount": 5})["id"],
         "catalog": lambda: "acme",
+        "connection": lambda: caller.post("/v1/connections", {**CONNECTION, "name": secrets.token_hex(8)})["id"],
     }
     [operation] = [each for each in OPERATIONS if each.id == operation_id]
     return {name: make() for name, make in made.items() if f"{{{name}}}" in operation.path}

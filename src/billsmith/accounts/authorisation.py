@@ -30,6 +30,8 @@ class Scope(StrEnum):
     USAGE_WRITE = "usage:write"
     BILLING_READ = "billing:read"
     BILLING_WRITE = "billing:write"
+    SYNC_READ = "sync:read"
+    SYNC_WRITE = "sync:write"
 
 
 ALL_SCOPES = frozenset(Scope)

@@ -10,6 +10,7 @@ from billsmith.accounts.authorisation import Principal
 from billsmith.api import (
     accounts,
     catalogs,
+    connections,
     credentials,
     errors,
     events,
@@ -18,6 +19,7 @@ from billsmith.api import (
     invoices,
     meters,
     page,
+    reconciliations,
     subscriptions,
     wallets,
 )
@@ -41,6 +43,8 @@ OPERATIONS = (
     *catalogs.OPERATIONS,
     *subscriptions.OPERATIONS,
     *wallets.OPERATIONS,
+    *connections.OPERATIONS,
+    *reconciliations.OPERATIONS,
 )
 
 

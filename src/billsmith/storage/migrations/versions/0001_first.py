@@ -387,10 +387,9 @@ def upgrade() -> None:
             ["account.seq"],
         ),
         sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("account_seq", "name", name="sync_connection_name"),
         sa.UniqueConstraint("id"),
-        sa.UniqueConstraint("name"),
     )
-    op.create_index(op.f("ix_sync_connection_account_seq"), "sync_connection", ["account_seq"], unique=False)
     op.create_index(op.f("ix_sync_connection_due_at"), "sync_connection", ["due_at"], unique=False)
     op.create_table(
         "vendor_id",
