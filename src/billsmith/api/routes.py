@@ -20,6 +20,7 @@ from billsmith.api import (
     meters,
     page,
     reconciliations,
+    runs,
     subscriptions,
     wallets,
 )
@@ -45,6 +46,7 @@ OPERATIONS = (
     *wallets.OPERATIONS,
     *connections.OPERATIONS,
     *reconciliations.OPERATIONS,
+    *runs.OPERATIONS,
 )
 
 
