@@ -39,16 +39,20 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 
 @pytest.fixture
-def house(database: Database) -> House:
+def house(database: Database) -> Iterator[House]:
     """A small billsmith over an empty database, on each engine."""
-    return House(database)
+    made = House(database)
+    yield made
+    made.services.usage.close()
 
 
 @pytest.fixture
 def sqlite_house(tmp_path: Path) -> Iterator[House]:
     """A small billsmith on SQLite alone, where the engine makes no difference to the case."""
     opened = Database(sqlite_url(tmp_path))
-    yield House(opened)
+    made = House(opened)
+    yield made
+    made.services.usage.close()
     opened.close()
 
 
@@ -57,7 +61,9 @@ def postgres_house() -> Iterator[House]:
     """The same on PostgreSQL alone."""
     url = postgres.fresh_database()
     opened = Database(url)
-    yield House(opened)
+    made = House(opened)
+    yield made
+    made.services.usage.close()
     opened.close()
     postgres.drop_database(url)
 

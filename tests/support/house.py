@@ -34,7 +34,8 @@ class House:
         self.database = database
         self.now = NOW
         upgrade.upgrade(database, self.now)
-        self.settings = Settings(home=Path("unused"), **settings)
+        home = database.file.parent if database.file else Path("unused")
+        self.settings = Settings(home=home, **settings)
         self.services = services(self.settings, database, lambda: self.now)
         self.app = application(self.settings, self.services)
         self.client = TestClient(self.app, base_url="http://127.0.0.1:8080", follow_redirects=False)

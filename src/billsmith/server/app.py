@@ -104,6 +104,7 @@ class App:
                     background.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await background
+                await anyio.to_thread.run_sync(self.services.usage.close)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 

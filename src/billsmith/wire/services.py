@@ -8,6 +8,7 @@ from billsmith.storage.database import Database
 from billsmith.wire.answers import Answers
 from billsmith.workflows.authenticate import Authenticator
 from billsmith.workflows.clock import Clock
+from billsmith.workflows.usage_store import Usage
 
 
 class WireSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,9 +27,10 @@ class WireSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """The store, the clock, who checks credentials, the settings, and the answers that are kept."""
+    """The database, the usage store, the clock, who checks credentials, the settings, and the answers that are kept."""
 
     database: Database
+    usage: Usage
     clock: Clock
     authenticator: Authenticator
     settings: WireSettings = WireSettings()
