@@ -25,6 +25,7 @@ class Scope(StrEnum):
     ACCOUNTS_READ = "accounts:read"
     ACCOUNTS_WRITE = "accounts:write"
     CREDENTIALS_WRITE = "credentials:write"
+    EVENTS_WRITE = "events:write"
 
 
 ALL_SCOPES = frozenset(Scope)

@@ -15,7 +15,7 @@ from billsmith.wire.status import retry_headers, status_of
 PROBLEM = "application/problem+json"
 
 #: Codes whose status is not that of their kind.
-_STATUSES = {"input.media_type": 415, "idempotency.other_request": 422}
+_STATUSES = {"input.media_type": 415, "input.content_encoding": 415, "idempotency.other_request": 422}
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -23,9 +23,9 @@ _ERRORS = {
     405: "The path has no such method; `Allow` names those it has.",
     409: "The state forbids it, the name is taken, or a request with this Idempotency-Key is at work.",
     413: "The body is too large, or nested too deep.",
-    415: "The body is not said to be application/json.",
+    415: "The body is not said to be of a media type that is read here.",
     422: "The Idempotency-Key came with another request before.",
-    429: "Too many failed credentials; `Retry-After` says when to come back.",
+    429: "Too many failed credentials, or too much is being worked on; `Retry-After` says when to come back.",
     503: "The store can't take this now; `Retry-After` says when to come back.",
 }
 _ALWAYS = (400, 401, 403, 405, 429, 503)
@@ -51,8 +51,9 @@ and has one effect.
 
 def document(operations: Sequence[Operation]) -> dict[str, Any]:
     """The document. Its order is that of the operations."""
+    shapes = [shape for each in operations for shape in each.shapes]
     bodies = [each.body for each in operations if each.body is not None]
-    kinds = list(dict.fromkeys([Problem, *(each.answer for each in operations), *bodies]))
+    kinds = list(dict.fromkeys([Problem, *(each.answer for each in operations), *bodies, *shapes]))
     references, components = msgspec.json.schema_components(kinds, ref_template=_COMPONENTS)
     schemas = dict(zip(kinds, references, strict=True))
     paths: dict[str, dict[str, Any]] = {}
@@ -94,6 +95,8 @@ def _operation(operation: Operation, schemas: dict[Any, Any], operations: Sequen
             "required": any(field.required for field in msgspec.structs.fields(operation.body)),
             "content": {"application/json": {"schema": schemas[operation.body], "example": dict(operation.example)}},
         }
+    if operation.handler is not None:
+        result["requestBody"] = {"required": True, "content": dict(operation.content)}
     result["responses"] = {
         str(operation.status): {**_success(operation, schemas), **_links(operation, operations)},
         **{str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(_error_statuses(operation))},
@@ -107,6 +110,8 @@ def _error_statuses(operation: Operation) -> set[int]:
         statuses.add(404)
     if operation.write is not None:
         statuses.update(_OF_WRITES)
+    if operation.handler is not None:
+        statuses.update((413, 415))
     return statuses
 
 
@@ -120,7 +125,7 @@ def _success(operation: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
             "schema": {"type": "string", "enum": ["true"]},
         }
     answer: dict[str, Any] = {
-        "description": "Made." if operation.status == 201 else "Done." if operation.write else "Read.",
+        "description": "Made." if operation.status == 201 else "Done." if operation.write or operation.handler else "Read.",
         "content": {"application/json": {"schema": schemas[operation.answer]}},
     }
     return {**answer, "headers": headers} if headers else answer

@@ -17,6 +17,7 @@ from billsmith.api.values import check_text
 from billsmith.storage.database import Connection
 from billsmith.units.errors import Invalid
 from billsmith.wire.face import Call, Handler, Route, json_response, route
+from billsmith.wire.gate import Gate
 from billsmith.wire.json import decode, encode
 from billsmith.wire.parameters import Parameters, shown
 from billsmith.workflows.idempotency import Answer, OnePerKey
@@ -43,7 +44,11 @@ class QueryParameter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One method of one path. Exactly one of ``read`` and ``write`` is there."""
+    """One method of one path. Exactly one of ``read``, ``write`` and ``handler`` is there.
+
+    A ``handler`` reads the body itself: ``content`` names its media types with their schemas and examples; its requests go
+    through the ``gate``. It is no unit of work and takes no Idempotency-Key.
+    """
 
     method: str
     path: str
@@ -60,6 +65,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     answer: type[msgspec.Struct]
     read: Callable[[Call], msgspec.Struct] | None = None
     write: Callable[[Connection, Call, Any], Made] | None = None
+    handler: Handler | None = None
+    content: Mapping[str, Any] = {}
+    shapes: tuple[type[msgspec.Struct], ...] = ()
+    """Shapes that ``content`` refers to."""
+    gate: Callable[[], Gate] | None = None
 
 
 def list_parameters() -> tuple[QueryParameter, ...]:
@@ -93,10 +103,23 @@ def bound_to(call: Call) -> list[str]:
 def routes_of(operations: Sequence[Operation]) -> list[Route]:
     """The routes of operations. Their writes share one watch over keys at work."""
     once = OnePerKey()
-    return [
-        route(each.method, each.path, _reader(each) if each.read else _writer(each, once), writes=each.write is not None)
-        for each in operations
-    ]
+    return [_route(each, once) for each in operations]
+
+
+def _route(operation: Operation, once: OnePerKey) -> Route:
+    if operation.handler is not None:
+        gate = None if operation.gate is None else operation.gate()
+        return route(operation.method, operation.path, _plain(operation, operation.handler), writes=True, gate=gate)
+    handle = _reader(operation) if operation.read else _writer(operation, once)
+    return route(operation.method, operation.path, handle, writes=operation.write is not None)
+
+
+def _plain(operation: Operation, handler: Handler) -> Handler:
+    def handle(call: Call) -> Response:
+        _check(operation, call)
+        return handler(call)
+
+    return handle
 
 
 def _reader(operation: Operation) -> Handler:

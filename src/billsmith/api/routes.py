@@ -7,7 +7,7 @@ from functools import lru_cache
 from starlette.responses import Response
 
 from billsmith.accounts.authorisation import Principal
-from billsmith.api import accounts, credentials, errors, invoice_create, invoice_steps, invoices, page
+from billsmith.api import accounts, credentials, errors, events, invoice_create, invoice_steps, invoices, page
 from billsmith.api.openapi import document
 from billsmith.api.operations import routes_of
 from billsmith.units.errors import Unauthorized
@@ -23,6 +23,7 @@ OPERATIONS = (
     *invoice_steps.OPERATIONS,
     *accounts.OPERATIONS,
     *credentials.OPERATIONS,
+    *events.OPERATIONS,
 )
 
 

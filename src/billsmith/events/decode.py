@@ -193,9 +193,12 @@ def _event_of_cloud(sent: _Cloud, owner: str) -> Event:
     value = data.pop("value", 1)
     if "dimensions" in data:
         raise _Unusual
-    dimensions = {name: text if type(text) is str else text_of(text, name) for name, text in data.items()}
-    if not all(text is not None and len(text) <= MAX_TEXT for text in dimensions.values()):
-        raise _Unusual
+    dimensions: dict[str, str] = {}
+    for name, given in data.items():
+        text = given if type(given) is str else text_of(given, name)
+        if text is None or len(text) > MAX_TEXT:
+            raise _Unusual
+        dimensions[name] = text
     return Event(
         owner=owner,
         source=sent.source,
@@ -221,7 +224,7 @@ def _value(given: Any) -> Decimal:
         value = Decimal(given)
     elif kind is Decimal:
         value = given
-        if value.as_tuple().exponent < -MAX_PLACES:  # type: ignore[operator]  # JSON has no NaN
+        if value.as_tuple().exponent < -MAX_PLACES:
             raise _Unusual
     else:
         value = value_of(given)
@@ -239,7 +242,10 @@ def _carefully(body: bytes, form: Form, owner: str) -> Decoded:
         lines = [line for line in body.split(b"\n") if line.strip()]
         return _read(lines, lambda line, owner: read(_loose(line), owner), owner)
     if form is Form.CLOUD or (form is Form.JSON and body.lstrip()[:1] == b"{"):
-        return _read([_loose(body)], read, owner)
+        one = _loose(body)
+        if not isinstance(one, dict):
+            raise Invalid(f"the body is not {form.value}, an object", code="input.not_json")
+        return _read([one], read, owner)
     try:
         found = _raws.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:

@@ -38,7 +38,7 @@ def event_of(sent: Any, owner: str) -> Event:
     for name in sent:
         if name not in _FIELDS:
             raise InvalidEvent(
-                f"{name[:40]!r} is no field of an event; there are {', '.join(_FIELDS)}. What you count by goes under dimensions",
+                f"{name[:40]!r} is no field of an event; there are {', '.join(_FIELDS)}. What you count by is a dimension",
                 code="event.unknown_field",
                 where=name[:40],
             )

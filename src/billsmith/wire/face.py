@@ -27,6 +27,7 @@ from billsmith.accounts.authorisation import Principal
 from billsmith.accounts.model import is_clean_text
 from billsmith.storage.patience import TakesLong, in_a_hurry
 from billsmith.units.errors import BillsmithError, Invalid, NotFound, TooLarge
+from billsmith.wire.gate import Gate, Visit
 from billsmith.wire.parameters import Parameters
 from billsmith.wire.services import Services
 
@@ -52,6 +53,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     query: str
     principal_or_none: Principal | None = None
+    visit: Visit | None = None
+    """Where the route has a gate: the bytes that this request has there."""
 
     @property
     def principal(self) -> Principal:
@@ -64,20 +67,26 @@ Handler = Callable[[Call], Response]
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One path of a face. ``{name}`` in ``path`` is one segment of the path; ``open`` routes need no credential."""
+    """One path of a face. ``{name}`` in ``path`` is one segment of the path; ``open`` routes need no credential.
+
+    A route with a ``gate`` asks who is calling before it reads a byte of the body, and waits in the gate's threads.
+    """
 
     method: str
     path: str
     handler: Handler
     writes: bool = False
     open: bool = False
+    gate: Gate | None = None
     pattern: re.Pattern[str]
 
 
-def route(method: str, path: str, handler: Handler, *, writes: bool = False, open: bool = False) -> Route:
+def route(
+    method: str, path: str, handler: Handler, *, writes: bool = False, open: bool = False, gate: Gate | None = None
+) -> Route:
     """A route; a trailing slash is accepted as well."""
     pattern = re.compile("".join(_segment(part) for part in re.split(r"(\{\w+\})", path.rstrip("/"))) + "/?")
-    return Route(method=method, path=path, handler=handler, writes=writes, open=open, pattern=pattern)
+    return Route(method=method, path=path, handler=handler, writes=writes, open=open, gate=gate, pattern=pattern)
 
 
 def _segment(part: str) -> str:
@@ -155,6 +164,8 @@ class Face:
                 return Response(None, 204, {"Allow": allowed}) if call.method == "OPTIONS" else self._not_allowed(call, allowed)
             route, match = chosen
             call = msgspec.structs.replace(call, path_values=_path_values(match))
+            if route.gate is not None:
+                return await self._through(route.gate, request, route, call)
             if call.method in ("POST", "PUT", "PATCH"):
                 body = await read_body(request, call.services.settings.max_body, call.services.settings.body_seconds)
                 call = msgspec.structs.replace(call, body=body)
@@ -168,11 +179,26 @@ class Face:
         except BillsmithError as error:
             return self._error(error, call)
 
+    async def _through(self, gate: Gate, request: Request, route: Route, call: Call) -> Response:
+        """Authenticate, then read the body, then answer in a thread of the gate's."""
+        settings = call.services.settings
+        if call.services.database.is_sqlite:
+            call = self._known(route, call)
+        else:
+            call = await anyio.to_thread.run_sync(self._known, route, call)
+        with gate.visit() as visit:
+            body = await read_body(request, settings.max_body, settings.body_seconds, visit.take)
+            call = msgspec.structs.replace(call, body=body, visit=visit)
+            return await anyio.to_thread.run_sync(self._run, route, call, limiter=gate.threads)
+
+    def _known(self, route: Route, call: Call) -> Call:
+        if route.open or call.principal_or_none is not None:
+            return call
+        return msgspec.structs.replace(call, principal_or_none=self._authenticate(call))
+
     def _run(self, route: Route, call: Call) -> Response:
         try:
-            if not route.open:
-                call = msgspec.structs.replace(call, principal_or_none=self._authenticate(call))
-            return route.handler(call)
+            return route.handler(self._known(route, call))
         except BillsmithError as error:
             return self._error(error, call)
         except TakesLong:
@@ -188,19 +214,19 @@ def raw_path(scope: Scope) -> str:
     return raw.split(b"?", 1)[0].decode("latin-1") if raw else str(scope["path"])
 
 
-async def read_body(request: Request, limit: int, seconds: int) -> bytes:
-    """A body of at most ``limit`` bytes, read as it comes, within ``seconds``.
+async def read_body(request: Request, limit: int, seconds: int, take: Callable[[int], None] = lambda _count: None) -> bytes:
+    """A body of at most ``limit`` bytes, read as it comes, within ``seconds``. ``take`` is told of each piece.
 
     Raises :class:`TooLarge`, and :class:`Invalid` when it comes too slowly.
     """
     try:
         with anyio.fail_after(seconds):
-            return await _read_body(request, limit)
+            return await _read_body(request, limit, take)
     except TimeoutError:
         raise Invalid(f"the body did not arrive within {seconds} s", code="input.too_slow") from None
 
 
-async def _read_body(request: Request, limit: int) -> bytes:
+async def _read_body(request: Request, limit: int, take: Callable[[int], None]) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:19]) > limit:
         raise TooLarge(f"the body has more than {limit} bytes", code="input.body_too_large")
@@ -210,6 +236,7 @@ async def _read_body(request: Request, limit: int) -> bytes:
         size += len(piece)
         if size > limit:
             raise TooLarge(f"the body has more than {limit} bytes", code="input.body_too_large")
+        take(len(piece))
         pieces.append(piece)
     return b"".join(pieces)
 

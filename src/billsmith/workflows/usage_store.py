@@ -12,6 +12,7 @@ from pathlib import Path
 from billsmith.storage.database import Database
 from billsmith.units.errors import Unavailable
 from billsmith.usage.store import UsageStore
+from billsmith.workflows.ingest import KnownNames
 
 #: Megabytes of memory that the store may use unless told otherwise.
 MEMORY_MB = 2_048
@@ -25,16 +26,14 @@ class Usage:
         self._database, self._home, self._memory_mb = database, home, memory_mb
         self._lock = threading.Lock()
         self._store: UsageStore | None = None
-        self._closed = False
+        self.names = KnownNames()
 
     @property
     def store(self) -> UsageStore:
-        """The store. Raises :class:`Unavailable` where it can't be opened, or was closed."""
+        """The store. Raises :class:`Unavailable` where it can't be opened."""
         if self._store is not None:
             return self._store
         with self._lock:
-            if self._closed:
-                raise Unavailable("the usage store is closed", code="usage.closed")
             if self._store is None:
                 self._store = self._open()
             return self._store
@@ -56,9 +55,8 @@ class Usage:
         return store
 
     def close(self) -> None:
-        """Close the store, if it was opened. What was acknowledged is durable already."""
+        """Close the store, if it was opened; its next use opens it anew. What was acknowledged is durable already."""
         with self._lock:
-            self._closed = True
             store, self._store = self._store, None
         if store is not None:
             store.close()
