@@ -63,7 +63,7 @@ class Decoded(msgspec.Struct, frozen=True):
     """The events of a body, the place of each in it, and those that were refused."""
 
     events: list[Event]
-    places: list[int] | range
+    places: list[int]
     refused: list[Refused]
 
 
@@ -126,7 +126,7 @@ def decode(body: bytes, form: Form, owner: str) -> Decoded:
         return _carefully(body, form, owner)
     if len(events) > MAX_EVENTS:
         raise _too_many()
-    return Decoded(events, range(len(events)), [])
+    return Decoded(events, list(range(len(events))), [])
 
 
 def decode_binary(headers: Mapping[str, str], body: bytes, owner: str) -> Decoded:
