@@ -43,7 +43,7 @@ def house(database: Database) -> Iterator[House]:
     """A small billsmith over an empty database, on each engine."""
     made = House(database)
     yield made
-    made.services.usage.close()
+    made.close()
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def sqlite_house(tmp_path: Path) -> Iterator[House]:
     opened = Database(sqlite_url(tmp_path))
     made = House(opened)
     yield made
-    made.services.usage.close()
+    made.close()
     opened.close()
 
 
@@ -63,7 +63,7 @@ def postgres_house() -> Iterator[House]:
     opened = Database(url)
     made = House(opened)
     yield made
-    made.services.usage.close()
+    made.close()
     opened.close()
     postgres.drop_database(url)
 

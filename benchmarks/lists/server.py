@@ -61,7 +61,6 @@ def main() -> None:
     made = services(settings, database)
     kept = Services(
         database=database,
-        usage=made.usage,
         clock=made.clock,
         authenticator=made.authenticator,
         settings=made.settings,

@@ -11,6 +11,7 @@ from billsmith.api import lookups
 from billsmith.api.routes import OPERATIONS
 from billsmith.storage import accounts
 from tests.api.support import Caller
+from tests.support.billing import CATALOG
 from tests.support.house import House
 
 _UNKNOWN = "99999999-9999-4999-8999-999999999999"
@@ -20,6 +21,10 @@ _BODIES: dict[str, Any] = {
     "createAccount": {"name": "x"},
     "updateAccount": {"name": "x"},
     "createCredential": {"kind": "api-key"},
+    "applyCatalog": {"source": CATALOG},
+    "createSubscription": {"account": "c-1", "plan": "flat"},
+    "changeSubscription": {"pause": True},
+    "createGrant": {"account": "c-1", "amount": 1},
 }
 
 
@@ -31,6 +36,9 @@ def strangers(house: House) -> tuple[Caller, dict[str, str]]:
     other = house.account("Sibling", top, external_id="sibling")
     customer = house.account("Theirs", other, external_id="theirs")
     theirs = Caller(house, other)
+    theirs.post("/v1/catalog", {"source": CATALOG})
+    subscription = theirs.post("/v1/subscriptions", {"account": "theirs", "plan": "flat"})
+    Caller(house, mine).post("/v1/catalog", {"source": CATALOG})
     return Caller(house, mine), {
         "account": customer.id,
         "account by name": "theirs",
@@ -38,6 +46,8 @@ def strangers(house: House) -> tuple[Caller, dict[str, str]]:
         "parent": top.id,
         "invoice": house.invoice(other, customer).invoice.id,
         "credential": theirs.credential_id,
+        "subscription": subscription["id"],
+        "grant": theirs.post("/v1/wallets", {"account": "theirs", "amount": 5})["id"],
     }
 
 

@@ -24,6 +24,7 @@ def test_the_commands_that_scripts_rely_on_are_there() -> None:
         "accounts create", "accounts list", "accounts show", "accounts update", "accounts close",
         "keys create", "keys list", "keys rotate", "keys revoke",
         "invoices list", "invoices show", "invoices pay", "invoices void",
+        "sync add acronis", "sync run", "sync status", "sync problems", "reconcile", "shadow", "rebill",
     }  # fmt: skip
 
 

@@ -76,7 +76,6 @@ def test_every_setting_can_be_a_variable_or_a_line_of_the_file(tmp_path: Path) -
     ({}, 'port = "eighty"', "settings.invalid"),
     ({"BILLSMITH_FACES": "acronis,nobody"}, "", "settings.face"),
     ({"BILLSMITH_HOSTWAY_AMOUNTS": "words"}, "", "settings.hostway_amounts"),
-    ({"BILLSMITH_USAGE_MEMORY_MB": "255"}, "", "settings.usage_memory_mb"),
     ({}, "prot = 8080", "settings.unknown"),
     ({}, "port =", "settings.file"),
 ])  # fmt: skip

@@ -34,12 +34,16 @@ class House:
         self.database = database
         self.now = NOW
         upgrade.upgrade(database, self.now)
-        home = database.file.parent if database.file else Path("unused")
-        self.settings = Settings(home=home, **settings)
+        self.settings = Settings(home=Path("unused"), **settings)
         self.services = services(self.settings, database, lambda: self.now)
         self.app = application(self.settings, self.services)
         self.client = TestClient(self.app, base_url="http://127.0.0.1:8080", follow_redirects=False)
         self._ids = itertools.count(first_id)
+
+    def close(self) -> None:
+        """Let go of the usage store, if anybody used it."""
+        if self.services.usage_or_none is not None:
+            self.services.usage_or_none.close()
 
     def account(self, name: str, parent: Account | None = None, **more: Any) -> Account:
         """Make an account; a root is in euros and Amsterdam unless said otherwise."""

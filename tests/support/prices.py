@@ -122,7 +122,7 @@ def leaf_price(random: Random) -> Spelled:
     """A price without another inside."""
     if random.random() < 0.6:
         return quantity_price(random)
-    model = random.choice(["flat", "graduated_percentage", "dynamic", "percentage", "percentage"])
+    model = random.choice(["flat", "graduated_percentage", "dynamic", "markup", "margin", "percentage", "percentage"])
     around = {"model": model, **_after(random)}
     if model == "flat":
         around.pop("commitment", None)
@@ -131,6 +131,8 @@ def leaf_price(random: Random) -> Spelled:
         return {**around, "tiers": _tiers(random, "rate_percent"), **_tiered(random)}
     if model == "dynamic":
         return around
+    if model in ("markup", "margin"):
+        return {**around, "percent": number(random, 0, 95)}
     limits = _some(
         random,
         fixed_per_event=lambda: _amount(random),

@@ -105,6 +105,9 @@ class ReferenceStore:
             for binding in bindings:
                 self._accounts.setdefault((binding.owner, binding.reference), binding.account)
 
+    def keep(self, meters: Collection[Meter]) -> None:
+        pass
+
     def measure(self, query: Query) -> Iterator[Measured]:
         with self._lock:
             kept = self._kept(query.as_of_seq)

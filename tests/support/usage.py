@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -40,6 +44,7 @@ _SOURCES = ("s", "S", "späte Quelle")
 _REFERENCES = ("r1", "r2", "r3", "nobody")
 _VALUES = ("1", "0", "-2.5", "1e24", "-1e24", "0.000000000001", "3.10", "3.1", "999999999999999999999999.999999999999", "7")
 _TEXTS = ("eu", "us", "", "x'\"\\,{}:=")
+_NAMES = ("n", "region", "who", "operation", "ключ \"'")
 _NUMBERS = ("1", "2.50", "-3", "1e3", "0.000000000000000001", "99999999999999999999999999999999999999", "+4", "007")
 _TIMES = (
     START - 40 * DAY,
@@ -59,39 +64,45 @@ _TIMES = (
 
 
 class Scenario(msgspec.Struct, frozen=True):
-    """Batches in their order, with the bindings made before each of them."""
+    """Batches in their order, and whether many clients send them at once; with the bindings made before them."""
 
     batches: tuple[tuple[Item, ...], ...]
+    at_once: bool = False
     bound: tuple[tuple[str, str, str], ...] = (("o", "r1", "A"), ("o", "r2", "A"), ("o", "r3", "B"), ("p", "r1", "B"))
+
+
+def _drawn(*choices: Sequence[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    """One of each, by a single number that says all: a draw costs the same however much it decides."""
+
+    def pick(number: int) -> tuple[Any, ...]:
+        chosen = []
+        for choice in choices:
+            number, place = divmod(number, len(choice))
+            chosen.append(choice[place])
+        return tuple(chosen)
+
+    return st.integers(0, math.prod(map(len, choices)) - 1).map(pick)
 
 
 def dimensions() -> st.SearchStrategy[dict[str, str]]:
     """Regions, numbers (some odd, some rarely not numbers at all), comings and goings."""
-    return st.fixed_dictionaries(
-        {"n": st.sampled_from(_NUMBERS)},
-        optional={
-            "region": st.sampled_from(_TEXTS),
-            "who": st.sampled_from(("ann", "bob", "")),
-            "operation": st.sampled_from(("add", "remove")),
-            "ключ \"'": st.sampled_from(_TEXTS),
-        },
-    ).flatmap(
-        lambda given: st.sampled_from((*[given] * 12, given | {"n": "many"}, {k: v for k, v in given.items() if k != "n"}))
+    numbers = (*_NUMBERS, *_NUMBERS, "many", None)
+    return _drawn(numbers, (None, *_TEXTS), (None, "ann", "bob", ""), (None, "add", "remove"), (None, *_TEXTS)).map(
+        lambda texts: {name: text for name, text in zip(_NAMES, texts, strict=True) if text is not None}
     )
 
 
 def events() -> st.SearchStrategy[Event]:
     """Events of few identities, so that they repeat and contradict each other."""
-    return st.builds(
-        Event,
-        owner=st.sampled_from(("o", "o", "o", "p")),
-        source=st.sampled_from(_SOURCES),
-        id=st.sampled_from(_IDS),
-        type=st.sampled_from(("used", "used", "used", "seen")),
-        account=st.sampled_from(_REFERENCES),
-        time=st.sampled_from(_TIMES),
-        value=st.sampled_from(_VALUES).map(Decimal),
-        dimensions=dimensions(),
+    owners, types = ("o", "o", "o", "p"), ("used", "used", "used", "seen")
+    body = _drawn(owners, _SOURCES, _IDS, types, _REFERENCES, _TIMES, _VALUES)
+    return st.builds(_event, body, dimensions())
+
+
+def _event(body: tuple[Any, ...], dimensions: dict[str, str]) -> Event:
+    owner, source, id, type, account, time, value = body
+    return Event(
+        owner=owner, source=source, id=id, type=type, account=account, time=time, value=Decimal(value), dimensions=dimensions
     )
 
 
@@ -99,87 +110,100 @@ def _void(event: Event) -> Void:
     return Void(owner=event.owner, source=event.source, id=event.id)
 
 
-def items(pool: Sequence[Event]) -> st.SearchStrategy[Item]:
+def _items(pool: Sequence[Event], others: Sequence[Event]) -> st.SearchStrategy[Item]:
     """Mostly events of a pool, again and again; some corrections of them."""
-    known = st.sampled_from(list(pool))
-    return st.one_of(
-        known,
-        known,
-        known,
-        events(),
-        known.map(_void),
-        st.tuples(known, events()).map(lambda pair: Replace(event=_with_identity(pair[1], pair[0]))),
-        known.map(lambda event: Replace(event=event)),
-    )
+    kinds = ("event", "event", "event", "other", "void", "replace", "replace by other")
+
+    def item(chosen: tuple[Any, ...]) -> Item:
+        kind, event, other = chosen
+        match kind:
+            case "event":
+                return event  # type: ignore[no-any-return]
+            case "other":
+                return other  # type: ignore[no-any-return]
+            case "void":
+                return _void(event)
+            case "replace":
+                return Replace(event=event)
+            case _:
+                return Replace(event=_with_identity(other, event))
+
+    return _drawn(kinds, pool, others).map(item)
 
 
 def _with_identity(event: Event, of: Event) -> Event:
     return msgspec.structs.replace(event, owner=of.owner, source=of.source, id=of.id)
 
 
-def scenarios() -> st.SearchStrategy[Scenario]:
-    """A pool of events, sent in a few batches."""
-    return (
-        st.lists(events(), min_size=1, max_size=9)
-        .flatmap(lambda pool: st.lists(st.lists(items(pool), max_size=10).map(tuple), min_size=1, max_size=4))
-        .map(lambda batches: Scenario(tuple(batches)))
-    )
+@st.composite
+def scenarios(draw: st.DrawFn) -> Scenario:
+    """A pool of events, sent in a few batches: one after the other, or all at once."""
+    pool = draw(st.lists(events(), min_size=2, max_size=9))
+    half = len(pool) // 2
+    batch = st.lists(_items(pool[half:], pool[:half]), max_size=8).map(tuple)
+    batches = draw(st.lists(batch, min_size=1, max_size=4))
+    return Scenario(tuple(batches), at_once=len(batches) > 1 and draw(_drawn((False, False, False, True)))[0])
 
 
 def meters() -> st.SearchStrategy[Meter]:
     """Every aggregation, over values and over dimensions, filtered and grouped."""
-    return st.sampled_from(list(Aggregation)).flatmap(_meter)
-
-
-def _meter(aggregation: Aggregation) -> st.SearchStrategy[Meter]:
-    fields = ("who", "value", "n") if "unique" in aggregation else ("value", "value", "n")
-    filters = st.dictionaries(
-        st.sampled_from(("region", "who", "ключ \"'")), st.lists(st.sampled_from(_TEXTS), max_size=2).map(tuple), max_size=1
+    filters = (
+        {},
+        {},
+        *({name: texts} for name in ("region", "who", _NAMES[4]) for texts in ((), ("eu", ""), ("us", *_TEXTS[3:]))),
     )
-    extra: dict[str, st.SearchStrategy[Any]] = {}
-    if aggregation is Aggregation.PERCENTILE:
-        extra["percentile"] = st.sampled_from(("0", "50", "95", "99.9", "100")).map(Decimal)
-    if aggregation is Aggregation.EXPRESSION:
-        extra["expression"] = st.sampled_from(("value * 2 - n / 3", "ceil(value / 1000)", "round(n, 2) + 1", "1 / value"))
-    return st.builds(
-        Meter,
-        code=st.just("m"),
-        event_type=st.just("used"),
-        aggregation=st.just(aggregation),
-        field=st.sampled_from(fields),
-        where=filters,
-        unless=filters,
-        group_by=st.sampled_from(((), (), ("region",), ("region", "ключ \"'"))),
-        amount_field=st.sampled_from(("", "", "", "n", "value")),
-        removal_day_counts=st.booleans(),
-        **extra,
+    groups = ((), (), ("region",), ("region", _NAMES[4]))
+    aggregations = (*Aggregation, Aggregation.SUM, Aggregation.AVERAGE, Aggregation.TIME_WEIGHTED_SUM)
+    by = _drawn(aggregations, ("value", "value", "n"), filters, filters, groups)
+    return st.builds(_meter, by, _drawn(("", "", "", "n", "value"), (True, False), range(5)))
+
+
+_PERCENTILES = tuple(map(Decimal, ("0", "50", "95", "99.9", "100")))
+_EXPRESSIONS = ("value * 2 - n / 3", "ceil(value / 1000)", "round(n, 2) + 1", "1 / value", "value")
+
+
+def _meter(by: tuple[Any, ...], more: tuple[Any, ...]) -> Meter:
+    aggregation, field, where, unless, group_by = by
+    amount_field, removal_day_counts, place = more
+    if "unique" in aggregation and field == "n":
+        field = "who"
+    return Meter(
+        code="m",
+        event_type="used",
+        aggregation=aggregation,
+        field=field,
+        where=where,
+        unless=unless,
+        group_by=group_by,
+        amount_field=amount_field,
+        removal_day_counts=removal_day_counts,
+        percentile=_PERCENTILES[place] if aggregation is Aggregation.PERCENTILE else None,
+        expression=_EXPRESSIONS[place] if aggregation is Aggregation.EXPRESSION else "",
     )
 
 
 def queries() -> st.SearchStrategy[Query]:
     """A question about one or two meters; windows only where they mean something."""
-    grains = st.sampled_from((Grain.TOTAL, Grain.TOTAL, Grain.DAY, Grain.HOUR, Grain.EVENT))
-    return st.tuples(st.lists(meters(), min_size=1, max_size=2), grains).flatmap(
-        lambda both: st.builds(
-            Query,
-            meters=st.just(tuple(both[0])),
-            grain=st.just(
-                Grain.TOTAL
-                if both[1] in (Grain.DAY, Grain.HOUR)
-                and any(meter.aggregation is Aggregation.UNIQUE_COUNT_PRORATED for meter in both[0])
-                else both[1]
-            ),
-            periods=st.sampled_from(
-                (
-                    (Period(START, END),),
-                    (Period(START + HOUR // 2, END - 1),),
-                    (Period(START, START + DAY), Period(START + DAY, END)),
-                    (Period(END, END + DAY),),
-                )
-            ),
-            zone=st.sampled_from(ZONES),
-            accounts=st.sampled_from((None, None, ("A",), ("B", "A", "C"))),
-        )
+    periods = (
+        (Period(START, END),),
+        (Period(START + HOUR // 2, END - 1),),
+        (Period(START, START + DAY), Period(START + DAY, END)),
+        (Period(END, END + DAY),),
+    )
+    grains = (Grain.TOTAL, Grain.TOTAL, Grain.DAY, Grain.DAY, Grain.HOUR, Grain.EVENT)
+    by = _drawn(grains, periods, ZONES, (None, None, ("A",), ("B", "A", "C")))
+    return st.builds(_query, st.lists(meters(), min_size=1, max_size=2), by)
+
+
+def _query(meters: list[Meter], by: tuple[Any, ...]) -> Query:
+    grain, periods, zone, accounts = by
+    prorated = any(meter.aggregation is Aggregation.UNIQUE_COUNT_PRORATED for meter in meters)
+    return Query(
+        meters=tuple(meters),
+        periods=periods,
+        zone=zone,
+        accounts=accounts,
+        grain=Grain.TOTAL if prorated and grain in (Grain.DAY, Grain.HOUR) else grain,
     )
 
 
@@ -192,17 +216,20 @@ class Salted:
         self._before = len(salt)
 
     def event(self, event: Event) -> Event:
-        return msgspec.structs.replace(event, owner=self.salt + event.owner, type=self.salt + event.type)
+        return msgspec.structs.replace(
+            event, owner=self.salt + event.owner, id=self.salt + event.id, type=self.salt + event.type
+        )
 
     def item(self, item: Item) -> Item:
         if isinstance(item, Event):
             return self.event(item)
         if isinstance(item, Replace):
             return Replace(event=self.event(item.event))
-        return msgspec.structs.replace(item, owner=self.salt + item.owner)
+        return msgspec.structs.replace(item, owner=self.salt + item.owner, id=self.salt + item.id)
 
     def back(self, event: Event) -> Event:
-        return msgspec.structs.replace(event, owner=event.owner[self._before :], type=event.type[self._before :])
+        owner, id, type = (text[self._before :] for text in (event.owner, event.id, event.type))
+        return msgspec.structs.replace(event, owner=owner, id=id, type=type)
 
     def ingest(self, items: Sequence[Item]) -> Receipt:
         receipt = self.store.ingest([self.item(item) for item in items])
@@ -230,7 +257,8 @@ class Salted:
 
     def history(self, owner: str, source: str, id: str) -> tuple[Entry, ...]:
         return tuple(
-            Entry(one.seq, one.sign, self.back(one.event)) for one in self.store.history(self.salt + owner, source, id)
+            Entry(one.seq, one.sign, self.back(one.event))
+            for one in self.store.history(self.salt + owner, source, self.salt + id)
         )
 
 
@@ -250,19 +278,22 @@ def comparable(measured: Iterator[Measured]) -> list[Measured]:
 
 
 def differences(
-    store: UsageStore, salt: str, scenario: Scenario, asked: Sequence[Query], between: Callable[[], None] = lambda: None
+    store: UsageStore,
+    salt: str,
+    scenario: Scenario,
+    asked: Sequence[Query],
+    between: Callable[[Sequence[Meter]], None] = lambda meters: None,
 ) -> list[str]:
     """Run a scenario on a store and on the reference; what they say differently, batch for batch, answer for answer.
 
-    ``between`` is called after each batch: a store may be made to tidy up there.
+    ``between`` is called after each batch, with the meters that will be asked for: a store may be made to tidy up there.
     """
-    judge, under_test = ReferenceStore(), Salted(store, salt)
+    under_test = Salted(store, salt)
+    meters = [under_test.meter(meter) for query in asked for meter in query.meters]
+    if scenario.at_once:
+        return _differences_at_once(under_test, scenario, asked, lambda: between(meters))
+    judge = ReferenceStore()
     found: list[str] = []
-
-    def compare(what: str, wanted: Any, got: Any) -> None:
-        if wanted != got:
-            found.append(f"{what}:\n  wanted {wanted}\n  got    {got}")
-
     seqs: list[tuple[int | None, int | None]] = [(None, None)]
     bindings = [Binding(*one) for one in scenario.bound]
     for number, batch in enumerate(scenario.batches):
@@ -271,28 +302,66 @@ def differences(
             judge.bind(part)
             under_test.bind(part)
         wanted, got = judge.ingest(batch), under_test.ingest(batch)
-        compare(f"receipt of batch {number}", said(wanted), said(got))
+        found += _compared(f"receipt of batch {number}", said(wanted), said(got))
         seqs.append((wanted.seq, got.seq))
-        between()
+        between(meters)
     for number, query in enumerate(asked):
-        for judge_seq, seq in (seqs[0], seqs[1 + number % len(scenario.batches)]):
-            compare(
-                f"answer as of {judge_seq} to {query}",
-                comparable(judge.measure(msgspec.structs.replace(query, as_of_seq=judge_seq))),
-                comparable(under_test.measure(msgspec.structs.replace(query, as_of_seq=seq))),
-            )
-    for owner in ("o", "p"):
-        selection = Selection(owner=owner)
-        compare(
-            f"events of {owner}",
-            *([(one.event, one.account) for one in side.events(selection)] for side in (judge, under_test)),
-        )
-    for event in {event.identity: event for event in _sent(scenario)}.values():
-        compare(
-            f"history of {event.identity}",
-            *([(one.sign, one.event) for one in side.history(*event.identity)] for side in (judge, under_test)),
+        found += _answers(judge, under_test, query, *seqs[0])
+        if number == 0:
+            found += _answers(judge, under_test, query, *seqs[len(asked) % len(seqs)])
+    return found + _rows(judge, under_test, scenario)
+
+
+def _compared(what: str, wanted: Any, got: Any) -> list[str]:
+    return [] if wanted == got else [f"{what}:\n  wanted {wanted}\n  got    {got}"]
+
+
+def _answers(judge: ReferenceStore, under_test: Salted, query: Query, judge_seq: int | None, seq: int | None) -> list[str]:
+    return _compared(
+        f"answer as of {judge_seq} to {query}",
+        comparable(judge.measure(msgspec.structs.replace(query, as_of_seq=judge_seq))),
+        comparable(under_test.measure(msgspec.structs.replace(query, as_of_seq=seq))),
+    )
+
+
+def _rows(judge: ReferenceStore, under_test: Salted, scenario: Scenario) -> list[str]:
+    """Raw events of one owner, and the history of two identities."""
+    items = [item for batch in scenario.batches for item in batch]
+    selection = Selection(owner=("o", "p")[len(items) % 2])
+    found = _compared(
+        f"events of {selection.owner}",
+        *([(one.event, one.account) for one in side.events(selection)] for side in (judge, under_test)),
+    )
+    often = Counter(item.event.identity if isinstance(item, Replace) else (item.owner, item.source, item.id) for item in items)
+    for identity, _ in often.most_common(2):
+        found += _compared(
+            f"history of {identity}",
+            *([(one.sign, one.event) for one in side.history(*identity)] for side in (judge, under_test)),
         )
     return found
+
+
+def _differences_at_once(
+    under_test: Salted, scenario: Scenario, asked: Sequence[Query], between: Callable[[], None]
+) -> list[str]:
+    """All batches at once, a client each: there must be an order of them in which the reference says the same."""
+    bindings = [Binding(*one) for one in scenario.bound]
+    under_test.bind(bindings)
+    with ThreadPoolExecutor(len(scenario.batches)) as clients:
+        receipts = list(map(said, clients.map(under_test.ingest, scenario.batches)))
+    between()
+    found: list[str] = []
+    for order in itertools.permutations(range(len(receipts))):
+        judge = ReferenceStore()
+        judge.bind(bindings)
+        if any(said(judge.ingest(scenario.batches[place])) != receipts[place] for place in order):
+            continue
+        found = _rows(judge, under_test, scenario)
+        for query in asked:
+            found += _answers(judge, under_test, query, None, None)
+        if not found:
+            return []
+    return found or [f"no order of the batches gives these receipts: {receipts}"]
 
 
 def _sent(scenario: Scenario) -> Iterator[Event]:
@@ -303,7 +372,7 @@ def _sent(scenario: Scenario) -> Iterator[Event]:
 
 
 def same_in_any_order(store: UsageStore, salts: tuple[str, str], scenario: Scenario, query: Query, chance: Any) -> bool:
-    """Whether a set of events gives the same bytes in two orders, one with repetitions and other batches."""
+    """Whether a set of events gives the same bytes in two orders, one with repetitions, in other batches, by many clients."""
     once = list({event.identity: event for event in _sent(scenario)}.values())
     again = once + chance.choices(once, k=len(once)) if once else []
     chance.shuffle(again)
@@ -311,8 +380,8 @@ def same_in_any_order(store: UsageStore, salts: tuple[str, str], scenario: Scena
     for salt, sent in zip(salts, (once, again), strict=True):
         side = Salted(store, salt)
         side.bind([Binding(*one) for one in scenario.bound])
-        size = chance.randint(1, 6)
-        for start in range(0, len(sent), size):
-            side.ingest(sent[start : start + size])
+        size = chance.randint(2, 6)
+        with ThreadPoolExecutor(4) as clients:
+            list(clients.map(side.ingest, [sent[start : start + size] for start in range(0, len(sent), size)]))
         answers.append(repr(comparable(side.measure(query))))
     return answers[0] == answers[1]

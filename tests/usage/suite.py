@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
@@ -41,7 +41,7 @@ from tests.support.events import event
 from tests.support.usage import END, START
 
 #: Runs of the differential test in ``make test``; ``make soak`` takes more.
-RUNS = int(os.environ.get("USAGE_RUNS", "200"))
+RUNS = int(os.environ.get("USAGE_RUNS", "2000"))
 
 GB = Meter(code="gb", event_type="used")
 PERIOD = Period(START, END)
@@ -71,6 +71,16 @@ def void(name: int | str) -> Void:
     return Void(owner="o", source="s", id=str(name))
 
 
+def differential(runs: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A test of random scenarios and questions, run so many times."""
+
+    def decorate(test: Callable[..., None]) -> Callable[..., None]:
+        random = given(scenario=usage.scenarios(), asked=st.lists(usage.queries(), min_size=1, max_size=2))
+        return settings(max_examples=runs, deadline=None, suppress_health_check=list(HealthCheck))(random(test))
+
+    return decorate
+
+
 class Suite:
     """The tests; ``store`` gives an empty store in which ``(o, a)`` is bound to the account A."""
 
@@ -88,8 +98,8 @@ class Suite:
         """A store that scenarios share."""
         return empty
 
-    def tidy(self, store: UsageStore) -> None:
-        """What a store does in the background, done now."""
+    def tidy(self, store: UsageStore, meters: Sequence[Meter]) -> None:
+        """What a store does in the background, done now; the meters will be asked for."""
 
     # ── identity ──
 
@@ -328,25 +338,15 @@ class Suite:
 
     # ── the judge ──
 
-    @given(scenario=usage.scenarios(), asked=st.lists(usage.queries(), min_size=1, max_size=4))
-    @settings(
-        max_examples=RUNS,
-        deadline=None,
-        suppress_health_check=[
-            HealthCheck.function_scoped_fixture,
-            HealthCheck.differing_executors,
-            HealthCheck.too_slow,
-            HealthCheck.data_too_large,
-        ],
-    )
+    @differential(RUNS)
     def test_the_same_as_the_reference(self, shared: UsageStore, scenario: usage.Scenario, asked: list[Query]) -> None:
-        """Duplicates, conflicts, late events, corrections, batches, zones, every aggregation, every state in the past."""
-        found = usage.differences(shared, fresh_salt(), scenario, asked, lambda: self.tidy(shared))
+        """Duplicates, conflicts, late events, corrections, many clients, zones, every aggregation, every state in the past."""
+        found = usage.differences(shared, fresh_salt(), scenario, asked, lambda meters: self.tidy(shared, meters))
         assert not found, "\n".join(found)
 
     @given(scenario=usage.scenarios(), query=usage.queries(), chance=st.randoms(use_true_random=False))
     @settings(
-        max_examples=max(RUNS // 20, 20),
+        max_examples=max(RUNS // 10, 20),
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors, HealthCheck.too_slow],
     )

@@ -26,6 +26,9 @@ class Scope(StrEnum):
     ACCOUNTS_WRITE = "accounts:write"
     CREDENTIALS_WRITE = "credentials:write"
     EVENTS_WRITE = "events:write"
+    USAGE_READ = "usage:read"
+    BILLING_READ = "billing:read"
+    BILLING_WRITE = "billing:write"
 
 
 ALL_SCOPES = frozenset(Scope)

@@ -23,17 +23,21 @@ _ERRORS = {
     405: "The path has no such method; `Allow` names those it has.",
     409: "The state forbids it, the name is taken, or a request with this Idempotency-Key is at work.",
     413: "The body is too large, or nested too deep.",
-    415: "The body is not said to be of a media type that is read here.",
+    415: "The body's media type or encoding is not one that is read here.",
     422: "The Idempotency-Key came with another request before.",
-    429: "Too many failed credentials, or too much is being worked on; `Retry-After` says when to come back.",
+    429: "Too much at once, or too many failed credentials; `Retry-After` says when to come back.",
     503: "The store can't take this now; `Retry-After` says when to come back.",
 }
 _ALWAYS = (400, 401, 403, 405, 429, 503)
 _OF_WRITES = (409, 413, 415, 422)
+_OF_TAKES = (413, 415)
 
 _PATH_PARAMETERS = {
     "invoice": ("The invoice's id.", {"type": "string", "format": "uuid"}),
     "credential": ("The credential's id.", {"type": "string", "format": "uuid"}),
+    "subscription": ("The subscription's id.", {"type": "string", "format": "uuid"}),
+    "grant": ("The grant's id.", {"type": "string", "format": "uuid"}),
+    "catalog": ("The catalog's code.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "account": ("A UUID, or an external id at or below the caller's account.", {"type": "string", "minLength": 1}),
 }
 
@@ -51,9 +55,8 @@ and has one effect.
 
 def document(operations: Sequence[Operation]) -> dict[str, Any]:
     """The document. Its order is that of the operations."""
-    shapes = [shape for each in operations for shape in each.shapes]
     bodies = [each.body for each in operations if each.body is not None]
-    kinds = list(dict.fromkeys([Problem, *(each.answer for each in operations), *bodies, *shapes]))
+    kinds = list(dict.fromkeys([Problem, *(each.answer for each in operations), *bodies]))
     references, components = msgspec.json.schema_components(kinds, ref_template=_COMPONENTS)
     schemas = dict(zip(kinds, references, strict=True))
     paths: dict[str, dict[str, Any]] = {}
@@ -95,8 +98,8 @@ def _operation(operation: Operation, schemas: dict[Any, Any], operations: Sequen
             "required": any(field.required for field in msgspec.structs.fields(operation.body)),
             "content": {"application/json": {"schema": schemas[operation.body], "example": dict(operation.example)}},
         }
-    if operation.handler is not None:
-        result["requestBody"] = {"required": True, "content": dict(operation.content)}
+    if operation.bodies:
+        result["requestBody"] = {"required": True, "content": {media: dict(each) for media, each in operation.bodies.items()}}
     result["responses"] = {
         str(operation.status): {**_success(operation, schemas), **_links(operation, operations)},
         **{str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(_error_statuses(operation))},
@@ -110,8 +113,8 @@ def _error_statuses(operation: Operation) -> set[int]:
         statuses.add(404)
     if operation.write is not None:
         statuses.update(_OF_WRITES)
-    if operation.handler is not None:
-        statuses.update((413, 415))
+    if operation.take is not None:
+        statuses.update(_OF_TAKES)
     return statuses
 
 
@@ -125,7 +128,7 @@ def _success(operation: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
             "schema": {"type": "string", "enum": ["true"]},
         }
     answer: dict[str, Any] = {
-        "description": "Made." if operation.status == 201 else "Done." if operation.write or operation.handler else "Read.",
+        "description": "Made." if operation.status == 201 else "Done." if operation.write else "Read.",
         "content": {"application/json": {"schema": schemas[operation.answer]}},
     }
     return {**answer, "headers": headers} if headers else answer

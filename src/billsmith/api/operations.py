@@ -17,7 +17,6 @@ from billsmith.api.values import check_text
 from billsmith.storage.database import Connection
 from billsmith.units.errors import Invalid
 from billsmith.wire.face import Call, Handler, Route, json_response, route
-from billsmith.wire.gate import Gate
 from billsmith.wire.json import decode, encode
 from billsmith.wire.parameters import Parameters, shown
 from billsmith.workflows.idempotency import Answer, OnePerKey
@@ -44,10 +43,10 @@ class QueryParameter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One method of one path. Exactly one of ``read``, ``write`` and ``handler`` is there.
+    """One method of one path. Exactly one of ``read``, ``write`` and ``take`` is there.
 
-    A ``handler`` reads the body itself: ``content`` names its media types with their schemas and examples; its requests go
-    through the ``gate``. It is no unit of work and takes no Idempotency-Key.
+    ``take`` is given things that have identities of their own (P11 exempts them from keys), in the media types of ``bodies``;
+    it writes where it will and answers when that is durable.
     """
 
     method: str
@@ -65,11 +64,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     answer: type[msgspec.Struct]
     read: Callable[[Call], msgspec.Struct] | None = None
     write: Callable[[Connection, Call, Any], Made] | None = None
-    handler: Handler | None = None
-    content: Mapping[str, Any] = {}
-    shapes: tuple[type[msgspec.Struct], ...] = ()
-    """Shapes that ``content`` refers to."""
-    gate: Callable[[], Gate] | None = None
+    take: Callable[[Call], msgspec.Struct] | None = None
+    bodies: Mapping[str, Mapping[str, Any]] = {}
 
 
 def list_parameters() -> tuple[QueryParameter, ...]:
@@ -103,32 +99,25 @@ def bound_to(call: Call) -> list[str]:
 def routes_of(operations: Sequence[Operation]) -> list[Route]:
     """The routes of operations. Their writes share one watch over keys at work."""
     once = OnePerKey()
-    return [_route(each, once) for each in operations]
-
-
-def _route(operation: Operation, once: OnePerKey) -> Route:
-    if operation.handler is not None:
-        gate = None if operation.gate is None else operation.gate()
-        return route(operation.method, operation.path, _plain(operation, operation.handler), writes=True, gate=gate)
-    handle = _reader(operation) if operation.read else _writer(operation, once)
-    return route(operation.method, operation.path, handle, writes=operation.write is not None)
-
-
-def _plain(operation: Operation, handler: Handler) -> Handler:
-    def handle(call: Call) -> Response:
-        _check(operation, call)
-        return handler(call)
-
-    return handle
+    return [
+        route(
+            each.method,
+            each.path,
+            _writer(each, once) if each.write else _reader(each),
+            writes=each.read is None,
+            waits=each.take is not None,
+        )
+        for each in operations
+    ]
 
 
 def _reader(operation: Operation) -> Handler:
-    read = operation.read
+    read = operation.read or operation.take
     assert read is not None
 
     def handle(call: Call) -> Response:
         _check(operation, call)
-        return json_response(encode(read(call)))
+        return json_response(encode(read(call)), operation.status)
 
     return handle
 

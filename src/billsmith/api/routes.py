@@ -7,7 +7,19 @@ from functools import lru_cache
 from starlette.responses import Response
 
 from billsmith.accounts.authorisation import Principal
-from billsmith.api import accounts, credentials, errors, events, invoice_create, invoice_steps, invoices, page
+from billsmith.api import (
+    accounts,
+    catalogs,
+    credentials,
+    errors,
+    events,
+    invoice_create,
+    invoice_steps,
+    invoices,
+    page,
+    subscriptions,
+    wallets,
+)
 from billsmith.api.openapi import document
 from billsmith.api.operations import routes_of
 from billsmith.units.errors import Unauthorized
@@ -24,6 +36,9 @@ OPERATIONS = (
     *accounts.OPERATIONS,
     *credentials.OPERATIONS,
     *events.OPERATIONS,
+    *catalogs.OPERATIONS,
+    *subscriptions.OPERATIONS,
+    *wallets.OPERATIONS,
 )
 
 

@@ -45,7 +45,7 @@ Text = Annotated[str, msgspec.Meta(max_length=200, extra_json_schema=CLEAN)]
 LongText = Annotated[str, msgspec.Meta(max_length=2000, extra_json_schema=CLEAN_LINES)]
 
 #: Fields that people write in lines.
-_WITH_LINES = frozenset({"notes", "description"})
+_WITH_LINES = frozenset({"notes", "description", "source"})
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -138,3 +138,7 @@ def check_text(value: Any, where: str = "") -> None:
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             check_text(item, f"{where}[{index}]")
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            check_text(name, where)
+            check_text(item, f"{where}.{name}")

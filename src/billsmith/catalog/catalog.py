@@ -62,6 +62,10 @@ class Catalog(Value, frozen=True, kw_only=True):
         """The meter of a code, in its newest version unless one is named. Raises :class:`InvalidCatalog`."""
         return _find(self.meters, code, version, "meter", where)
 
+    def meter_of(self, offer: tuple[str, int], charge: UsageCharge) -> Meter:
+        """The meter that a charge of a plan or add-on (its code and version) counts by: here the newest of its code."""
+        return self.meter(charge.meter)
+
     def plan(self, code: str, version: int | None = None) -> Plan:
         """The plan of a code, in its newest version unless one is named. Raises :class:`InvalidCatalog`."""
         return _find(self.plans, code, version, "plan", None)

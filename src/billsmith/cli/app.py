@@ -13,6 +13,7 @@ from billsmith import __version__
 from billsmith.cli import (
     accounts,
     backup,
+    bill,
     catalog,
     demo,
     doctor,
@@ -20,10 +21,17 @@ from billsmith.cli import (
     init,
     invoices,
     keys,
+    rebill,
+    reconcile,
     restore,
     serve,
+    shadow,
+    simulate,
+    subscriptions,
+    sync,
     verify,
     version,
+    wallets,
 )
 from billsmith.cli.exits import Exit, exit_code
 from billsmith.cli.output import note
@@ -45,6 +53,17 @@ app.command(keys.app)
 app.command(imports.import_file, name="import")
 app.command(invoices.app)
 app.command(catalog.app)
+app.command(sync.app)
+app.command(reconcile.reconcile)
+app.command(shadow.shadow)
+app.command(rebill.rebill)
+app.command(subscriptions.app)
+app.command(wallets.agreements_app)
+app.command(wallets.app)
+app.command(bill.bill)
+app.command(bill.rerate)
+app.command(bill.due)
+app.command(simulate.simulate)
 app.command(backup.backup)
 app.command(restore.restore)
 app.command(verify.verify)

@@ -16,7 +16,6 @@ from billsmith.server.settings import Settings
 from billsmith.storage import upgrade
 from billsmith.storage.database import Database
 from billsmith.units.errors import Invalid, Unavailable
-from billsmith.usage.store import UsageStore
 
 #: How history names whoever works at the command line.
 ACTOR = "command line"
@@ -67,18 +66,6 @@ def opened(common: Common, **flags: object) -> Iterator[Database]:
     with opened_store(settings) as database:
         upgrade.check(database)
         yield database
-
-
-@contextmanager
-def opened_with_usage(common: Common, **flags: object) -> Iterator[tuple[Database, UsageStore]]:
-    """The store and its usage store: this process's own, or that of the process that has it open (``billsmith serve``)."""
-    settings = settings_of(common, **flags)
-    with opened(common, **flags) as database:
-        usage = server_settings.open_usage(settings, database)
-        try:
-            yield database, usage.store
-        finally:
-            usage.close()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from billsmith.accounts.model import Account, check_text
+from billsmith.cli.billing import usage_store
 from billsmith.cli.common import ACTOR, PLAIN, Common, opened
 from billsmith.cli.output import Form, Listing, Record, note
 from billsmith.invoicing.model import Invoice, InvoiceStatus, Line, Party, Tax
@@ -22,8 +23,10 @@ from billsmith.units.errors import Invalid, NotFound
 from billsmith.units.ids import parse_id
 from billsmith.units.instants import format_instant, parse_instant
 from billsmith.units.rounding import parse_decimal, plain
+from billsmith.workflows import explain as explain_workflow
 from billsmith.workflows import settle
 from billsmith.workflows.clock import system_clock
+from billsmith.workflows.explain import Explained
 from billsmith.workflows.issue_invoice import MAX_TOTAL_MINOR
 
 app = App(name="invoices", help="Invoices: look at them, record payments, take one back.")
@@ -74,6 +77,59 @@ def show(invoice: Which, *, common: Common = PLAIN) -> None:
     """
     with opened(common) as database, database.read() as connection:
         common.show(_full(connection, _find(connection, invoice)))
+
+
+@app.command
+def explain(
+    invoice: Which,
+    line: Annotated[int | None, Parameter(help="One line, counted from 0 (all of them).")] = None,
+    *,
+    events: Annotated[int, Parameter(help="How many of the counted events are shown of each line.")] = 5,
+    common: Common = PLAIN,
+) -> None:
+    """Explain an invoice's lines: from the amount to tiers, quantity, and the events that were counted.
+
+    Example: billsmith invoices explain INV-2026-000001 3
+    """
+    with opened(common) as database, usage_store(common) as usage, database.read() as connection:
+        found = _find(connection, invoice)
+        explained = explain_workflow.explain(connection, usage, found, line, events=max(0, min(events, 1000)))
+    common.show(
+        Listing(
+            rows=[_explained(each, found.invoice.currency) for each in explained],
+            columns=("line", "description", "amount", "quantity", "trace", "measured", "event_count", "events"),
+            id_field="line",
+            empty="this document has no lines",
+        )
+    )
+
+
+def _explained(each: Explained, currency: str) -> dict[str, Any]:
+    line = each.line
+    return {
+        "line": each.place,
+        "description": line.description,
+        "amount": plain(from_minor(line.amount_minor, currency)),
+        "quantity": None if line.quantity is None else plain(line.quantity),
+        "unit": line.unit,
+        "trace": list(line.trace),
+        "corrects": line.corrects,
+        "meter": each.meter,
+        "aggregation": each.aggregation,
+        "measured": list(each.measured),
+        "usage_as_of_seq": each.as_of_seq,
+        "event_count": each.event_count,
+        "events": [
+            {
+                "time": format_instant(event.time),
+                "source": event.source,
+                "id": event.id,
+                "value": plain(event.value),
+                **{name: str(value) for name, value in event.dimensions.items()},
+            }
+            for event in each.events
+        ],
+    }
 
 
 @app.command

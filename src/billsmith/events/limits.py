@@ -7,7 +7,6 @@ from decimal import Decimal
 
 from billsmith.events.event import Event
 from billsmith.units.errors import InvalidEvent
-from billsmith.units.rounding import plain, trimmed
 
 #: A value has at most 38 digits, 12 of them after the point, and lies between −1e24 and 1e24.
 MAX_DIGITS = 38
@@ -17,6 +16,9 @@ LARGEST = Decimal(10) ** 24
 #: 1970-01-01 to the end of 2100, nanoseconds UTC; the end doesn't belong to it.
 EARLIEST = 0
 LATEST = 4_133_980_800_000_000_000
+
+#: Characters of a value's text that is below 1e24 whatever its digits say.
+_PLAIN_VALUE = 24
 
 #: Characters.
 MAX_ID = 256
@@ -36,8 +38,30 @@ def check(event: Event) -> None:
         ...
     billsmith.units.errors.InvalidEvent: id: it is empty. Give it 1 to 256 characters [event.text_missing]
     """
+    if _is_plain(event):
+        return
     for fault in _faults(event):
         raise fault
+
+
+def _is_plain(event: Event) -> bool:
+    """Whether an event is well within all limits, as nearly all are; the others are looked at one limit at a time."""
+    for text in (event.source, event.id, event.type, event.account):
+        if not (0 < len(text) <= MAX_ID and text.isascii() and "\0" not in text):
+            return False
+    dimensions = event.dimensions
+    if len(dimensions) > MAX_DIMENSIONS:
+        return False
+    for name, text in dimensions.items():
+        if not (0 < len(name) <= MAX_NAME and name.isascii() and len(text) <= MAX_TEXT and text.isascii()):
+            return False
+        if "\0" in name or "\0" in text:
+            return False
+    value = str(event.value)
+    point = value.find(".")
+    if len(value) > _PLAIN_VALUE or not value[-1].isdigit() or "E" in value or (point >= 0 and len(value) - point > MAX_PLACES):
+        return False
+    return EARLIEST <= event.time < LATEST
 
 
 def _faults(event: Event) -> Iterator[InvalidEvent]:
@@ -83,7 +107,7 @@ def _value(value: Decimal) -> Iterator[InvalidEvent]:
         yield InvalidEvent(f"{value} is not a finite number", code="event.value_not_finite", where="value")
     elif value.copy_abs() > LARGEST:
         yield InvalidEvent(f"{value:.6E} is beyond 1e24", code="event.value_out_of_range", where="value")
-    elif value.adjusted() < -2 * MAX_DIGITS or _places(value) > MAX_PLACES:
+    elif _places(value) > MAX_PLACES:
         yield InvalidEvent(
             f"more than {MAX_PLACES} places after the point, or more than {MAX_DIGITS} digits: it could not be kept exactly",
             code="event.value_too_fine",
@@ -92,4 +116,8 @@ def _value(value: Decimal) -> Iterator[InvalidEvent]:
 
 
 def _places(value: Decimal) -> int:
-    return len(plain(trimmed(value)).partition(".")[2])
+    """Places after the point, zeros at the end left out. The digits are looked at, for no arithmetic is safe with that many."""
+    _, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int)
+    zeros = next((place for place, digit in enumerate(reversed(digits)) if digit), len(digits))
+    return 0 if zeros == len(digits) else max(0, -exponent - zeros)

@@ -1,128 +1,290 @@
-"""What somebody sent as one event, read field by field: whatever is wrong is told with its place.
+"""Bytes → events: our plain form and CloudEvents 1.0, each event read exactly or rejected with its reason and place.
 
-Numbers come as their text (:class:`Number`) or as what JSON made of it (``int``, ``Decimal``); no float gets here.
+The common body is read in one typed pass; a body that fails it is read again event by event, so that one wrong event keeps no
+other out. Numbers are decimals from their text; a key that stands twice in an object counts as it stands last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
 
 from billsmith.events.event import Event
-from billsmith.events.limits import MAX_DIGITS, MAX_PLACES, MAX_TEXT, check
-from billsmith.events.times import instant_of
-from billsmith.units.errors import InvalidEvent, InvalidTime
-from billsmith.units.rounding import parse_decimal, plain
+from billsmith.events.limits import check
+from billsmith.units.errors import BillsmithError, Invalid, InvalidEvent, TooLarge
+from billsmith.units.instants import parse_instant
+from billsmith.units.rounding import parse_decimal
 
-#: The source of an event that names none.
-DEFAULT_SOURCE = "default"
-_FIELDS = ("id", "source", "type", "account", "time", "value", "dimensions")
-_REQUIRED = ("id", "type", "account", "time")
-
-
-class Number(str):
-    """The text of a number that JSON wrote with a point or an exponent."""
-
-    __slots__ = ()
+#: Events in one body.
+MAX_EVENTS = 50_000
+#: The source of events whose sender gives none.
+DEFAULT_SOURCE = "api"
+#: CloudEvents' own attributes; others are extensions, which say nothing of usage and aren't kept.
+_ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "data", "datacontenttype", "dataschema")
 
 
-def event_of(sent: Any, owner: str) -> Event:
-    """The event that an object in our plain form says. Raises :class:`Invalid` with the place in ``where``.
+_ONE = msgspec.Raw(b"1")
+#: Characters of a number, as it is written.
+MAX_NUMBER = 64
 
-    >>> event_of({"id": "1", "type": "call", "account": "acme", "time": "2026-10-31T12:00:00Z", "value": 2}, "o").value
-    Decimal('2')
+
+class Form(StrEnum):
+    """How a body holds events."""
+
+    JSON = "json"
+    """One event or an array of them, in our form or as CloudEvents."""
+    LINES = "lines"
+    """One of them a line."""
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True):
+    """The event at ``index`` of a body can't be kept: a stable ``code``, words, and the path to the fault."""
+
+    index: int
+    code: str
+    message: str
+    path: str = ""
+    id: str = ""
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a body held: events with the places at which they stood, and those that can't be kept."""
+
+    events: list[Event]
+    places: list[int]
+    rejected: list[Rejected]
+
+
+class PlainEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An event as our own form has it. ``time`` is RFC 3339 with up to nine digits of a second, or nanoseconds UTC."""
+
+    id: str
+    type: str
+    account: str
+    time: str | int
+    value: msgspec.Raw = _ONE
+    source: str = DEFAULT_SOURCE
+    dimensions: dict[str, str] = {}
+
+
+_events = msgspec.json.Decoder(list[PlainEvent])
+_event = msgspec.json.Decoder(PlainEvent)
+_raw = msgspec.json.Decoder(list[msgspec.Raw])
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_text = msgspec.json.Decoder(str)
+
+
+def read(body: bytes, form: Form, owner: str) -> Reading:
+    """The events of a body, sent by ``owner``.
+
+    Raises :class:`Invalid` where the body as a whole can't be read, :class:`TooLarge` for more than :data:`MAX_EVENTS`.
+
+    >>> body = b'{"id": "1", "type": "call", "account": "acme", "time": "2026-10-31T12:00:00Z", "value": 2.50}'
+    >>> read(body, Form.JSON, "o").events[0].value
+    Decimal('2.50')
     """
-    if not isinstance(sent, dict):
-        raise InvalidEvent("it is not an object with id, type, account and time", code="event.not_an_object")
-    for name in sent:
-        if name not in _FIELDS:
-            raise InvalidEvent(
-                f"{name[:40]!r} is no field of an event; there are {', '.join(_FIELDS)}. What you count by is a dimension",
-                code="event.unknown_field",
-                where=name[:40],
-            )
-    for name in _REQUIRED:
-        if sent.get(name) is None:
-            raise InvalidEvent("it is missing", code="event.field_missing", where=name)
+    if form is Form.JSON:
+        start = body.lstrip()[:1]
+        if start == b"{":
+            return _one_by_one([body], owner)
+        try:
+            return _all(_events.decode(body), owner)
+        except msgspec.ValidationError:
+            return _one_by_one(_split(body), owner)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise _not_json(error) from None
+    lines = [line for line in body.split(b"\n") if line and not line.isspace()]
+    _count(lines)
+    try:
+        return _all(_events.decode(b"[" + b",".join(lines) + b"]"), owner)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return _one_by_one(lines, owner)
+
+
+def read_binary(headers: Mapping[str, str], body: bytes, owner: str) -> Reading:
+    """The CloudEvent whose attributes came as ``ce-…`` headers and whose data is the body (its binary mode over HTTP)."""
+    attributes = {name: msgspec.Raw(msgspec.json.encode(text)) for name, text in headers.items()}
+    if body.strip():
+        attributes["data"] = msgspec.Raw(body)
+    return _gathered([(0, lambda: _cloud_event(attributes, owner))])
+
+
+def _split(body: bytes) -> list[bytes]:
+    try:
+        parts = _raw.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise _not_json(error) from None
+    return [bytes(part) for part in parts]
+
+
+def _not_json(error: Exception) -> Invalid:
+    return Invalid(f"the body is no JSON of events: {str(error)[:200]}", code="input.not_json")
+
+
+def _count(parts: Sequence[object]) -> None:
+    if len(parts) > MAX_EVENTS:
+        raise TooLarge(
+            f"{len(parts)} events; at most {MAX_EVENTS} in one request. Send the rest in others", code="event.too_many"
+        )
+
+
+def _all(plain: Sequence[PlainEvent], owner: str) -> Reading:
+    _count(plain)
+    events: list[Event] = []
+    places: list[int] = []
+    rejected: list[Rejected] = []
+    for place, each in enumerate(plain):
+        try:
+            event = _made(each, owner)
+        except BillsmithError as error:
+            rejected.append(_rejected(place, error, each.id))
+        else:
+            events.append(event)
+            places.append(place)
+    return Reading(events, places, rejected)
+
+
+def _one_by_one(parts: Sequence[bytes], owner: str) -> Reading:
+    _count(parts)
+    return _gathered([(place, lambda part=part: _lenient(part, owner)) for place, part in enumerate(parts)])  # type: ignore[misc]
+
+
+def _gathered(makers: Sequence[tuple[int, Callable[[], Event]]]) -> Reading:
+    reading = Reading([], [], [])
+    for place, make in makers:
+        try:
+            event = make()
+        except BillsmithError as error:
+            reading.rejected.append(_rejected(place, error, ""))
+        else:
+            reading.events.append(event)
+            reading.places.append(place)
+    return reading
+
+
+def _rejected(place: int, error: BillsmithError, id: str) -> Rejected:
+    return Rejected(index=place, code=error.code, message=error.message, path=error.where or "", id=id[:256])
+
+
+def _made(plain: PlainEvent, owner: str) -> Event:
+    time = plain.time
     event = Event(
         owner=owner,
-        source=DEFAULT_SOURCE if sent.get("source") is None else _text(sent["source"], "source"),
-        id=_text(sent["id"], "id"),
-        type=_text(sent["type"], "type"),
-        account=_text(sent["account"], "account"),
-        time=_time(sent["time"]),
-        value=value_of(sent.get("value", 1)),
-        dimensions=_dimensions(sent.get("dimensions")),
+        source=plain.source,
+        id=plain.id,
+        type=plain.type,
+        account=plain.account,
+        time=time if type(time) is int else parse_instant(time, where="time"),  # type: ignore[arg-type] # it is a text then
+        value=_number(plain.value, "value"),
+        dimensions=plain.dimensions,
     )
     check(event)
     return event
 
 
-def value_of(given: Any) -> Decimal:
-    """An event's value from a number or from text, exactly. Raises :class:`Invalid`.
+def _lenient(part: bytes, owner: str) -> Event:
+    """One event in either form; what is wrong with it is said of the one field."""
+    try:
+        return _made(_event.decode(part), owner)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        fault = error
+    try:
+        fields = _fields.decode(part)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise InvalidEvent(f"it is no JSON object: {str(fault)[:200]}", code="event.not_an_object") from None
+    if "specversion" in fields:
+        return _cloud_event(fields, owner)
+    if "dimensions" in fields:
+        dimensions = msgspec.json.encode(_dimensions(fields["dimensions"], "dimensions"))
+        part = msgspec.json.encode({**fields, "dimensions": msgspec.Raw(dimensions)})
+        try:
+            return _made(_event.decode(part), owner)
+        except msgspec.DecodeError as error:
+            fault = error
+    message, _, place = str(fault).partition(" - at `")
+    raise InvalidEvent(message, code="event.malformed", where=place.rstrip("`").removeprefix("$.").strip("$") or None)
 
-    >>> value_of("0.10"), value_of(3)
-    (Decimal('0.10'), Decimal('3'))
-    """
-    if type(given) in (int, Decimal) or isinstance(given, str):
-        return parse_decimal(str(given), max_digits=MAX_DIGITS, max_places=MAX_PLACES, where="value")
-    raise InvalidEvent("it is not a number such as 12.5", code="event.value_not_a_number", where="value")
 
-
-def text_of(given: Any, where: str) -> str | None:
-    """A dimension's text: of a number its digits, of a truth ``true`` or ``false``; ``None`` for null.
-
-    >>> text_of(Number("1.50"), "n"), text_of(Number("1e3"), "n"), text_of(True, "n")
-    ('1.50', '1000', 'true')
-    """
-    if given is None or type(given) is str:
-        return given
-    if type(given) is bool:
-        return "true" if given else "false"
-    if type(given) is int:
-        return str(given)
-    if type(given) in (Number, Decimal):
-        return _digits(given, where)
-    raise InvalidEvent(
-        "it is a list or an object; a dimension is text, a number or a truth", code="event.dimension_nested", where=where
+def _cloud_event(fields: Mapping[str, msgspec.Raw], owner: str) -> Event:
+    """CloudEvents' ``subject`` is the account; ``data`` holds the value, and dimensions beside it or in ``dimensions``."""
+    if _text_of(fields, "specversion") != "1.0":
+        raise InvalidEvent("only CloudEvents 1.0 are read", code="event.cloudevents_version", where="specversion")
+    content = _text_of(fields, "datacontenttype") or "application/json"
+    kind = content.partition(";")[0].strip().lower()
+    if "data_base64" in fields or not (kind == "application/json" or kind.endswith("+json")):
+        raise InvalidEvent("the data is not JSON. Send a JSON object", code="event.data_not_json", where="data")
+    data = _data(fields.get("data"))
+    value = data.pop("value", None)
+    nested = data.pop("dimensions", None)
+    dimensions = {name: _scalar(raw, f"data.{name}") for name, raw in data.items()}
+    if nested is not None:
+        dimensions |= _dimensions(nested, "data.dimensions")
+    subject = _text_of(fields, "subject")
+    if not subject:
+        raise InvalidEvent("a CloudEvent names whom it bills in its subject", code="event.no_subject", where="subject")
+    event = Event(
+        owner=owner,
+        source=_text_of(fields, "source"),
+        id=_text_of(fields, "id"),
+        type=_text_of(fields, "type"),
+        account=subject,
+        time=parse_instant(_text_of(fields, "time"), where="time"),
+        value=_number(_ONE if value is None else value, "data.value"),
+        dimensions=dimensions,
     )
+    check(event)
+    return event
 
 
-def _digits(given: Number | Decimal, where: str) -> str:
+def _text_of(fields: Mapping[str, msgspec.Raw], name: str) -> str:
+    raw = fields.get(name)
+    if raw is None:
+        return ""
     try:
-        number: Decimal | None = Decimal(given)
-    except InvalidOperation:
-        number = None
-    # Written out, an exponent of a few characters could fill the memory.
-    if number is None or not -MAX_TEXT < number.adjusted() < MAX_TEXT:
-        raise InvalidEvent(f"the number has more than {MAX_TEXT} digits", code="event.text_too_long", where=where)
-    return plain(number)
+        return _text.decode(raw)
+    except msgspec.DecodeError:
+        raise InvalidEvent("it is not a text", code="event.malformed", where=name) from None
 
 
-def _text(given: Any, where: str) -> str:
-    if type(given) is str:
-        return given
-    raise InvalidEvent("it is not text", code="event.not_text", where=where)
-
-
-def _time(given: Any) -> int:
-    if type(given) is not str:
-        raise InvalidEvent(
-            "it is not text such as 2026-10-31T12:00:00.5Z (a bare number could be seconds or milliseconds)",
-            code="event.not_text",
-            where="time",
-        )
-    try:
-        return instant_of(given)
-    except InvalidTime as error:
-        raise InvalidTime(error.message, code=error.code, where="time") from None
-
-
-def _dimensions(given: Any) -> dict[str, str]:
-    if given is None:
+def _data(raw: msgspec.Raw | None) -> dict[str, msgspec.Raw]:
+    if raw is None:
         return {}
-    if not isinstance(given, Mapping):
-        raise InvalidEvent("it is not an object of names and texts", code="event.dimensions_not_an_object", where="dimensions")
-    texts = {name: text_of(value, f"dimensions.{name[:40]}") for name, value in given.items()}
-    return {name: text for name, text in texts.items() if text is not None}
+    try:
+        return _fields.decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise InvalidEvent("the data is not a JSON object", code="event.data_not_json", where="data") from None
+
+
+def _dimensions(raw: msgspec.Raw, where: str) -> dict[str, str]:
+    try:
+        fields = _fields.decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise InvalidEvent("dimensions are an object of texts", code="event.malformed", where=where) from None
+    return {name: _scalar(each, f"{where}.{name}") for name, each in fields.items()}
+
+
+def _scalar(raw: msgspec.Raw, where: str) -> str:
+    """A text as it is; a number, true or false by its own letters."""
+    text = bytes(raw).strip()
+    if text[:1] == b'"':
+        return _text.decode(text)
+    if text[:1] in (b"{", b"[") or text == b"null":
+        raise InvalidEvent("a dimension is a text, a number, true or false", code="event.malformed", where=where[:80])
+    return text.decode()
+
+
+def _number(raw: msgspec.Raw, where: str) -> Decimal:
+    """A number, or a text of one, by its own digits. JSON's grammar has passed it already where it is no text."""
+    text = bytes(raw)
+    if len(text) > MAX_NUMBER:
+        raise InvalidEvent(
+            f"a number of {len(text)} characters; at most {MAX_NUMBER}", code="event.value_too_fine", where=where
+        )
+    if text[:1] == b'"':
+        return parse_decimal(_text.decode(text), where=where)
+    if text[:1] not in b"-0123456789":
+        raise InvalidEvent("it is not a number", code="event.malformed", where=where)
+    return Decimal(text.decode())

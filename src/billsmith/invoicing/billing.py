@@ -90,10 +90,11 @@ def usage_line(charge: Charge, span: UsageSpan, dimensions: Mapping[str, str] | 
 
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
-    """What a subscription asks for in one run: its lines, and the minimums to hold against them."""
+    """What a subscription asks for in one run: its lines, the span that each is for, and the minimums to hold against them."""
 
     lines: tuple[DraftLine, ...]
     minimums: tuple[Minimum, ...]
+    spans: tuple[FeeSpan | UsageSpan, ...] = ()
 
 
 Measured = Callable[[UsageSpan], Given]
@@ -116,7 +117,7 @@ class Book:
         """What a charge costs, and the word for what it counts."""
         key = (offer, charge.key)
         if key not in self._prices:
-            meter = self.catalog.meter(charge.meter)
+            meter = self.catalog.meter_of((offer.code, offer.version), charge)
             self._prices[key] = (self.catalog.price_of(charge, self._plans.get(offer)), meter.unit)
         return self._prices[key]
 
@@ -130,11 +131,12 @@ def bill(subscription: Subscription, book: Book, measured: Measured, since: int 
     held = known(subscription, until)
     if held is None:
         return Bill(lines=(), minimums=())
-    spans = fees_to_bill(subscription, book.catalog, since, until)
-    fees = [fee_line(span, book.currency(span.offer), subscription.overrides) for span in spans]
-    usage = [_usage(span, held, book, measured(span)) for span in usage_spans(held, book.catalog, since, until)]
+    owed = fees_to_bill(subscription, book.catalog, since, until)
+    used = usage_spans(held, book.catalog, since, until)
+    fees = [fee_line(span, book.currency(span.offer), subscription.overrides) for span in owed]
+    usage = [_usage(span, held, book, measured(span)) for span in used]
     lines = (*fees, *usage)
-    return Bill(lines=lines, minimums=tuple(_minimums(held, book, lines, since, until)))
+    return Bill(lines=lines, minimums=tuple(_minimums(held, book, lines, since, until)), spans=(*owed, *used))
 
 
 def included_grants(subscription: Subscription, catalog: Catalog, span: Period) -> list[Grant]:

@@ -6,7 +6,7 @@ below zero, so the same function books it. What pays a document credits what the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from billsmith.invoicing.model import Invoice, InvoiceKind, Line, LineKind, Payment, Settlement, SettlementKind, Tax
 from billsmith.ledger import chart
@@ -19,19 +19,24 @@ from billsmith.units.ids import derived_id
 _REDUCTIONS = (LineKind.DISCOUNT, LineKind.COUPON)
 
 
-def book_document(invoice: Invoice, at: int) -> Transaction:
+def book_document(invoice: Invoice, at: int, earnings: Mapping[str, int] | None = None) -> Transaction:
     """The issue of an invoice or a note: what is owed against revenue, discounts and taxes.
+
+    ``earnings`` are those of its content (:func:`earned`), where the caller has them and not the content.
 
     A credit note that gives money back goes to the recipient's credit balance, from where it pays later invoices. Raises
     :class:`InvalidInvoice` where only the list row was read, or where the content doesn't sum to the total.
     """
-    if invoice.content is None:
+    if earnings is None and invoice.content is None:
         raise InvalidInvoice("an invoice is booked from its content; read it first", code="invoice.no_content")
     owed = chart.receivable(invoice.recipient_id)
     if invoice.kind is InvoiceKind.CREDIT_NOTE:
         owed = chart.credit_balance(invoice.recipient_id)
     postings = [Posting(owed, invoice.total_minor, invoice.currency)]
-    for account, amount in _earned(invoice.content.lines, invoice.content.taxes).items():
+    if earnings is None:
+        assert invoice.content is not None
+        earnings = earned(invoice.content.lines, invoice.content.taxes)
+    for account, amount in earnings.items():
         postings.append(Posting(account, -amount, invoice.currency))
     return Transaction(
         id=derived_id("issued", invoice.id),
@@ -124,7 +129,7 @@ def book_loss(grant: Grant, loss: Loss, currency: str) -> Transaction:
     )
 
 
-def _earned(lines: Iterable[Line], taxes: Iterable[Tax]) -> dict[str, int]:
+def earned(lines: Iterable[Line], taxes: Iterable[Tax]) -> dict[str, int]:
     """What a document credits, by account: included taxes are a part of the lines, so they come out of revenue."""
     earned = {chart.REVENUE: 0, chart.DISCOUNTS: 0}
     for line in lines:

@@ -16,7 +16,7 @@ from billsmith.events.event import Event
 from billsmith.metering.meter import OPERATION, REMOVE, Aggregation, Meter
 from billsmith.units.errors import InvalidEvent
 from billsmith.units.exact import Exact, add, as_fraction, divide, multiply, simplest, total
-from billsmith.units.instants import local_date
+from billsmith.units.instants import day_of
 from billsmith.units.periods import Period
 from billsmith.units.rounding import ZERO, Rounding, parse_decimal, plain, round_to
 
@@ -140,7 +140,7 @@ def unique_count_prorated(events: Sequence[Event], meter: Meter, span: Span) -> 
     since = dict.fromkeys(span.present, first)
     days: dict[str, set[int]] = {}
     for event in events:
-        name, day = text_of(event, meter.field), local_date(event.time, span.zone).toordinal()
+        name, day = text_of(event, meter.field), day_of(event.time, span.zone).toordinal()
         if not _removes(event):
             since.setdefault(name, day)
         elif name in since:
@@ -155,7 +155,7 @@ def _removes(event: Event) -> bool:
 
 
 def _days_of(span: Span) -> tuple[int, int]:
-    first, last = local_date(span.period.start, span.zone), local_date(span.period.end - 1, span.zone)
+    first, last = day_of(span.period.start, span.zone), day_of(span.period.end - 1, span.zone)
     return first.toordinal(), last.toordinal()
 
 

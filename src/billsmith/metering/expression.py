@@ -41,6 +41,21 @@ def parse_expression(text: str) -> Expression:
     return result
 
 
+def names_in(text: str) -> frozenset[str]:
+    """The names that a formula looks up. Raises :class:`Invalid`.
+
+    >>> sorted(names_in("ceil(tokens_out / 1000) + value"))
+    ['tokens_out', 'value']
+    """
+    tokens = _tokens(text)
+    following = [*tokens[1:], ""]
+    return frozenset(
+        token
+        for token, after in zip(tokens, following, strict=True)
+        if (token[0].isalpha() or token[0] == "_") and not (token in _ROUNDINGS and after == "(")
+    )
+
+
 def _tokens(text: str) -> list[str]:
     if len(text) > MAX_LENGTH:
         raise Invalid(

@@ -13,7 +13,7 @@ from billsmith.metering.meter import Aggregation, Meter
 from billsmith.metering.quantity import Quantity
 from billsmith.units.errors import Invalid
 from billsmith.units.exact import Exact, add, total
-from billsmith.units.instants import HOUR, MINUTE, local_date, start_of_day
+from billsmith.units.instants import HOUR, MINUTE, day_of, start_of_day
 from billsmith.units.periods import Period
 from billsmith.units.rounding import Rounding, round_to
 
@@ -102,7 +102,7 @@ def _of_group(meter: Meter, events: list[Event], key: tuple[str, ...], span: Spa
         )
     levels = meter.aggregation is Aggregation.TIME_WEIGHTED_SUM
     level, rest = span.level, events
-    for window in _windows(span.period, grain, span.zone, events, every=levels):
+    for window in windows(span.period, grain, span.zone) if levels else _windows_with(events, span.period, grain, span.zone):
         inside = [event for event in rest if event.time < window.end]
         rest = rest[len(inside) :]
         yield _quantity(meter, inside, msgspec.structs.replace(span, period=window, level=level), dimensions, window.start)
@@ -110,15 +110,20 @@ def _of_group(meter: Meter, events: list[Event], key: tuple[str, ...], span: Spa
             level = add(level, total([number_of(event, meter.field) for event in inside]))
 
 
-def _windows(period: Period, grain: Grain, zone: str, events: Sequence[Event], *, every: bool) -> Iterator[Period]:
-    """The windows of a period that have events, or every one of them, in order; the last may be cut short."""
-    if every:
-        start = period.start
-        while start < period.end:
-            window = _window(period, start, grain, zone)
-            yield window
-            start = window.end
-        return
+def windows(period: Period, grain: Grain, zone: str) -> Iterator[Period]:
+    """The days (of the zone), hours or minutes that a period is cut into, in order; the first and last day may be cut short.
+
+    >>> [window.length // MINUTE for window in windows(Period(0, 90 * MINUTE), Grain.HOUR, "UTC")]
+    [60, 30]
+    """
+    start = period.start
+    while start < period.end:
+        window = _window(period, start, grain, zone)
+        yield window
+        start = window.end
+
+
+def _windows_with(events: Sequence[Event], period: Period, grain: Grain, zone: str) -> Iterator[Period]:
     window = Period(period.start, period.start)
     for event in events:
         if not window.contains(event.time):
@@ -129,7 +134,7 @@ def _windows(period: Period, grain: Grain, zone: str, events: Sequence[Event], *
 def _window(period: Period, instant: int, grain: Grain, zone: str) -> Period:
     """The window of a period that an instant lies in."""
     if grain is Grain.DAY:
-        day = local_date(instant, zone)
+        day = day_of(instant, zone)
         start, end = start_of_day(day, zone), start_of_day(type(day).fromordinal(day.toordinal() + 1), zone)
     else:
         length = _LENGTHS[grain]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
 
@@ -88,16 +89,21 @@ class Meter(Value, frozen=True, kw_only=True):
         >>> meter.counts(Event(owner="o", source="s", id="1", type="call", account="a", time=0, dimensions={"region": "us"}))
         False
         """
-        dimensions = event.dimensions
-        return (
-            event.type == self.event_type
-            and all(dimensions.get(name) in values for name, values in self.where.items())
-            and not any(dimensions.get(name) in values for name, values in self.unless.items())
+        return event.type == self.event_type and self.passes(event.dimensions)
+
+    def passes(self, dimensions: Mapping[str, str]) -> bool:
+        """Whether the dimensions of an event of the type pass the filter."""
+        return all(dimensions.get(name) in values for name, values in self.where.items()) and not any(
+            dimensions.get(name) in values for name, values in self.unless.items()
         )
 
     def group_of(self, event: Event) -> tuple[str, ...]:
         """The values of ``group_by``; a dimension that the event lacks is empty."""
-        return tuple(event.dimensions.get(name, "") for name in self.group_by)
+        return self.group(event.dimensions)
+
+    def group(self, dimensions: Mapping[str, str]) -> tuple[str, ...]:
+        """The values of ``group_by`` among an event's dimensions."""
+        return tuple(dimensions.get(name, "") for name in self.group_by)
 
     @property
     def formula(self) -> Expression:

@@ -29,6 +29,8 @@ from billsmith.rating.models.flat import Flat, flat
 from billsmith.rating.models.graduated import Graduated, graduated
 from billsmith.rating.models.graduated_percentage import GraduatedPercentage, graduated_percentage
 from billsmith.rating.models.hours import Hours, hours
+from billsmith.rating.models.margin import Margin, margin
+from billsmith.rating.models.markup import Markup, markup
 from billsmith.rating.models.matrix import Matrix, matrix
 from billsmith.rating.models.package import Package, package
 from billsmith.rating.models.parts import Piece
@@ -53,6 +55,8 @@ MODELS: dict[type[Price], Callable[[Any, Usage, Context], Priced]] = {
     Percentage: percentage,
     GraduatedPercentage: graduated_percentage,
     Dynamic: dynamic,
+    Markup: markup,
+    Margin: margin,
 }
 
 #: The models that give each part of a usage to a price inside them.

@@ -104,7 +104,8 @@ class App:
                     background.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await background
-                await anyio.to_thread.run_sync(self.services.usage.close)
+                if self.services.usage_or_none is not None:
+                    await anyio.to_thread.run_sync(self.services.usage_or_none.close)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 

@@ -19,11 +19,10 @@ from billsmith.units.errors import Invalid
 from billsmith.wire.services import Services, WireSettings
 from billsmith.workflows.authenticate import Authenticator
 from billsmith.workflows.clock import Clock, system_clock
-from billsmith.workflows.usage_store import MEMORY_MB, Usage
+from billsmith.workflows.ingest import Ingest
+from billsmith.workflows.usage_store import MEMORY, Usage
 
 FILE = "billsmith.toml"
-#: With less, a batch and the index could not be held.
-LEAST_USAGE_MEMORY_MB = 256
 FACES = ("acronis", "myreports", "hostway", "amberflo", "native")
 
 
@@ -56,8 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Wrong credentials from one address before it must wait."""
     tokens_per_minute: int = 120
     """Tokens for one OAuth client before it must wait."""
-    usage_memory_mb: int = MEMORY_MB
-    """Megabytes of memory that the usage store may use: half for its queries, half for its index and what waits."""
+    usage_memory: int = MEMORY
+    """Bytes of memory that the usage store may take."""
 
 
 def load(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -77,21 +76,12 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) 
         raise Invalid(f"no such face: {', '.join(unknown)}; there are {', '.join(FACES)}", code="settings.face", where="faces")
     if settings.hostway_amounts not in ("string", "number"):
         raise Invalid("hostway_amounts is string or number", code="settings.hostway_amounts", where="hostway_amounts")
-    if settings.usage_memory_mb < LEAST_USAGE_MEMORY_MB:
-        raise Invalid(
-            f"usage_memory_mb is {LEAST_USAGE_MEMORY_MB} at least", code="settings.usage_memory_mb", where="usage_memory_mb"
-        )
     return settings
 
 
 def open_database(settings: Settings) -> Database:
     """The database that the settings name."""
     return Database(settings.database_url or sqlite_url(settings.home))
-
-
-def open_usage(settings: Settings, database: Database) -> Usage:
-    """The usage store that belongs to the database; it opens itself at its first use. Whoever asks for it closes it."""
-    return Usage(database, settings.home, memory_mb=settings.usage_memory_mb)
 
 
 def sqlite_file(settings: Settings) -> Path:
@@ -103,7 +93,6 @@ def services(settings: Settings, database: Database, clock: Clock = system_clock
     """What the doors need."""
     return Services(
         database=database,
-        usage=open_usage(settings, database),
         clock=clock,
         authenticator=Authenticator(
             database,
@@ -118,7 +107,14 @@ def services(settings: Settings, database: Database, clock: Clock = system_clock
             body_seconds=settings.body_seconds,
             hostway_amounts=settings.hostway_amounts,
         ),
+        usage_or_none=open_usage(settings, database),
+        ingest_or_none=Ingest(database),
     )
+
+
+def open_usage(settings: Settings, database: Database) -> Usage:
+    """The usage store that the settings name; it is opened when it is first asked for."""
+    return Usage(database, memory=settings.usage_memory)
 
 
 _LISTS = {"public_hosts", "trusted_proxies", "faces"}

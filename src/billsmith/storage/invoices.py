@@ -76,6 +76,8 @@ class NewInvoice(msgspec.Struct, frozen=True, kw_only=True):
     invoice: Invoice
     issuer: Account
     recipient: Account
+    body: bytes | None = None
+    """The content as it is kept (:func:`pack_content`), where the caller packed it already."""
     vendor: str = ""
     vendor_owner: Account | None = None
     vendor_key: str = ""
@@ -116,11 +118,7 @@ def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
         raise
     connection.execute(
         insert(schema.invoice_document),
-        [
-            {"invoice_seq": seq, "body": pack_content(new.invoice.content)}
-            for seq, new in zip(seqs, batch, strict=True)
-            if new.invoice.content is not None
-        ],
+        [{"invoice_seq": seq, "body": body} for seq, new in zip(seqs, batch, strict=True) if (body := _body(new)) is not None],
     )
     _note_viewers(connection, seqs, batch)
     _note_vendor_ids(connection, seqs, batch)
@@ -132,6 +130,12 @@ def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
         ],
     )
     return seqs
+
+
+def _body(new: NewInvoice) -> bytes | None:
+    if new.body is not None or new.invoice.content is None:
+        return new.body
+    return pack_content(new.invoice.content)
 
 
 def pack_content(content: Content) -> bytes:
@@ -445,17 +449,71 @@ def payments(connection: Connection, seq: int) -> list[Payment]:
 
 def add_payment(connection: Connection, seq: int, payment: Payment) -> None:
     """Keep a payment; its reference is unique within the invoice."""
-    connection.execute(insert(schema.payment).values(invoice_seq=seq, **msgspec.structs.asdict(payment)))
+    add_payments(connection, [(seq, payment)])
 
 
-def next_number(connection: Connection, issuer: Account, series: str) -> int:
-    """The next number of an issuer's series: gapless, because it is taken in the transaction that issues."""
+def add_payments(connection: Connection, payments: Sequence[tuple[int, Payment]]) -> None:
+    """Keep payments, each of the invoice with the store's number beside it."""
+    if payments:
+        rows = [{"invoice_seq": seq, **msgspec.structs.asdict(payment)} for seq, payment in payments]
+        connection.execute(insert(schema.payment), rows)
+
+
+def next_numbers(connection: Connection, issuer: Account, series: str, count: int) -> int:
+    """The first of the next ``count`` numbers of an issuer's series: gapless, because they are taken in the transaction that
+    issues.
+    """
     numbers = schema.number_series
-    upsert = _insert(connection, numbers).values(issuer_seq=issuer.seq, series=series, last=1)
+    upsert = _insert(connection, numbers).values(issuer_seq=issuer.seq, series=series, last=count)
     upsert = upsert.on_conflict_do_update(
-        index_elements=[numbers.c.issuer_seq, numbers.c.series], set_={"last": numbers.c.last + 1}
+        index_elements=[numbers.c.issuer_seq, numbers.c.series], set_={"last": numbers.c.last + count}
     )
-    return int(connection.execute(upsert.returning(numbers.c.last)).scalar_one())
+    return int(connection.execute(upsert.returning(numbers.c.last)).scalar_one()) - count + 1
+
+
+_SERIES = {InvoiceKind.INVOICE: "INV", InvoiceKind.CREDIT_NOTE: "CN", InvoiceKind.DEBIT_NOTE: "DN"}
+
+
+def numbers(connection: Connection, issuer: Account, kind: InvoiceKind, date: dt.date, count: int) -> list[str]:
+    """The next ``count`` numbers for an issuer's documents of a kind and date: a series for each year, of notes another."""
+    series = f"{_SERIES[kind]}-{date.year}"
+    first = next_numbers(connection, issuer, series, count)
+    return [f"{series}-{number:06d}" for number in range(first, first + count)]
+
+
+def credits_left(connection: Connection, issuer_seq: int, recipients: Sequence[int]) -> list[Stored]:
+    """Credit notes of an issuer to some recipients that have something left to give, oldest first."""
+    query = columns().where(
+        table.c.recipient_seq.in_(recipients),
+        table.c.issuer_seq == issuer_seq,
+        text("invoice.kind = 'credit_note' AND invoice.paid_minor > invoice.total_minor"),
+        table.c.flags.op("&")(STATUS_MASK).in_([int(status) for status in OPEN_STATUSES]),
+    )
+    return [stored(row) for row in connection.execute(query.order_by(table.c.seq))]
+
+
+def issued_between(
+    connection: Connection,
+    issuer_seq: int,
+    period: Period,
+    *,
+    scope: Account | None = None,
+    after_seq: int = 0,
+    limit: int = CHUNK,
+) -> list[Stored]:
+    """An issuer's invoices and credit notes whose period ends in a span (its start excluded, its end included), by row."""
+    query = columns().where(
+        table.c.issuer_seq == issuer_seq,
+        table.c.period_start < period.end,
+        table.c.period_end > period.start,
+        table.c.period_end <= period.end,
+        table.c.seq > after_seq,
+        table.c.flags.op("&")(STATUS_MASK) != int(InvoiceStatus.VOID),
+    )
+    if scope is not None:
+        start, end = path_range(scope.path)
+        query = query.where(_recipient.c.path >= start, _recipient.c.path < end)
+    return [stored(row) for row in connection.execute(query.order_by(table.c.seq).limit(limit))]
 
 
 def overdue(connection: Connection, now: int, limit: int = CHUNK) -> list[Stored]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from billsmith.invoicing.model import OPEN_STATUSES, Content, Invoice, InvoiceSt
 from billsmith.storage import accounts, invoices, schema
 from billsmith.storage.database import Database
 from billsmith.storage.invoices import ISSUED_BY, ISSUED_TO, Stored
+from billsmith.storage.verify_billing import check_billed, check_ledger
 from billsmith.units.currency import from_minor
 from billsmith.units.errors import BillsmithError, Invalid
 
@@ -56,6 +58,8 @@ CHECKS = (
     "versions",
     "numbers",
     "vendor ids",
+    "ledger",
+    "billed",
 )
 
 
@@ -100,6 +104,8 @@ def verify(database: Database, *, progress: Progress = lambda _count: None) -> R
         "tallies": lambda: _tallies(database, report),
         "numbers": lambda: _numbers(database, report),
         "vendor ids": lambda: _vendor_ids(database, report),
+        "ledger": lambda: report.note("ledger", 1 + check_ledger(database, partial(report.add, "ledger"))),
+        "billed": lambda: report.note("billed", 1 + check_billed(database, partial(report.add, "billed"))),
     }
     for check, step in steps.items():
         try:

@@ -15,7 +15,8 @@
     ├── Conflict             the same identity with another content, or a step that the state forbids
     ├── TooLarge             a limit on bytes, depth, digits or items
     ├── Busy                 try again later: a rate limit or back-pressure
-    └── Unavailable          the store can't write: disk full, read-only, newer than this program
+    ├── Incomplete           a list that did not come whole; what came of it counts
+    └── Unavailable          the store can't write (disk full, read-only, newer than this program), or a server can't be reached
 
 Each carries a stable ``code`` (``area.cause``), listed in docs/errors.md. Doors translate them: a vendor's folder into that
 vendor's error form, the native API into problem details, the command line into an exit code.
@@ -135,7 +136,13 @@ class Busy(BillsmithError):
         self.retry_after = retry_after
 
 
+class Incomplete(BillsmithError):
+    """A list of a vendor's that did not come whole, or may not have; what came of it counts."""
+
+    default_code = "pull.incomplete"
+
+
 class Unavailable(BillsmithError):
-    """The store can't take a write now."""
+    """The store can't take a write now, or a server can't be reached."""
 
     default_code = "store.unavailable"

@@ -24,6 +24,8 @@ DAY = 24 * HOUR
 EARLIEST = -(2**63)
 LATEST = 2**63 - 1
 
+_EPOCH_TIME = dt.datetime(1970, 1, 1)  # noqa: DTZ001 (UTC, as what is subtracted from)
+_ONE_DAY = dt.timedelta(days=1)
 _EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
 _INSTANT = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
@@ -59,11 +61,30 @@ def parse_instant(text: str, *, zone_missing: str | None = None, where: str | No
     >>> parse_instant("2024-10-10T07:55:09.3546699+00:00")
     1728546909354669900
     """
+    quick = _quick(text)
+    if quick is not None:
+        return _within_bounds(quick, text, where)
     match = _INSTANT.fullmatch(text)
     if match is None or (match[8] is None and zone_missing is None):
         hint = "2026-10-31T12:00:00Z" if match is None else f"{text}Z (the offset is missing)"
         raise InvalidTime(f"{text[:40]!r} is not an instant such as {hint}", code="time.not_an_instant", where=where)
     return _within_bounds(_instant_of(match, text, zone_missing, where), text, where)
+
+
+def _quick(text: str) -> int | None:
+    """The commonest form, ``2026-10-31T12:00:00.123Z``, in a third of the time; ``None`` for all others, right or wrong."""
+    fraction = text[19:-1]
+    if len(text) < 20 or text[-1] != "Z" or text[10] != "T" or not text.isascii():
+        return None
+    if not (text[4] == text[7] == "-" and text[13] == text[16] == ":"):
+        return None
+    if fraction and not (fraction[0] == "." and fraction[1:].isdigit() and len(fraction) <= 10):
+        return None
+    try:
+        since = dt.datetime.fromisoformat(text[:19]) - _EPOCH_TIME
+    except ValueError:
+        return None
+    return (since.days * 86_400 + since.seconds) * SECOND + int(fraction[1:].ljust(9, "0") or 0)
 
 
 def _within_bounds(instant: int, text: str, where: str | None = None) -> int:
@@ -161,6 +182,23 @@ def start_of_day(day: dt.date, zone_name: str) -> int:
     '2024-06-30T22:00:00Z'
     """
     return local_instant(day, 0, zone_name)
+
+
+def day_of(instant: int, zone_name: str) -> dt.date:
+    """The civil day in whose span, from its first instant to the next day's, an instant lies.
+
+    Such spans tile all time. They are what the clocks show, but where clocks fall back over midnight: the date before, shown
+    a second time, belongs to the day that began already.
+
+    >>> str(local_date(parse_instant("2010-11-07T02:45:00Z"), "America/St_Johns"))
+    '2010-11-06'
+    >>> str(day_of(parse_instant("2010-11-07T02:45:00Z"), "America/St_Johns"))  # began at 02:30, clocks went back at 02:31
+    '2010-11-07'
+    """
+    day = local_date(instant, zone_name)
+    while instant >= start_of_day(day + _ONE_DAY, zone_name):
+        day += _ONE_DAY
+    return day
 
 
 @lru_cache(maxsize=65_536)

@@ -188,7 +188,7 @@ class Unknown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """How a store is. ``reason`` says why it takes no writes."""
+    """How a store is. ``reason`` says why it takes no writes; ``notes`` what else an operator should know."""
 
     engine: str
     seq: int
@@ -197,6 +197,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     writable: bool = True
     reason: str = ""
     waiting: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class UsageStore(Protocol):
@@ -214,6 +215,12 @@ class UsageStore(Protocol):
 
     def bind(self, bindings: Sequence[Binding]) -> None:
         """Say which account a reference names, durably. The first binding of a reference stands."""
+
+    def keep(self, meters: Collection[Meter]) -> None:
+        """Name all meters that will be asked for, so that the store may count ahead of the question.
+
+        Answers don't depend on it, only how soon they come. The last call stands, also after a restart.
+        """
 
     def measure(self, query: Query) -> Iterator[Measured]:
         """Quantities by meter (as asked), account, period (as asked). Accounts named in the query all get an answer.

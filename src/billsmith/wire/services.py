@@ -5,9 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from billsmith.storage.database import Database
+from billsmith.usage.store import UsageStore
 from billsmith.wire.answers import Answers
 from billsmith.workflows.authenticate import Authenticator
 from billsmith.workflows.clock import Clock
+from billsmith.workflows.ingest import Ingest
 from billsmith.workflows.usage_store import Usage
 
 
@@ -27,11 +29,24 @@ class WireSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """The database, the usage store, the clock, who checks credentials, the settings, and the answers that are kept."""
+    """The store, the clock, who checks credentials, the settings, and the answers that are kept."""
 
     database: Database
-    usage: Usage
     clock: Clock
     authenticator: Authenticator
     settings: WireSettings = WireSettings()
     answers: Answers = msgspec.field(default_factory=Answers)
+    usage_or_none: Usage | None = None
+    ingest_or_none: Ingest | None = None
+
+    @property
+    def usage(self) -> UsageStore:
+        """The usage store, opened when it is first asked for."""
+        assert self.usage_or_none is not None, "these services were made without a usage store"
+        return self.usage_or_none.store
+
+    @property
+    def ingest(self) -> Ingest:
+        """The way in for events."""
+        assert self.ingest_or_none is not None, "these services were made without a usage store"
+        return self.ingest_or_none

@@ -51,11 +51,24 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RowError(msgspec.Struct, frozen=True, kw_only=True):
-    """A row that did not come in: where it stands, why, and the error's code."""
+    """A row that did not come in: where it stands, why, and the error's code; the vendor's own id for it, where it was read."""
 
     where: str
     code: str
     message: str
+    vendor_key: str = ""
+
+
+class Came(msgspec.Struct, frozen=True, kw_only=True):
+    """A row that came in or was there: our invoice's number in the store, and what it moved (none: unchanged).
+
+    ``moved`` gives each moved field's value before and after.
+    """
+
+    row: Imported
+    seq: int
+    new: bool = False
+    moved: dict[str, tuple[Any, Any]] = {}
 
 
 class ImportReport(msgspec.Struct, kw_only=True):
@@ -94,7 +107,7 @@ def run(
     iterator = iter(rows)
     while chunk := list(islice(iterator, invoices.CHUNK)):
         with database.write() as connection:
-            partial = _Chunk(connection, plan, now).bring_in(chunk)
+            partial = bring_in(connection, plan, chunk, now=now).report
         report.added += partial.added
         report.moved += partial.moved
         report.unchanged += partial.unchanged
@@ -102,6 +115,21 @@ def run(
         report.errors.extend(partial.errors)
         progress(len(chunk))
     return report
+
+
+class Chunk(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the rows of one transaction: those that came (or were there), the ids of accounts made, the counts."""
+
+    came: list[Came]
+    made: list[str]
+    report: ImportReport
+
+
+def bring_in(connection: Connection, plan: Plan, rows: Sequence[Imported | RowError], *, now: int) -> Chunk:
+    """Bring rows in (at most :data:`billsmith.storage.invoices.CHUNK`) within the caller's transaction."""
+    chunk = _Chunk(connection, plan, now)
+    report = chunk.bring_in(rows)
+    return Chunk(came=chunk.came, made=chunk.made, report=report)
 
 
 def stated_lines(
@@ -146,6 +174,8 @@ class _Chunk:
         self.plan = plan
         self.now = now
         self.report = ImportReport()
+        self.came: list[Came] = []
+        self.made: list[str] = []
         self.recipients: dict[str | None, Account | BillsmithError] = {None: plan.owner}
 
     def bring_in(self, rows: Sequence[Imported | RowError]) -> ImportReport:
@@ -153,6 +183,7 @@ class _Chunk:
         good = self._without_repeats([row for row in rows if isinstance(row, Imported)])
         known = self._known(good)
         new: list[NewInvoice] = []
+        arriving: list[Imported] = []
         for row in good:
             try:
                 recipient = self._recipient(row)
@@ -160,9 +191,11 @@ class _Chunk:
                     self._compare(row, recipient, *known[row.vendor_key])
                 else:
                     new.append(self._new(row, recipient))
+                    arriving.append(row)
             except BillsmithError as error:
                 self._refuse(row, error)
-        invoices.add(self.connection, new)
+        seqs = invoices.add(self.connection, new)
+        self.came += [Came(row=row, seq=seq, new=True) for row, seq in zip(arriving, seqs, strict=True)]
         self.report.added = len(new)
         return self.report
 
@@ -212,9 +245,11 @@ class _Chunk:
             )
         external_id = check_text(name, "customer id", 128)
         self.report.accounts_made += 1
+        id = canonical or derived_id("account", owner.id, external_id)
+        self.made.append(id)
         return accounts.create(
             self.connection,
-            id=canonical or derived_id("account", owner.id, external_id),
+            id=id,
             name=display_name.strip() or external_id,
             now=self.now,
             parent=owner,
@@ -261,13 +296,13 @@ class _Chunk:
             )
         statement = _statement(stated)
         if statement == last_stated:
-            self.report.unchanged += 1
+            self._stays(row, found)
             return
         invoices.restate(self.connection, row.vendor, self.plan.owner, row.vendor_key, statement)
         locked = invoices.lock(self.connection, found)
         changed = _moves(locked.invoice, stated, _fields(last_stated))
         if not changed:
-            self.report.unchanged += 1
+            self._stays(row, found)
             return
         invoices.move(
             self.connection,
@@ -279,9 +314,15 @@ class _Chunk:
             **changed,
         )
         self.report.moved += 1
+        moved = {name: (getattr(locked.invoice, name), value) for name, value in changed.items()}
+        self.came.append(Came(row=row, seq=found.seq, moved=moved))
+
+    def _stays(self, row: Imported, found: Stored) -> None:
+        self.report.unchanged += 1
+        self.came.append(Came(row=row, seq=found.seq))
 
     def _refuse(self, row: Imported, error: BillsmithError) -> None:
-        self.report.errors.append(RowError(where=row.where, code=error.code, message=error.message))
+        self.report.errors.append(RowError(where=row.where, code=error.code, message=error.message, vendor_key=row.vendor_key))
 
 
 # What the store's columns hold: a longer text would come in on one engine and not on the other.

@@ -1,84 +1,138 @@
-"""Events into the usage store: the references that they name are bound to accounts, then the batch is kept, durably.
+"""Events on their way in: kept durably by the usage store, and the accounts that they name found.
 
-Whom an event bills is bound at the first sight of its reference, to the account that the owner reaches by that name (at or
-below it, as everywhere). A reference that names none yet is kept aside and looked up again as soon as any account changed;
-once bound it stays, and all its earlier events count with it (decision 0203).
+An account that is known when its event comes is bound to the name that the sender uses for it, for ever. One that is not yet
+known stays unbound: its events are kept and visible as unknown, and are bound when the account is there (:func:`bind_waiting`).
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+
+import msgspec
 
 from billsmith.accounts.model import Account
+from billsmith.events.canonical import difference
+from billsmith.events.event import Event
+from billsmith.events.reading import Reading, Rejected
 from billsmith.storage import accounts
 from billsmith.storage.database import Connection, Database
-from billsmith.storage.direct import Direct
-from billsmith.units.errors import Invalid
-from billsmith.usage.store import Binding, Item, Receipt, Replace, UsageStore, Void
+from billsmith.units.errors import BillsmithError
+from billsmith.usage.store import Binding, UsageStore
 
-#: Names that a process remembers; where there would be more, all are looked up again.
-_MOST = 1_000_000
+#: Names remembered as bound; where more would be, all are forgotten and looked up again.
+_MOST_NAMES = 200_000
 
 
-class KnownNames:
-    """The references that are bound, or that lead nowhere while no account changes. For all threads of a process."""
+class Differing(msgspec.Struct, frozen=True):
+    """One field of two bodies."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    field: str
+    stored: str
+    sent: str
+
+
+class ConflictView(msgspec.Struct, frozen=True, kw_only=True):
+    """The event at ``index`` has an identity that is known with another body. It was not applied: correct it instead."""
+
+    index: int
+    source: str
+    id: str
+    differences: list[Differing]
+
+
+class IngestReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a body's events, durably. ``seq`` is the store's highest after it: ask with it for this state."""
+
+    accepted: int
+    duplicates: int
+    conflicts: list[ConflictView]
+    rejected: list[Rejected]
+    seq: int
+
+
+class Ingest:
+    """The way in, for all threads of a process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._bound: set[tuple[str, str]] = set()
-        self._unknown: set[tuple[str, str]] = set()
-        self._version = -1
+        self._lock = threading.Lock()
 
-    def not_bound(self, owner: str, references: Iterable[str]) -> list[str]:
-        """Those that were not seen bound."""
-        return [name for name in references if (owner, name) not in self._bound]
+    def keep(self, store: UsageStore, owner: Account, reading: Reading) -> IngestReport:
+        """Keep the events of a body; comes back when they are durable.
 
-    def to_look_up(self, version: int, owner: str, references: Iterable[str]) -> list[str]:
-        """Those that may lead somewhere at a version of all accounts."""
+        Raises :class:`Busy` where too much is waiting already and :class:`Unavailable` where the store can't write.
+        """
+        events, places = reading.events, reading.places
+        if not events:
+            return IngestReport(accepted=0, duplicates=0, conflicts=[], rejected=reading.rejected, seq=store.watermark())
+        self._bind(store, owner, events)
+        receipt = store.ingest(events)
+        conflicts = [
+            ConflictView(
+                index=places[clash.index],
+                source=clash.sent.source,
+                id=clash.sent.id,
+                differences=[Differing(name, *texts) for name, texts in difference(clash.stored, clash.sent).items()],
+            )
+            for clash in receipt.conflicts
+        ]
+        late = [
+            Rejected(index=places[each.index], code=each.code, message=each.message, path=each.where, id=events[each.index].id)
+            for each in receipt.rejected
+        ]
+        return IngestReport(
+            accepted=receipt.accepted,
+            duplicates=len(receipt.duplicates),
+            conflicts=conflicts,
+            rejected=sorted([*reading.rejected, *late], key=lambda each: each.index) if late else reading.rejected,
+            seq=receipt.seq,
+        )
+
+    def _bind(self, store: UsageStore, owner: Account, events: Sequence[Event]) -> None:
+        named = {(event.owner, event.account) for event in events}
+        new = named - self._bound
+        if not new:
+            return
+        with self._database.read() as connection:
+            found = bindings(connection, owner, (reference for _, reference in new))
+        if found:
+            store.bind(found)
         with self._lock:
-            if version != self._version:
-                self._version, self._unknown = version, set()
-            return [name for name in references if (owner, name) not in self._unknown]
-
-    def learn(self, version: int, owner: str, bound: Iterable[str], unknown: Iterable[str]) -> None:
-        """What came of a look-up."""
-        with self._lock:
-            if len(self._bound) + len(self._unknown) >= _MOST:
-                self._bound, self._unknown = set(), set()
-            self._bound.update((owner, name) for name in bound)
-            if version == self._version:
-                self._unknown.update((owner, name) for name in unknown)
+            if len(self._bound) + len(found) > _MOST_NAMES:
+                self._bound.clear()
+            self._bound.update((each.owner, each.reference) for each in found)
 
 
-def ingest(database: Database, store: UsageStore, names: KnownNames, owner: Account, items: Sequence[Item]) -> Receipt:
-    """Keep a batch that ``owner`` sent; what comes back is durable. Raises as :meth:`UsageStore.ingest` does."""
-    bind(database, store, names, owner, _references(items))
-    return store.ingest(items)
+def bindings(connection: Connection, owner: Account, references: Iterable[str]) -> list[Binding]:
+    """Which of these names lead to an account at or below their sender's; a name that several accounts share leads nowhere."""
+    found = []
+    for reference in references:
+        try:
+            account = accounts.find(connection, reference, owner)
+        except BillsmithError:
+            continue
+        if account is not None:
+            found.append(Binding(owner.id, reference, account.id))
+    return found
 
 
-def _references(items: Sequence[Item]) -> set[str]:
-    events = (item.event if isinstance(item, Replace) else item for item in items)
-    return {event.account for event in events if not isinstance(event, Void)}
+def bind_waiting(store: UsageStore, database: Database, types: Collection[str]) -> int:
+    """Bind the names of waiting events whose accounts are there by now; how many. Done before anything is billed or shown.
 
-
-def bind(database: Database, store: UsageStore, names: KnownNames, owner: Account, references: Iterable[str]) -> None:
-    """Bind the references that lead to an account now."""
-    new = names.not_bound(owner.id, references)
-    if not new:
-        return
+    ``types`` are those that meters count: events of other types are waiting for more than an account.
+    """
+    waiting = {(each.owner, each.reference) for each in store.unknown(types, limit=10_000) if each.account is None}
+    found: list[Binding] = []
     with database.read() as connection:
-        version = accounts.accounts_version(Direct(connection))
-        found = {name: _account(connection, name, owner) for name in names.to_look_up(version, owner.id, new)}
-    bindings = [Binding(owner.id, name, account.id) for name, account in found.items() if account is not None]
-    if bindings:
-        store.bind(bindings)
-    bound = [each.reference for each in bindings]
-    names.learn(version, owner.id, bound, found.keys() - set(bound))
-
-
-def _account(connection: Connection, name: str, owner: Account) -> Account | None:
-    try:
-        return accounts.find(connection, name, owner)
-    except Invalid:  # several of one depth have this name: which one is meant is not for us to guess
-        return None
+        owners: dict[str, list[str]] = {}
+        for owner, reference in sorted(waiting):
+            owners.setdefault(owner, []).append(reference)
+        for id, references in owners.items():
+            account = accounts.by_id(connection, id)
+            if account is not None:
+                found += bindings(connection, account, references)
+    if found:
+        store.bind(found)
+    return len(found)

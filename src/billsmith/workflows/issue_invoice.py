@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from billsmith.accounts.model import Account, AccountStatus
+from billsmith.invoicing.cases import MAX_TOTAL_MINOR as MAX_TOTAL_MINOR
 from billsmith.invoicing.model import Content, Invoice, InvoiceKind, InvoiceStatus, Period, RoundingPlace
 from billsmith.invoicing.totals import DraftLine, TaxRate, total
 from billsmith.storage import invoices
@@ -18,8 +19,6 @@ from billsmith.units.instants import local_date, start_of_day
 from billsmith.workflows.parties import party
 
 MAX_LINES = 10_000
-#: Minor units that fit every database's 64-bit integer, with room for sums.
-MAX_TOTAL_MINOR = 10**17
 
 
 class OneOff(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +73,7 @@ def issue(
         issuer_id=issuer.id,
         recipient_id=recipient.id,
         kind=kind,
-        number=_number(connection, issuer, kind, date),
+        number=invoices.numbers(connection, issuer, kind, date, 1)[0],
         status=InvoiceStatus.ISSUED if sums.total_minor else InvoiceStatus.PAID,
         currency=currency,
         total_minor=sums.total_minor,
@@ -121,11 +120,6 @@ def _check(issuer: Account, recipient: Account, what: OneOff) -> None:
         raise InvalidInvoice(f"at most {MAX_LINES} lines fit", code="invoice.too_many_lines", where="lines")
     if what.period is not None and what.period.end <= what.period.start:
         raise InvalidInvoice("the period ends before it starts", code="invoice.period", where="period")
-
-
-def _number(connection: Connection, issuer: Account, kind: InvoiceKind, date: dt.date) -> str:
-    series = "CN" if kind is InvoiceKind.CREDIT_NOTE else "INV"
-    return f"{series}-{date.year}-{invoices.next_number(connection, issuer, f'{series}-{date.year}'):06d}"
 
 
 def _day(date: dt.date, time_zone: str) -> Period:

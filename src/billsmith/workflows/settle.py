@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from billsmith.invoicing.model import OPEN_STATUSES, Invoice, InvoiceStatus, Payment
-from billsmith.storage import invoices
+from billsmith.storage import invoices, runs
 from billsmith.storage.database import Connection, Database
 from billsmith.storage.invoices import Stored
 from billsmith.units.errors import Conflict, Invalid
@@ -64,12 +64,17 @@ def record_payment(
 
 
 def void(connection: Connection, found: Stored, *, now: int, actor: str, reason: str = "") -> Stored:
-    """Take an invoice back. Void already: no change. Raises :class:`Conflict` when money was paid for it."""
+    """Take an invoice back; what a run billed on it is to be billed again. Void already: no change.
+
+    Raises :class:`Conflict` when money was paid for it."""
     found = invoices.lock(connection, found)
     if found.invoice.status is InvoiceStatus.VOID:
         return found
     if found.invoice.paid_minor:
         raise Conflict("money was paid for this invoice; pay it back first, or issue a credit note", code="invoice.paid")
+    content = invoices.with_content(connection, [found])[0].invoice.content
+    lines = () if content is None else content.lines
+    runs.free(connection, found.seq, [line.period.start for line in lines if line.period is not None])
     return invoices.move(
         connection, found, what="void", actor=actor, at=now, detail=reason, status=InvoiceStatus.VOID, voided_at=now
     )

@@ -314,6 +314,25 @@ def test_the_last_window_s_level_is_of_its_own_length() -> None:
     assert [part.value for part in windows] == [0, 1]
 
 
+def test_days_where_clocks_fall_back_over_midnight() -> None:
+    """St John's, 2010: at 00:01 on the 7th clocks went back to 23:01 of the 6th. The 7th had begun: all after belongs to it."""
+    days = Period(parse_instant("2010-11-06T02:30:00Z"), parse_instant("2010-11-08T03:30:00Z"))
+    after = event(1, parse_instant("2010-11-07T02:45:00Z"), value="5")
+    later = event(2, parse_instant("2010-11-07T12:00:00Z"), value="7")
+    for how in ("sum", "max"):
+        (found,) = measure(meter(how), [after, later], days, grain=Grain.DAY, zone="America/St_Johns")
+        assert (found.start, found.events) == (parse_instant("2010-11-07T02:30:00Z"), 2)
+    first, second = measure(meter("time_weighted_sum"), [after], days, grain=Grain.DAY, zone="America/St_Johns")
+    assert (first.value, second.events) == (0, 1)
+
+
+def test_a_day_begun_twice_is_one_day_of_presence() -> None:
+    days = Period(parse_instant("2010-11-06T02:30:00Z"), parse_instant("2010-11-08T03:30:00Z"))
+    how = meter("unique_count_prorated", field="thing")
+    came = event(1, parse_instant("2010-11-07T02:45:00Z"), thing="x")
+    assert total(how, [came], days, zone="America/St_Johns") == Fraction(1, 2)
+
+
 def test_days_of_a_carried_level_are_the_zones() -> None:
     how = meter("time_weighted_sum")
     tokyo = Period(parse_instant("2024-03-31T15:00:00Z"), parse_instant("2024-04-02T15:00:00Z"))

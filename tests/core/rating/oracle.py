@@ -19,7 +19,18 @@ def cost(price: Price, usage: list[Item], final: bool = True) -> Fraction:
     value = sum((Fraction(item["value"]) for item in usage), Fraction(0))
     full = sum((Fraction(item.get("full", item["value"])) for item in usage), Fraction(0))
     value, full = _converted(price, value), _converted(price, full)
-    if value < 0 and price["model"] not in ("per_unit", "percentage", "dynamic", "flat", "sum", "matrix", "windows", "hours"):
+    if value < 0 and price["model"] not in (
+        "per_unit",
+        "percentage",
+        "dynamic",
+        "markup",
+        "margin",
+        "flat",
+        "sum",
+        "matrix",
+        "windows",
+        "hours",
+    ):
         value, full = Fraction(0), max(full, Fraction(0))
     free = Fraction(price.get("free_units") or 0)
     if value > 0:
@@ -88,8 +99,10 @@ def _model(price: Price, value: Fraction, full: Fraction, usage: list[Item], fin
         return _blocks(holding, value)
     if model == "percentage":
         return _percentage(price, usage)
-    if model == "dynamic":
-        return sum((Fraction(item["amount"]) for item in usage), Fraction(0))
+    if model in ("dynamic", "markup", "margin"):
+        bought = sum((Fraction(item["amount"]) for item in usage), Fraction(0))
+        rate = Fraction(price.get("percent", 0)) / 100
+        return bought / (1 - rate) if model == "margin" else bought * (1 + rate)
     return sum((cost(inner, part, final) for inner, part in _parts(price, usage)), Fraction(0))
 
 

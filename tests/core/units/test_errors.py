@@ -22,6 +22,7 @@ TREE = {
     errors.Conflict: (BillsmithError, "state.conflict"),
     errors.TooLarge: (BillsmithError, "input.too_large"),
     errors.Busy: (BillsmithError, "access.busy"),
+    errors.Incomplete: (BillsmithError, "pull.incomplete"),
     errors.Unavailable: (BillsmithError, "store.unavailable"),
 }
 

@@ -29,10 +29,15 @@ def dynamic(price: Dynamic, usage: Usage, context: Context) -> Priced:
     >>> dynamic(Dynamic(), usage_of(Quantity(Decimal(3), amount=Decimal("0.31"))), Context(currency="EUR")).amount
     Decimal('0.31')
     """
+    amount = stated_by_events(usage)
+    return Priced(amount, (Sum(usage.value, (Term(amount, name="stated by the events"),), amount, context.unit),))
+
+
+def stated_by_events(usage: Usage) -> Exact:
+    """What the events of a usage state together. Raises :class:`InvalidPrice` where one has no amount."""
     if usage.value and not usage.items:
         raise InvalidPrice("a dynamic price needs usage that states its amount", code="price.no_amount_on_event")
-    amount = total([_stated(item) for item in usage.items])
-    return Priced(amount, (Sum(usage.value, (Term(amount, name="stated by the events"),), amount, context.unit),))
+    return total([_stated(item) for item in usage.items])
 
 
 def _stated(item: Quantity) -> Exact:

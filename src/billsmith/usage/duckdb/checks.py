@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from billsmith.events.canonical import body_hash, identity_hash
-from billsmith.usage.duckdb import file
+from billsmith.usage.duckdb import cells, file
 from billsmith.usage.duckdb.engine import DuckDBStore
 from billsmith.usage.duckdb.index import ABSENT, CORRECTED, fingerprint
 from billsmith.usage.duckdb.rows import EVENT, event_of
@@ -41,6 +41,9 @@ def faults(store: DuckDBStore) -> Iterator[str]:
             ((count,),) = cursor.execute(query).fetchall()
             if count:
                 yield f"{count} {what}"
+        cursor.execute("BEGIN")
+        for type, count in cells.faults(cursor).items():
+            yield f"{count} roll-ups of {type} differ from its events; empty the table families: they are built anew"
     missing, wrong = _against_index(store)
     if missing:
         yield f"{missing} identities of the table are not in the index; remove the folder {file.INDEX}: it is built anew"

@@ -12,6 +12,7 @@ FILE = "usage.duckdb"
 INDEX = "usage.index"
 
 #: A row: ``sign`` +1 puts a body in force, −1 takes back the row ``undoes``. high and low: see ``limbs``. dims: JSON, sorted.
+#: ``runs``, ``families`` and ``cells`` follow from it: see the modules ``runs`` and ``cells``.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS events (
     seq BIGINT NOT NULL, sign TINYINT NOT NULL, undoes BIGINT NOT NULL, subject INTEGER NOT NULL, type VARCHAR NOT NULL,
@@ -21,6 +22,17 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE TABLE IF NOT EXISTS subjects (subject INTEGER NOT NULL, owner VARCHAR NOT NULL, reference VARCHAR NOT NULL);
 CREATE TABLE IF NOT EXISTS bindings (subject INTEGER NOT NULL, account VARCHAR NOT NULL);
 CREATE TABLE IF NOT EXISTS secret (key BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS runs (high BIGINT NOT NULL);
+CREATE SEQUENCE IF NOT EXISTS family_numbers;
+CREATE TABLE IF NOT EXISTS families (
+    family INTEGER NOT NULL, type VARCHAR NOT NULL, names VARCHAR NOT NULL, moments BOOLEAN NOT NULL, seq BIGINT NOT NULL,
+    hourly BOOLEAN NOT NULL, reason VARCHAR NOT NULL
+);
+CREATE TABLE IF NOT EXISTS cells (
+    seq BIGINT NOT NULL, family INTEGER NOT NULL, length BIGINT NOT NULL, subject INTEGER NOT NULL, time BIGINT NOT NULL,
+    key VARCHAR NOT NULL, n BIGINT NOT NULL, high HUGEINT NOT NULL, low HUGEINT NOT NULL,
+    high_s HUGEINT, low_s HUGEINT, high_ns HUGEINT, low_ns HUGEINT
+);
 """
 
 

@@ -12,7 +12,9 @@ from billsmith.events.limits import MAX_PLACES
 from billsmith.units.rounding import EXACT, trimmed
 
 LIMB = 10**18
-_ONE = Decimal(10) ** MAX_PLACES
+#: What a value is multiplied with to be whole.
+SCALE = 10**MAX_PLACES
+_ONE = Decimal(SCALE)
 
 
 def scaled(value: Decimal) -> int:

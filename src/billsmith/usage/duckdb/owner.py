@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from billsmith.metering.meter import Meter
 from billsmith.units.errors import Unavailable
 from billsmith.usage.duckdb import protocol
 from billsmith.usage.duckdb.engine import MEMORY_LIMIT, DuckDBStore
@@ -99,6 +100,10 @@ class SharedStore:
     def bind(self, bindings: Sequence[Binding]) -> None:
         """See :class:`UsageStore`."""
         self._call(lambda store: store.bind(bindings))
+
+    def keep(self, meters: Collection[Meter]) -> None:
+        """See :class:`UsageStore`."""
+        self._call(lambda store: store.keep(meters))
 
     def measure(self, query: Query) -> Iterator[Measured]:
         """See :class:`UsageStore`. An owner that ends meanwhile ends the answer with :class:`Unavailable`."""
@@ -298,6 +303,10 @@ class Client:
     def bind(self, bindings: Sequence[Binding]) -> None:
         """See :class:`UsageStore`."""
         self._one("bind", bindings)
+
+    def keep(self, meters: Collection[Meter]) -> None:
+        """See :class:`UsageStore`."""
+        self._one("keep", list(meters))
 
     def measure(self, query: Query) -> Iterator[Measured]:
         """See :class:`UsageStore`."""

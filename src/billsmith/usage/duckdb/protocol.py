@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from billsmith.events.event import Event
+from billsmith.metering.meter import Meter
 from billsmith.metering.quantity import Quantity
 from billsmith.units import errors
 from billsmith.units.errors import BillsmithError, Busy, Unavailable
@@ -123,6 +124,7 @@ class Types(msgspec.Struct, array_like=True):
 METHODS: dict[str, tuple[Any, Any]] = {
     "ingest": (Items, Receipt),
     "bind": (list[Binding], None),
+    "keep": (list[Meter], None),
     "measure": (Query, list[WireMeasured]),
     "events": (Events, tuple[Kept, ...]),
     "count": (Selection, int),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import duckdb
 
@@ -58,15 +58,22 @@ class Subjects:
         with self._lock:
             return {number: account for account in accounts for number in self._of_account.get(account, ())}
 
-    def bound(self) -> dict[int, str]:
-        """All that are bound."""
-        with self._lock:
-            return dict(self._accounts)
+    def chosen(self, owner: str, reference: str, accounts: Collection[str] | None) -> list[int]:
+        """The numbers of an owner's names, of a reference, of accounts; empty texts and ``None`` don't restrict."""
+        if owner and reference:
+            number = self.number(owner, reference)
+            numbers = [] if number is None else [number]
+        else:
+            numbers = list(self._names) if accounts is None else list(self.of(accounts))
+        return [number for number in numbers if self._is(number, owner, reference, accounts)]
 
-    def owned(self, owner: str) -> list[int]:
-        """All of an owner."""
-        with self._lock:
-            return [number for number, (of, _) in self._names.items() if of == owner]
+    def _is(self, number: int, owner: str, reference: str, accounts: Collection[str] | None) -> bool:
+        named = self._names[number]
+        return (
+            owner in ("", named[0])
+            and reference in ("", named[1])
+            and (accounts is None or self._accounts.get(number) in accounts)
+        )
 
     def next_number(self) -> int:
         """One that is not taken."""

@@ -1,1 +1,19 @@
 """Acronis Advanced Automation. See README.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from billsmith.vendors.acronis.client import Client, InvoiceFilter
+
+__all__ = ["Client", "InvoiceFilter"]
+
+
+def __getattr__(name: str) -> Any:
+    """The client's names, imported when they are asked for: who serves the API does without it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from billsmith.vendors.acronis import client
+
+    return getattr(client, name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -75,6 +75,10 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
     Invoices: list[msgspec.Raw]
 
 
+class _Named(msgspec.Struct, frozen=True, kw_only=True):
+    Id: str = ""
+
+
 class _Row(msgspec.Struct, frozen=True, kw_only=True):
     """A row of a file: what a later answer may lack has the vendor's default."""
 
@@ -113,12 +117,26 @@ def read(body: bytes, *, currency: str, time_zone: str) -> Iterator[Imported | R
 
     Raises ``Invalid`` when the file is no such answer; a row that can't be read comes back as a :class:`RowError`.
     """
-    for index, raw in enumerate(decode(body, _File).Invoices):
+    return read_rows(decode(body, _File).Invoices, currency=currency, time_zone=time_zone)
+
+
+def read_rows(rows: Iterable[msgspec.Raw], *, currency: str, time_zone: str) -> Iterator[Imported | RowError]:
+    """The invoices of an answer's rows; one that can't be read comes back as a :class:`RowError`."""
+    for index, raw in enumerate(rows):
         where = f"Invoices[{index}]"
         try:
             yield _imported(decode(bytes(raw), _Row), where, currency, time_zone)
         except BillsmithError as error:
-            yield RowError(where=f"{where}.{error.where}" if error.where else where, code=error.code, message=error.message)
+            place = f"{where}.{error.where}" if error.where else where
+            yield RowError(where=place, code=error.code, message=error.message, vendor_key=key_of(raw))
+
+
+def key_of(raw: msgspec.Raw) -> str:
+    """A row's id, though the row can't be read; empty where it has none."""
+    try:
+        return parse_id(decode(bytes(raw), _Named).Id) or ""
+    except BillsmithError:
+        return ""
 
 
 def _imported(row: _Row, where: str, currency: str, time_zone: str) -> Imported:

@@ -25,6 +25,7 @@ from billsmith.units.rounding import EXACT, parse_decimal
 from billsmith.vendors.amberflo import extras
 from billsmith.vendors.amberflo.extras import VENDOR
 from billsmith.vendors.amberflo.shapes import (
+    NO_AMOUNT,
     PRODUCT_ID,
     BillingPeriod,
     CreditUnit,
@@ -32,6 +33,7 @@ from billsmith.vendors.amberflo.shapes import (
     Extras,
     Int,
     PaymentCurrencyInfo,
+    StatedBill,
     StatedCreditUnit,
     StatedCurrencies,
     StatedCurrency,
@@ -63,15 +65,29 @@ def read(body: bytes, *, currency: str) -> Iterator[Imported | RowError]:
 
     Raises ``Invalid`` when the file is no such answer; a row that can't be read comes back as a :class:`RowError`.
     """
-    for place, raw in _rows(body):
+    return read_rows(rows_of(body), currency=currency)
+
+
+def read_rows(rows: Iterable[tuple[str, msgspec.Raw]], *, currency: str) -> Iterator[Imported | RowError]:
+    """The invoices of an answer's rows, each with its place; one that can't be read comes back as a :class:`RowError`."""
+    for place, raw in rows:
         try:
             yield _Reading(decode(bytes(raw), StatedInvoice), currency).imported(place)
         except BillsmithError as error:
             where = ".".join(part for part in (place, error.where) if part)
-            yield RowError(where=where, code=error.code, message=error.message)
+            yield RowError(where=where, code=error.code, message=error.message, vendor_key=key_of(raw))
 
 
-def _rows(body: bytes) -> list[tuple[str, msgspec.Raw]]:
+def key_of(raw: msgspec.Raw) -> str:
+    """An invoice's key, though the invoice can't be read; empty where it has none."""
+    try:
+        return _Reading(decode(bytes(raw), _Named).as_invoice(), "USD").key().text()
+    except BillsmithError:
+        return ""
+
+
+def rows_of(body: bytes) -> list[tuple[str, msgspec.Raw]]:
+    """The rows of an answer in any of its forms, each with its place. Raises ``Invalid`` when it is none."""
     shape = decode(body, list[msgspec.Raw] | dict[str, msgspec.Raw] | None)  # type: ignore[arg-type]
     if shape is None:
         return []
@@ -80,6 +96,21 @@ def _rows(body: bytes) -> list[tuple[str, msgspec.Raw]]:
     if "pageInfo" in shape or "data" in shape:
         return [(f"data[{index}]", raw) for index, raw in enumerate(decode(body, StatedPage).data)]
     return [("", msgspec.Raw(body))]
+
+
+class _Named(msgspec.Struct, frozen=True, kw_only=True):
+    """What makes an invoice's key."""
+
+    invoiceKey: StatedKey  # noqa: N815
+    invoiceStartTimeInSeconds: Int = None  # noqa: N815
+
+    def as_invoice(self) -> StatedInvoice:
+        """An invoice of nothing else."""
+        return StatedInvoice(
+            invoiceKey=self.invoiceKey,
+            invoiceStartTimeInSeconds=self.invoiceStartTimeInSeconds,
+            totalBill=StatedBill(totalPrice=NO_AMOUNT),
+        )
 
 
 class _Reading:
@@ -129,7 +160,7 @@ class _Reading:
                 created_at=ends_at,
                 issued_at=ends_at,
                 paid_at=(created * SECOND or ends_at) if paid else None,
-                extras=extras.keep(self.extras(0 if paid else created)),
+                extras=extras.keep(self.extras(paid, created)),
                 content=Content(
                     issuer=NOBODY,
                     recipient=NOBODY,
@@ -156,8 +187,9 @@ class _Reading:
             raise Invalid("customer and plan ids are too long together", code="import.id", where="invoiceKey.productPlanId")
         return key
 
-    def extras(self, payment_created: int) -> Extras:
+    def extras(self, paid: bool, payment_created: int) -> Extras:
         row = self.row
+        not_needed = paid and (row.paymentStatus or "").lower() == "not_needed"
         return Extras(
             accountId=_text(row.invoiceKey.accountId, "invoiceKey.accountId"),
             availablePayAsYouGoMoney=self.beside("availablePayAsYouGoMoney"),
@@ -169,7 +201,8 @@ class _Reading:
             creditUnit=_credit_unit(row.creditUnit),
             externalSystemStatus=_text(row.externalSystemStatus, "externalSystemStatus"),
             gracePeriodInHours=_count(row.gracePeriodInHours, "gracePeriodInHours"),
-            paymentCreatedInSeconds=payment_created,
+            paymentCreatedInSeconds=0 if paid and not not_needed else payment_created,
+            paymentNotNeeded=not_needed,
             paymentCurrencyInfo=self.payment_currency(),
             planBillingPeriod=_interval(row.planBillingPeriod),
             planName=_text(row.planName, "planName"),

@@ -252,6 +252,7 @@ class Extras(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     gracePeriodInHours: int = 0
     paymentCreatedInSeconds: int = 0
     paymentCurrencyInfo: PaymentCurrencyInfo | None = None
+    paymentNotNeeded: bool = False
     planBillingPeriod: BillingPeriod | None = None
     planName: str = ""
 

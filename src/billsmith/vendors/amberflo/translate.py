@@ -227,7 +227,7 @@ class _Speller:
             invoiceUri=uri(self.key),
             uuid=self.invoice.id if with_uuid else msgspec.UNSET,
             paymentCreatedInSeconds=kept.paymentCreatedInSeconds
-            if self.invoice.paid_at is None
+            if self.invoice.paid_at is None or kept.paymentNotNeeded
             else _seconds(self.invoice.paid_at),
             paymentCurrencyInfo=kept.paymentCurrencyInfo or self.payment_currency(),
             paymentStatus=self.payment_status() if with_status else "unknown",
@@ -239,8 +239,8 @@ class _Speller:
         )
 
     def payment_status(self) -> str:
-        """A paid invoice over nothing needed no payment."""
-        if self.invoice.status is InvoiceStatus.PAID and not self.invoice.total_minor:
+        """A paid invoice over nothing needed no payment, nor did one of which Amberflo says so."""
+        if self.invoice.status is InvoiceStatus.PAID and (self.kept.paymentNotNeeded or not self.invoice.total_minor):
             return "not_needed"
         return _PAYMENT_STATUSES[self.invoice.status]
 

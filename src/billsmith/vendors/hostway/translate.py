@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -111,6 +111,11 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
 _ABSENT = msgspec.Raw(b"null")
 
 
+class _Named(msgspec.Struct, frozen=True, kw_only=True):
+    invoiceNumber: str | None = None  # noqa: N815
+    number: int | None = None
+
+
 class _Record(msgspec.Struct, frozen=True, kw_only=True):
     """An invoice's eight fields, a transaction's, or both: invoices have an invoiceNumber, transactions a number."""
 
@@ -134,12 +139,28 @@ def read(body: bytes, *, currency: str, time_zone: str, billing_entity: str) -> 
 
     Raises ``Invalid`` when the file is no such answer; a record that can't be read comes back as a :class:`RowError`.
     """
-    for index, raw in enumerate(decode(body, _File).records):
+    return read_rows(decode(body, _File).records, currency=currency, time_zone=time_zone, billing_entity=billing_entity)
+
+
+def read_rows(
+    rows: Iterable[msgspec.Raw], *, currency: str, time_zone: str, billing_entity: str
+) -> Iterator[Imported | RowError]:
+    """The invoices of an answer's records; one that can't be read comes back as a :class:`RowError`."""
+    for index, raw in enumerate(rows):
         where = f"list[{index}]"
         try:
             yield _imported(decode(bytes(raw), _Record), where, currency, time_zone, billing_entity)
         except BillsmithError as error:
-            yield RowError(where=f"{where}.{error.where}" if error.where else where, code=error.code, message=error.message)
+            place = f"{where}.{error.where}" if error.where else where
+            yield RowError(where=place, code=error.code, message=error.message, vendor_key=key_of(raw))
+
+
+def key_of(raw: msgspec.Raw) -> str:
+    """A record's number, though the record can't be read; empty where it has none."""
+    try:
+        return _number(decode(bytes(raw), _Named))
+    except BillsmithError:
+        return ""
 
 
 def _imported(record: _Record, where: str, currency: str, time_zone: str, billing_entity: str) -> Imported:
@@ -184,7 +205,7 @@ def _imported(record: _Record, where: str, currency: str, time_zone: str, billin
     )
 
 
-def _number(record: _Record) -> str:
+def _number(record: _Record | _Named) -> str:
     if record.invoiceNumber is not None:
         return check_text(record.invoiceNumber, "invoiceNumber", 64)
     if record.number is not None and record.number >= 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 import msgspec
@@ -81,6 +81,10 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
     data: list[msgspec.Raw]
 
 
+class _Named(msgspec.Struct, frozen=True, kw_only=True):
+    invoiceid: str = ""
+
+
 class _Row(msgspec.Struct, frozen=True, kw_only=True):
     tenantId: str  # noqa: N815
     invoiceid: str
@@ -96,12 +100,26 @@ def read(body: bytes, *, currency: str) -> Iterator[Imported | RowError]:
 
     Raises ``Invalid`` when the file is no such answer; a row that can't be read comes back as a :class:`RowError`.
     """
-    for index, raw in enumerate(decode(body, _File).data):
+    return read_rows(decode(body, _File).data, currency=currency)
+
+
+def read_rows(rows: Iterable[msgspec.Raw], *, currency: str, first: int = 0) -> Iterator[Imported | RowError]:
+    """The invoices of an answer's rows, the first of which is ``data[first]``; an unreadable one is a :class:`RowError`."""
+    for index, raw in enumerate(rows, first):
         where = f"data[{index}]"
         try:
             yield _imported(decode(bytes(raw), _Row), where, currency)
         except BillsmithError as error:
-            yield RowError(where=f"{where}.{error.where}" if error.where else where, code=error.code, message=error.message)
+            place = f"{where}.{error.where}" if error.where else where
+            yield RowError(where=place, code=error.code, message=error.message, vendor_key=key_of(raw))
+
+
+def key_of(raw: msgspec.Raw) -> str:
+    """A row's id, though the row can't be read; empty where it has none."""
+    try:
+        return check_text(decode(bytes(raw), _Named).invoiceid, "invoiceid", 128)
+    except BillsmithError:
+        return ""
 
 
 def _imported(row: _Row, where: str, currency: str) -> Imported:

@@ -70,6 +70,37 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "ledger_entry",
+        sa.Column("subject", sa.SmallInteger(), nullable=False),
+        sa.Column("subject_seq", _seq(), nullable=False),
+        sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", "subject_seq", "step"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "agreement",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("account_seq", _seq(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("recorded_at", sa.BigInteger(), nullable=False),
+        sa.Column("recorded_by", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index("agreement_of_account", "agreement", ["issuer_seq", "account_seq", "seq"], unique=False)
+    op.create_table(
         "batch_tally",
         sa.Column("issuer_seq", _seq(), nullable=False),
         sa.Column("batch", _key(32), nullable=False),
@@ -81,6 +112,74 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("issuer_seq", "batch", "flags"),
         sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "billing_run",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=12), nullable=False),
+        sa.Column("period", sa.String(length=16), nullable=False),
+        sa.Column("scope_seq", _seq(), nullable=True),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("as_of_seq", sa.BigInteger(), nullable=False),
+        sa.Column("catalogs", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("cursor", sa.BigInteger(), nullable=False),
+        sa.Column("billed", sa.Integer(), nullable=False),
+        sa.Column("parked", sa.Integer(), nullable=False),
+        sa.Column("empty", sa.Integer(), nullable=False),
+        sa.Column("opened_by", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["scope_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+        sa.UniqueConstraint("issuer_seq", "number", name="billing_run_number"),
+    )
+    op.create_table(
+        "catalog_part",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("catalog", _key(128), nullable=False),
+        sa.Column("kind", sa.String(length=12), nullable=False),
+        sa.Column("code", _key(128), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("since", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.String(length=32), nullable=False),
+        sa.Column("meters", sa.Text(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("issuer_seq", "catalog", "kind", "code", "version", name="catalog_part_once"),
+    )
+    op.create_table(
+        "catalog_version",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("code", _key(128), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("hash", sa.String(length=32), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("offers", sa.Text(), nullable=False),
+        sa.Column("applied_at", sa.BigInteger(), nullable=False),
+        sa.Column("applied_by", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("issuer_seq", "code", "version", name="catalog_version_once"),
     )
     op.create_table(
         "credential",
@@ -146,6 +245,14 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("id"),
+    )
+    op.create_index(
+        "credit_note_left",
+        "invoice",
+        ["recipient_seq"],
+        unique=False,
+        sqlite_where=sa.text("kind = 'credit_note' AND paid_minor > total_minor"),
+        postgresql_where=sa.text("kind = 'credit_note' AND paid_minor > total_minor"),
     )
     op.create_index("invoice_by_batch", "invoice", ["issuer_seq", "batch", "recipient_seq", "flags"], unique=False)
     op.create_index("invoice_by_creation", "invoice", ["issuer_seq", "created_at", "seq", "flags"], unique=False)
@@ -215,6 +322,60 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_pair_tally_recipient_seq"), "pair_tally", ["recipient_seq"], unique=False)
     op.create_table(
+        "subscription",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("account_seq", _seq(), nullable=False),
+        sa.Column("recipient_seq", _seq(), nullable=False),
+        sa.Column("catalog", _key(128), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("recorded_at", sa.BigInteger(), nullable=False),
+        sa.Column("recorded_by", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["recipient_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index(op.f("ix_subscription_account_seq"), "subscription", ["account_seq"], unique=False)
+    op.create_index("subscription_by_recipient", "subscription", ["issuer_seq", "recipient_seq", "seq"], unique=False)
+    op.create_table(
+        "sync_connection",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("name", _key(64), nullable=False),
+        sa.Column("vendor", sa.String(length=16), nullable=False),
+        sa.Column("account_seq", _seq(), nullable=False),
+        sa.Column("options", sa.Text(), nullable=False),
+        sa.Column("secret_from", sa.Text(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("every_minutes", sa.Integer(), nullable=True),
+        sa.Column("due_at", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("lease_holder", sa.String(length=128), nullable=True),
+        sa.Column("lease_until", sa.BigInteger(), nullable=True),
+        sa.Column("watermark_walk", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+        sa.UniqueConstraint("name"),
+    )
+    op.create_index(op.f("ix_sync_connection_account_seq"), "sync_connection", ["account_seq"], unique=False)
+    op.create_index(op.f("ix_sync_connection_due_at"), "sync_connection", ["due_at"], unique=False)
+    op.create_table(
         "vendor_id",
         sa.Column("vendor", sa.String(length=16), nullable=False),
         sa.Column("owner_seq", _seq(), nullable=False),
@@ -230,6 +391,80 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("vendor_id_by_ours", "vendor_id", ["vendor", "kind", "our_seq"], unique=False)
+    op.create_table(
+        "wallet_grant",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("account_seq", _seq(), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("recorded_at", sa.BigInteger(), nullable=False),
+        sa.Column("recorded_by", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index("wallet_of_account", "wallet_grant", ["issuer_seq", "account_seq", "seq"], unique=False)
+    op.create_table(
+        "agreement_use",
+        sa.Column("agreement_seq", _seq(), nullable=False),
+        sa.Column("invoice_seq", _seq(), nullable=False),
+        sa.Column("amount", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["agreement_seq"],
+            ["agreement.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["invoice_seq"],
+            ["invoice.seq"],
+        ),
+        sa.PrimaryKeyConstraint("agreement_seq", "invoice_seq"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_agreement_use_invoice_seq"), "agreement_use", ["invoice_seq"], unique=False)
+    op.create_table(
+        "billed_line",
+        sa.Column("period_start", sa.BigInteger(), nullable=False),
+        sa.Column("subscription_seq", _seq(), nullable=False),
+        sa.Column("mark", sa.BigInteger(), nullable=False),
+        sa.Column("invoice_seq", _seq(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["subscription_seq"],
+            ["subscription.seq"],
+        ),
+        sa.PrimaryKeyConstraint("period_start", "subscription_seq", "mark"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "correction",
+        sa.Column("invoice_seq", _seq(), nullable=False),
+        sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("note_seq", _seq(), nullable=False),
+        sa.Column("run_seq", _seq(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["invoice_seq"],
+            ["invoice.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["note_seq"],
+            ["invoice.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["run_seq"],
+            ["billing_run.seq"],
+        ),
+        sa.PrimaryKeyConstraint("invoice_seq", "step"),
+        sa.UniqueConstraint("note_seq"),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "credential_secret",
         sa.Column("hash", sa.String(length=128), nullable=False),
@@ -314,6 +549,210 @@ def upgrade() -> None:
         sa.UniqueConstraint("invoice_seq", "reference", name="payment_once"),
     )
     op.create_table(
+        "rebill_charge",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("invoice_seq", _seq(), nullable=False),
+        sa.Column("line", sa.Integer(), nullable=False),
+        sa.Column("recipient_seq", _seq(), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("period_start", sa.BigInteger(), nullable=False),
+        sa.Column("period_end", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("issued_seq", _seq(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["invoice_seq"],
+            ["invoice.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["issued_seq"],
+            ["invoice.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["recipient_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("issuer_seq", "invoice_seq", "line", "recipient_seq", name="rebill_charge_once"),
+    )
+    op.create_index(op.f("ix_rebill_charge_issued_seq"), "rebill_charge", ["issued_seq"], unique=False)
+    op.create_index("rebill_charge_open", "rebill_charge", ["issuer_seq", "issued_seq", "recipient_seq"], unique=False)
+    op.create_table(
+        "rebill_line",
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("invoice_seq", _seq(), nullable=False),
+        sa.Column("line", sa.Integer(), nullable=False),
+        sa.Column("rule", _key(64), nullable=False),
+        sa.Column("claimed_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["invoice_seq"],
+            ["invoice.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("issuer_seq", "invoice_seq", "line"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "run_item",
+        sa.Column("run_seq", _seq(), nullable=False),
+        sa.Column("recipient_seq", _seq(), nullable=False),
+        sa.Column("step", _seq(), nullable=False),
+        sa.Column("state", sa.String(length=8), nullable=False),
+        sa.Column("invoice_seq", _seq(), nullable=True),
+        sa.Column("code", sa.String(length=64), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["recipient_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["run_seq"],
+            ["billing_run.seq"],
+        ),
+        sa.PrimaryKeyConstraint("run_seq", "recipient_seq", "step"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "subscription_bill",
+        sa.Column("subscription_seq", _seq(), nullable=False),
+        sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.Column("known_at", sa.BigInteger(), nullable=False),
+        sa.Column("run_seq", _seq(), nullable=False),
+        sa.Column("invoice_seq", _seq(), nullable=True),
+        sa.Column("open", sa.SmallInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["run_seq"],
+            ["billing_run.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["subscription_seq"],
+            ["subscription.seq"],
+        ),
+        sa.PrimaryKeyConstraint("subscription_seq", "step"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_subscription_bill_invoice_seq"), "subscription_bill", ["invoice_seq"], unique=False)
+    op.create_table(
+        "subscription_change",
+        sa.Column("subscription_seq", _seq(), nullable=False),
+        sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("recorded_at", sa.BigInteger(), nullable=False),
+        sa.Column("recorded_by", sa.String(length=64), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["subscription_seq"],
+            ["subscription.seq"],
+        ),
+        sa.PrimaryKeyConstraint("subscription_seq", "step"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "sync_account",
+        sa.Column("connection_seq", _seq(), nullable=False),
+        sa.Column("account_seq", _seq(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["connection_seq"],
+            ["sync_connection.seq"],
+        ),
+        sa.PrimaryKeyConstraint("connection_seq", "account_seq"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_sync_account_account_seq"), "sync_account", ["account_seq"], unique=False)
+    op.create_table(
+        "sync_difference",
+        sa.Column("walk_seq", sa.BigInteger(), nullable=False),
+        sa.Column("connection_seq", _seq(), nullable=False),
+        sa.Column("vendor_key", _key(255), nullable=False),
+        sa.Column("what", sa.String(length=16), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["connection_seq"],
+            ["sync_connection.seq"],
+        ),
+        sa.PrimaryKeyConstraint("walk_seq", "connection_seq", "vendor_key", "what"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "sync_problem",
+        sa.Column("connection_seq", _seq(), nullable=False),
+        sa.Column("place", _key(300), nullable=False),
+        sa.Column("vendor_key", _key(255), nullable=True),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("first_walk", sa.BigInteger(), nullable=False),
+        sa.Column("last_walk", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["connection_seq"],
+            ["sync_connection.seq"],
+        ),
+        sa.PrimaryKeyConstraint("connection_seq", "place"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "sync_record",
+        sa.Column("connection_seq", _seq(), nullable=False),
+        sa.Column("vendor_key", _key(255), nullable=False),
+        sa.Column("hash", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("first_walk", sa.BigInteger(), nullable=False),
+        sa.Column("last_walk", sa.BigInteger(), nullable=False),
+        sa.Column("disappeared_walk", sa.BigInteger(), nullable=True),
+        sa.Column("invoice_seq", _seq(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["connection_seq"],
+            ["sync_connection.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["invoice_seq"],
+            ["invoice.seq"],
+        ),
+        sa.PrimaryKeyConstraint("connection_seq", "vendor_key"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_sync_record_invoice_seq"), "sync_record", ["invoice_seq"], unique=False)
+    op.create_table(
+        "sync_walk",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("connection_seq", _seq(), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("since", sa.Integer(), nullable=True),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("mark", sa.Text(), nullable=True),
+        sa.Column("resumed", sa.SmallInteger(), nullable=False),
+        sa.Column("stated_total", sa.BigInteger(), nullable=True),
+        sa.Column("added", sa.BigInteger(), nullable=False),
+        sa.Column("moved", sa.BigInteger(), nullable=False),
+        sa.Column("unchanged", sa.BigInteger(), nullable=False),
+        sa.Column("set_aside", sa.BigInteger(), nullable=False),
+        sa.Column("unreadable", sa.BigInteger(), nullable=False),
+        sa.Column("accounts_made", sa.BigInteger(), nullable=False),
+        sa.Column("disappeared", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["connection_seq"],
+            ["sync_connection.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index("sync_walk_of_connection", "sync_walk", ["connection_seq", "seq"], unique=False)
+    op.create_table(
         "token",
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.Column("credential_seq", _seq(), nullable=False),
@@ -328,4 +767,27 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_token_credential_seq"), "token", ["credential_seq"], unique=False)
     op.create_index(op.f("ix_token_expires_at"), "token", ["expires_at"], unique=False)
+    op.create_table(
+        "wallet_movement",
+        sa.Column("account_seq", _seq(), nullable=False),
+        sa.Column("grant_id", _id(), nullable=False),
+        sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("what", sa.String(length=12), nullable=False),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=False),
+        sa.Column("invoice_seq", _seq(), nullable=True),
+        sa.Column("recorded_at", sa.BigInteger(), nullable=False),
+        sa.Column("recorded_by", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["invoice_seq"],
+            ["invoice.seq"],
+        ),
+        sa.PrimaryKeyConstraint("account_seq", "grant_id", "step"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_wallet_movement_invoice_seq"), "wallet_movement", ["invoice_seq"], unique=False)
     op.create_index("account_sibling", "account", [sa.literal_column("coalesce(parent_seq, 0)"), "external_id"], unique=True)

@@ -1,0 +1,200 @@
+"""``/v1/catalog``: what an issuer offers, version by version."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from billsmith.accounts.authorisation import Scope
+from billsmith.api.lookups import account_of_field
+from billsmith.api.operations import Made, Operation, QueryParameter
+from billsmith.api.values import CLEAN_LINES, AccountName, CurrencyCode, Instant
+from billsmith.catalog.text import MAX_TEXT
+from billsmith.storage import catalogs
+from billsmith.storage.catalogs import Applied
+from billsmith.storage.database import Connection
+from billsmith.units.instants import format_instant
+from billsmith.wire.face import Call
+from billsmith.workflows import catalogs as workflow
+from billsmith.workflows.catalogs import Planned
+
+Source = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=MAX_TEXT,
+        description="A catalog in YAML or JSON, as text.",
+        extra_json_schema=CLEAN_LINES,
+    ),
+]
+
+
+class CatalogApply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A catalog's text, and whose it is (the caller's account unless named). With ``dry_run`` nothing is stored."""
+
+    source: Source
+    issuer: AccountName | None = None
+    dry_run: bool = False
+
+
+class CatalogChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of a part. ``subscriptions`` counts those that have it (of a coupon: the agreements)."""
+
+    kind: str
+    code: str
+    change: str
+    old_version: int | None
+    new_version: int | None
+    subscriptions: int
+
+
+class CatalogChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What a text changes. ``version`` is the catalog's after it; ``applied`` is false where nothing was stored."""
+
+    code: str
+    version: int
+    applied: bool
+    changes: list[CatalogChange]
+
+
+class CatalogView(msgspec.Struct, frozen=True, kw_only=True):
+    """A catalog version: by kind and code, the version of each part that is offered. ``hash`` tells texts apart."""
+
+    code: str
+    version: int
+    currency: CurrencyCode
+    offers: dict[str, dict[str, int]]
+    hash: str
+    applied_at: Instant
+
+
+class CatalogDetail(CatalogView, frozen=True, kw_only=True):
+    """A catalog version with its text as it was applied."""
+
+    source: str
+
+
+class CatalogList(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest version of each catalog of an issuer."""
+
+    items: list[CatalogView]
+
+
+def list_catalogs(call: Call) -> CatalogList:
+    """``GET /v1/catalog``."""
+    with call.services.database.read() as connection:
+        issuer = account_of_field(connection, call.principal, call.parameters.text("issuer"), "issuer")
+        return CatalogList(items=[view(each) for each in catalogs.newest(connection, issuer)])
+
+
+def get_catalog(call: Call) -> CatalogDetail:
+    """``GET /v1/catalog/{catalog}``."""
+    version = call.parameters.integer("version", None, low=1, high=2**31 - 1)
+    with call.services.database.read() as connection:
+        issuer = account_of_field(connection, call.principal, call.parameters.text("issuer"), "issuer")
+        found = catalogs.get(connection, issuer, call.path_values["catalog"], version)
+    return CatalogDetail(**msgspec.structs.asdict(view(found)), source=found.source)
+
+
+def apply_catalog(connection: Connection, call: Call, body: CatalogApply) -> Made:
+    """``POST /v1/catalog``."""
+    issuer = account_of_field(connection, call.principal, body.issuer, "issuer")
+    if body.dry_run:
+        return Made(_changes(workflow.plan(connection, issuer, body.source, "source"), applied=False))
+    now, actor = call.services.clock(), call.principal.actor
+    planned = workflow.apply(connection, issuer, body.source, "source", now=now, actor=actor)
+    return Made(_changes(planned, applied=planned.is_new))
+
+
+def view(found: Applied) -> CatalogView:
+    """A catalog version as it is shown."""
+    return CatalogView(
+        code=found.code,
+        version=found.version,
+        currency=found.currency,
+        offers=found.offers,
+        hash=found.hash,
+        applied_at=format_instant(found.applied_at),
+    )
+
+
+def _changes(planned: Planned, *, applied: bool) -> CatalogChanges:
+    return CatalogChanges(
+        code=planned.catalog.code,
+        version=planned.version if planned.is_new else planned.version - 1,
+        applied=applied,
+        changes=[
+            CatalogChange(
+                kind=change.kind,
+                code=change.code,
+                change=change.what,
+                old_version=change.old,
+                new_version=change.new,
+                subscriptions=touched,
+            )
+            for change, touched in zip(planned.comparison.changes, planned.touched, strict=True)
+            if change.what != "kept"
+        ],
+    )
+
+
+_EXAMPLE = """code: acme
+currency: EUR
+plans:
+  - code: starter
+    fees:
+      - {code: base, name: Base fee, price: {model: flat, amount: 49.00}}
+      - {code: seats, name: Seats, price: {model: per_unit, unit_amount: 9.00}}
+"""
+
+_ISSUER = QueryParameter(
+    name="issuer",
+    description="Whose: a UUID, or an external id at or below the caller's account (the caller's account).",
+    schema={"type": "string", "minLength": 1, "maxLength": 128},
+)
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/v1/catalog",
+        id="listCatalogs",
+        tag="catalog",
+        summary="List an issuer's catalogs",
+        scope=Scope.BILLING_READ,
+        query=(_ISSUER,),
+        answer=CatalogList,
+        read=list_catalogs,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/catalog",
+        id="applyCatalog",
+        tag="catalog",
+        summary="Apply a catalog, or see what it would change",
+        description="What differs becomes a new version; nothing that stands is edited, and who has an old version keeps it.",
+        scope=Scope.BILLING_WRITE,
+        body=CatalogApply,
+        example={"source": _EXAMPLE},
+        answer=CatalogChanges,
+        write=apply_catalog,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/catalog/{catalog}",
+        id="getCatalog",
+        tag="catalog",
+        summary="Get a catalog with its text",
+        scope=Scope.BILLING_READ,
+        query=(
+            _ISSUER,
+            QueryParameter(
+                name="version",
+                description="Another version than the newest.",
+                schema={"type": "integer", "minimum": 1, "maximum": 2**31 - 1},
+            ),
+        ),
+        answer=CatalogDetail,
+        read=get_catalog,
+    ),
+)

@@ -1,0 +1,183 @@
+"""Agreements and wallets in the database: what was agreed and granted, and what invoices used of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, func, insert, select
+
+from billsmith.accounts.model import Account
+from billsmith.ledger.wallets import Grant
+from billsmith.storage.schema_billing import agreement as table
+from billsmith.storage.schema_billing import agreement_use as use_table
+from billsmith.storage.schema_billing import wallet_grant, wallet_movement
+from billsmith.subscriptions.agreements import Agreement
+from billsmith.units.errors import Conflict
+from billsmith.units.exact import Exact
+
+_agreements = msgspec.json.Decoder(Agreement)
+
+
+class Stored(NamedTuple):
+    """An agreement of an account with an issuer."""
+
+    seq: int
+    id: str
+    account_seq: int
+    body: Agreement
+
+
+class StoredGrant(NamedTuple):
+    """A grant of a wallet, with the currency that it is in."""
+
+    seq: int
+    account_seq: int
+    issuer_seq: int
+    currency: str
+    grant: Grant
+
+
+class Movement(NamedTuple):
+    """What happened to a grant: a ``burn`` for an invoice, or a ``void``."""
+
+    account_seq: int
+    grant_id: str
+    at: int
+    what: str
+    amount_minor: int
+    invoice_seq: int | None
+
+
+def add(connection: Connection, issuer: Account, account: Account, id: str, body: Agreement, *, now: int, actor: str) -> Stored:
+    """Keep an agreement."""
+    seq = connection.execute(
+        insert(table)
+        .values(
+            id=id,
+            issuer_seq=issuer.seq,
+            account_seq=account.seq,
+            body=msgspec.json.encode(body).decode(),
+            recorded_at=now,
+            recorded_by=actor,
+        )
+        .returning(table.c.seq)
+    ).scalar_one()
+    return Stored(seq, id, account.seq, body)
+
+
+def of_accounts(connection: Connection, issuer_seq: int, accounts: Sequence[int], known_at: int) -> dict[int, list[Stored]]:
+    """What accounts agreed to with an issuer, as known at an instant, in the order in which it was recorded."""
+    found: dict[int, list[Stored]] = {seq: [] for seq in accounts}
+    query = select(table.c.seq, table.c.id, table.c.account_seq, table.c.body).where(
+        table.c.issuer_seq == issuer_seq, table.c.account_seq.in_(accounts), table.c.recorded_at <= known_at
+    )
+    for seq, id, account_seq, body in connection.execute(query.order_by(table.c.seq)):
+        found[account_seq].append(Stored(seq, id, account_seq, _agreements.decode(body)))
+    return found
+
+
+def uses(connection: Connection, seqs: Sequence[int], before: int | None = None) -> dict[int, list[Exact]]:
+    """What invoices (those before one, by its row) used of agreements, by the agreements' numbers."""
+    found: dict[int, list[Exact]] = {seq: [] for seq in seqs}
+    if seqs:
+        query = select(use_table.c.agreement_seq, use_table.c.amount).where(use_table.c.agreement_seq.in_(seqs))
+        if before is not None:
+            query = query.where(use_table.c.invoice_seq < before)
+        for seq, amount in connection.execute(query):
+            found[seq].append(Fraction(amount) if "/" in amount else Decimal(amount))
+    return found
+
+
+def add_uses(connection: Connection, rows: Iterable[tuple[int, int, Exact]]) -> None:
+    """Keep what invoices used: agreement, invoice, amount."""
+    values = [{"agreement_seq": seq, "invoice_seq": invoice, "amount": str(amount)} for seq, invoice, amount in rows]
+    if values:
+        connection.execute(insert(use_table), values)
+
+
+def add_grant(
+    connection: Connection, issuer: Account, account: Account, grant: Grant, currency: str, *, now: int, actor: str
+) -> StoredGrant:
+    """Keep a grant. Raises :class:`Conflict` where the id is taken."""
+    if connection.execute(select(wallet_grant.c.seq).where(wallet_grant.c.id == grant.id)).first():
+        raise Conflict("there is a grant with that id already", code="wallet.id_taken", where="id")
+    seq = connection.execute(
+        insert(wallet_grant)
+        .values(
+            id=grant.id,
+            issuer_seq=issuer.seq,
+            account_seq=account.seq,
+            currency=currency,
+            body=msgspec.json.encode(grant).decode(),
+            recorded_at=now,
+            recorded_by=actor,
+        )
+        .returning(wallet_grant.c.seq)
+    ).scalar_one()
+    return StoredGrant(seq, account.seq, issuer.seq, currency, grant)
+
+
+def grants(
+    connection: Connection, issuer_seq: int | None, accounts: Sequence[int], known_at: int | None = None
+) -> dict[int, list[StoredGrant]]:
+    """The grants of accounts by an issuer (``None``: any), oldest first, as known at an instant; voids are not on them."""
+    found: dict[int, list[StoredGrant]] = {seq: [] for seq in accounts}
+    query = select(wallet_grant).where(wallet_grant.c.account_seq.in_(accounts))
+    if issuer_seq is not None:
+        query = query.where(wallet_grant.c.issuer_seq == issuer_seq)
+    if known_at is not None:
+        query = query.where(wallet_grant.c.recorded_at <= known_at)
+    for row in connection.execute(query.order_by(wallet_grant.c.seq)):
+        found[row.account_seq].append(_grant(row))
+    return found
+
+
+def grant(connection: Connection, id: str) -> StoredGrant | None:
+    """The grant with that id, whose-ever it is. Only for callers that check that."""
+    row = connection.execute(select(wallet_grant).where(wallet_grant.c.id == id)).first()
+    return _grant(row) if row else None
+
+
+def movements(connection: Connection, accounts: Sequence[int]) -> dict[int, list[Movement]]:
+    """All that happened to the grants of accounts, in the order of each grant."""
+    found: dict[int, list[Movement]] = {seq: [] for seq in accounts}
+    table = wallet_movement
+    query = select(table.c.account_seq, table.c.grant_id, table.c.at, table.c.what, table.c.amount_minor, table.c.invoice_seq)
+    rows = connection.execute(
+        query.where(table.c.account_seq.in_(accounts)).order_by(table.c.account_seq, table.c.grant_id, table.c.step)
+    )
+    for row in rows:
+        found[row.account_seq].append(Movement(*row))
+    return found
+
+
+def add_movements(connection: Connection, new: Sequence[Movement], *, now: int, actor: str) -> None:
+    """Keep what happened to grants; the caller holds the issuer's lock or the accounts'."""
+    if not new:
+        return
+    table = wallet_movement
+    steps: dict[tuple[int, str], int] = {}
+    query = select(table.c.account_seq, table.c.grant_id, func.max(table.c.step)).group_by(
+        table.c.account_seq, table.c.grant_id
+    )
+    for account_seq, grant_id, step in connection.execute(
+        query.where(table.c.account_seq.in_({one.account_seq for one in new}))
+    ):
+        steps[account_seq, grant_id] = step
+    rows: list[dict[str, Any]] = []
+    for one in new:
+        key = (one.account_seq, one.grant_id)
+        steps[key] = steps.get(key, 0) + 1
+        rows.append({**one._asdict(), "step": steps[key], "recorded_at": now, "recorded_by": actor})
+    connection.execute(insert(table), rows)
+
+
+_grants = msgspec.json.Decoder(Grant)
+
+
+def _grant(row: Any) -> StoredGrant:
+    return StoredGrant(row.seq, row.account_seq, row.issuer_seq, row.currency, _grants.decode(row.body))

@@ -1,0 +1,99 @@
+"""The double-entry ledger in the database: entries are appended, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, func, insert, select
+
+from billsmith.ledger.postings import Posting, Transaction
+from billsmith.storage.schema_billing import ledger_entry as table
+from billsmith.units.ids import format_id, id_bytes
+
+
+class Subject(IntEnum):
+    """Of what an entry tells. The numbers are stored and never change."""
+
+    INVOICE = 0
+    GRANT = 1
+
+
+class Entry(NamedTuple):
+    """A transaction with its place: the subject's row, and the step (from 0) of what happened to it."""
+
+    subject: int
+    subject_seq: int
+    step: int
+    transaction: Transaction
+
+
+class _Kept(msgspec.Struct, frozen=True, array_like=True):
+    id: bytes
+    what: str
+    reference: str
+    postings: list[tuple[str, int, str]]
+
+
+_kept = msgspec.msgpack.Decoder(_Kept)
+
+
+def append(connection: Connection, entries: Iterable[Entry]) -> None:
+    """Keep transactions at the steps that they name."""
+    rows = [row(entry) for entry in entries]
+    if rows:
+        connection.execute(insert(table), rows)
+
+
+def append_next(connection: Connection, subject: Subject, subject_seq: int, transactions: Sequence[Transaction]) -> None:
+    """Keep what happened next to a subject, which the caller holds locked."""
+    query = select(func.coalesce(func.max(table.c.step), -1)).where(
+        table.c.subject == int(subject), table.c.subject_seq == subject_seq
+    )
+    first = connection.execute(query).scalar_one() + 1
+    append(
+        connection,
+        (Entry(subject, subject_seq, first + index, transaction) for index, transaction in enumerate(transactions)),
+    )
+
+
+def row(entry: Entry) -> dict[str, Any]:
+    """An entry as it is kept."""
+    transaction = entry.transaction
+    kept = _Kept(
+        id_bytes(transaction.id),
+        transaction.what,
+        transaction.reference,
+        [(posting.account, posting.amount_minor, posting.currency) for posting in transaction.postings],
+    )
+    return {
+        "subject": int(entry.subject),
+        "subject_seq": entry.subject_seq,
+        "step": entry.step,
+        "at": transaction.at,
+        "body": msgspec.msgpack.encode(kept),
+    }
+
+
+def entries(connection: Connection, subject: Subject | None = None, subject_seq: int | None = None) -> Iterator[Entry]:
+    """The entries, of a subject if one is named. Raises :class:`Invalid` at one that isn't balanced."""
+    query = select(table).order_by(table.c.subject, table.c.subject_seq, table.c.step)
+    if subject is not None:
+        query = query.where(table.c.subject == int(subject))
+    if subject_seq is not None:
+        query = query.where(table.c.subject_seq == subject_seq)
+    for found in connection.execution_options(yield_per=1000).execute(query):
+        yield Entry(found.subject, found.subject_seq, found.step, _transaction(found))
+
+
+def _transaction(found: Any) -> Transaction:
+    kept = _kept.decode(found.body)
+    return Transaction(
+        id=format_id(kept.id),
+        at=found.at,
+        what=kept.what,
+        reference=kept.reference,
+        postings=tuple(Posting(*each) for each in kept.postings),
+    )

@@ -1,0 +1,287 @@
+"""The reading half of the store: what it measures, raw events, histories."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from heapq import merge
+from itertools import groupby, product
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+
+from billsmith.events.event import Event
+from billsmith.units.errors import Invalid, Unavailable
+from billsmith.units.periods import Period
+from billsmith.usage.duckdb import cells, compiler, counting
+from billsmith.usage.duckdb.compiler import Ahead, Shape, Statement
+from billsmith.usage.duckdb.decide import Identity
+from billsmith.usage.duckdb.folding import Fold, nothing, shape_of
+from billsmith.usage.duckdb.keeper import Keeper
+from billsmith.usage.duckdb.rows import EVENT, IN_FORCE, event_of
+from billsmith.usage.duckdb.subjects import Subjects
+from billsmith.usage.store import MAX_PAGE, Entry, Kept, Measured, Place, Query, Selection, Unknown
+
+_FETCH = 10_000
+#: Meters that one statement can add up: of one shape, counted ahead to the same seq.
+_Alike = tuple[Shape, tuple[int, bool] | None]
+_ByAccount = Iterator[tuple[str, list[Event]]]
+
+
+class Reading:
+    """Reads rows up to ``_seq``, the highest that is readable, each call with a cursor of its own."""
+
+    _path: Path
+    _connection: duckdb.DuckDBPyConnection
+    _subjects: Subjects
+    _seq: int
+    _keeper: Keeper
+
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor of its own. Raises :class:`Unavailable` where the file can't be read."""
+        try:
+            cursor = self._connection.cursor()
+            try:
+                yield cursor
+            finally:
+                cursor.close()
+        except (duckdb.ConnectionException, duckdb.FatalException, duckdb.IOException) as error:
+            raise Unavailable(f"{self._path} can't be read now: {error}", code="usage.cannot_read") from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor that sees one state of the tables."""
+        with self.reading() as cursor:
+            cursor.execute("BEGIN")
+            yield cursor
+
+    def name(self, subject: int) -> tuple[str, str]:
+        """Owner and reference of a row's subject."""
+        return self._subjects.name(subject)
+
+    # ── measuring ──
+
+    def measure(self, query: Query) -> Iterator[Measured]:
+        """See :class:`UsageStore`."""
+        seq = self._as_of(query.as_of_seq)
+        subjects = None if query.accounts is None else self._subjects.of(query.accounts)
+        added: list[dict[_Alike, dict[str, int]]] = []
+        streams = []
+        for number, meter in enumerate(query.meters):
+            shape = shape_of(meter, query.grain)
+            if shape is None:
+                streams.append(self._counted(query, number, subjects, seq))
+            else:
+                family = self._keeper.family(meter.event_type, shape)
+                _put(added, (shape, (family.seq, family.hourly) if family else None), meter.event_type, number)
+        for statements in added:
+            streams += [self._added_up(query, alike, numbers, subjects, seq) for alike, numbers in statements.items()]
+        return merge(*streams, key=lambda measured: measured.meter)
+
+    def _added_up(
+        self, query: Query, alike: _Alike, numbers: dict[str, int], subjects: dict[int, str] | None, seq: int
+    ) -> Iterator[Measured]:
+        """Meters of one shape, each of a type of its own and as far ahead as the others, added up by one statement."""
+        (shape, _), types, meters = alike, list(numbers), list(numbers.values())
+        folds = [Fold(query.meters[number], shape, query) for number in meters]
+        families = [self._keeper.family(type, shape) for type in types]
+        with self._transaction() as cursor:
+            ahead = cells.ahead(cursor, [family.family for family in families if family], seq) if all(families) else Ahead()
+            rows = _rows(cursor, compiler.add_up(shape, types, query, seq, subjects, ahead), subjects)
+            for kind, account, place, found in _every(rows, len(types), query):
+                number, period = meters[kind], query.periods[place]
+                try:
+                    quantities = folds[kind](found, period)
+                except Invalid:  # which event it is, is for the rows to say
+                    yield from self._one_counted(query, number, account, period, seq)
+                    continue
+                if not quantities:
+                    if query.accounts is None:
+                        continue
+                    quantities = nothing(query.meters[number], query, period)
+                yield Measured(meter=number, account=account, period=period, quantities=quantities)
+
+    def _one_counted(self, query: Query, number: int, account: str, period: Period, seq: int) -> Iterator[Measured]:
+        meter = query.meters[number]
+        one = msgspec.structs.replace(query, meters=(meter,), accounts=(account,), periods=(period,))
+        for measured in self._counted(one, 0, self._subjects.of([account]), seq):
+            yield msgspec.structs.replace(measured, meter=number)
+
+    def _counted(self, query: Query, number: int, subjects: dict[int, str] | None, seq: int) -> Iterator[Measured]:
+        """What is counted from its rows."""
+        waiting = sorted(set(query.accounts or ()), reverse=True)
+        for account, events in self._by_account(query, number, subjects, seq):
+            while waiting and waiting[-1] < account:
+                yield from self._measured(query, number, waiting.pop(), ())
+            if waiting:
+                waiting.pop()
+            yield from self._measured(query, number, account, events)
+        while waiting:
+            yield from self._measured(query, number, waiting.pop(), ())
+
+    def _measured(self, query: Query, number: int, account: str, events: Sequence[Event]) -> Iterator[Measured]:
+        for period in query.periods:
+            measured = counting.count(number, query, account, period, events)
+            if measured is not None:
+                yield measured
+
+    def _by_account(self, query: Query, number: int, subjects: dict[int, str] | None, seq: int) -> _ByAccount:
+        """The events that matter to a meter, account by account."""
+        meter = query.meters[number]
+        start = 0 if meter.aggregation in counting.CARRYING else min(period.start for period in query.periods)
+        end = max(period.end for period in query.periods)
+        statement = compiler.read(EVENT, meter.event_type, start, end, seq, subjects)
+        with self._transaction() as cursor:
+            for account, rows in groupby(_rows(cursor, statement, subjects), itemgetter(1)):
+                yield account, [event_of(row[2:], self._subjects.name) for row in rows]
+
+    def _as_of(self, seq: int | None) -> int:
+        return self._seq if seq is None else min(seq, self._seq)
+
+    # ── raw events ──
+
+    def events(self, selection: Selection, *, after: Place | None = None, limit: int = 1_000) -> tuple[Kept, ...]:
+        """See :class:`UsageStore`."""
+        limit = min(limit, MAX_PAGE)
+        found: list[Kept] = []
+        for kept in self._selected(selection, after):
+            found.append(kept)
+            if len(found) == limit:
+                break
+        return tuple(found)
+
+    def count(self, selection: Selection) -> int:
+        """See :class:`UsageStore`."""
+        if not (selection.where or selection.unless):
+            condition, parameters = self._condition(selection, None)
+            with self.reading() as cursor:
+                ((number,),) = cursor.execute(f"SELECT count(*) FROM {IN_FORCE}{condition}", parameters).fetchall()
+                return int(number)
+        return sum(1 for _ in self._selected(selection, None))
+
+    def _selected(self, selection: Selection, after: Place | None) -> Iterator[Kept]:
+        condition, parameters = self._condition(selection, after)
+        with self.reading() as cursor:
+            cursor.execute(
+                f"SELECT seq, {EVENT} FROM {IN_FORCE}{condition} ORDER BY time, source, id,"
+                " (SELECT owner FROM subjects s WHERE s.subject = events.subject)",
+                parameters,
+            )
+            for seq, *columns in _all(cursor):
+                kept = Kept(seq, event_of(columns, self._subjects.name), self._subjects.account(columns[0]))
+                if _passes(kept.event, selection) and (after is None or _place_of(kept.event) > after):
+                    yield kept
+
+    def _condition(self, selection: Selection, after: Place | None) -> tuple[str, dict[str, Any]]:
+        parts = [""]
+        parameters: dict[str, Any] = {"seq": self._as_of(selection.as_of_seq)}
+        given = {"source": selection.source, "type": selection.type}
+        for column, value in given.items():
+            if value:
+                parts.append(f"{column} = ${column}")
+                parameters[column] = value
+        if selection.owner or selection.reference or selection.accounts is not None:
+            parts.append("subject IN (SELECT unnest($subjects))")
+            parameters["subjects"] = self._subjects.chosen(selection.owner, selection.reference, selection.accounts)
+        if selection.period is not None:
+            parts.append("time >= $start AND time < $end")
+            parameters |= {"start": selection.period.start, "end": selection.period.end}
+        if after is not None:
+            parts.append("time >= $after")
+            parameters["after"] = after[0]
+        return " AND ".join(parts), parameters
+
+    def history(self, owner: str, source: str, id: str) -> tuple[Entry, ...]:
+        """See :class:`UsageStore`."""
+        return tuple(self._histories([(owner, source, id)]).get((owner, source, id), ()))
+
+    def _histories(self, identities: Iterable[Identity]) -> dict[Identity, list[Entry]]:
+        """All rows of some identities that can be read."""
+        wanted = set(identities)
+        found: dict[Identity, list[Entry]] = {}
+        ids = sorted({id for _, _, id in wanted})
+        with self.reading() as cursor:
+            cursor.execute(
+                f"SELECT seq, sign, {EVENT} FROM events WHERE seq <= $seq AND id IN (SELECT unnest($ids)) ORDER BY seq",
+                {"seq": self._seq, "ids": ids},
+            )
+            for seq, sign, *columns in _all(cursor):
+                event = event_of(columns, self._subjects.name)
+                if event.identity in wanted:
+                    found.setdefault(event.identity, []).append(Entry(seq, sign, event))
+        return found
+
+    def unknown(self, types: Collection[str], *, limit: int = 1_000) -> tuple[Unknown, ...]:
+        """See :class:`UsageStore`."""
+        with self.reading() as cursor:
+            rows = cursor.execute(
+                f"SELECT s.owner, s.reference, b.account, e.type, count(*) FROM (SELECT subject, type FROM {IN_FORCE}) e"
+                " JOIN subjects s USING (subject) LEFT JOIN bindings b USING (subject)"
+                " WHERE b.account IS NULL OR e.type NOT IN (SELECT unnest($types))"
+                " GROUP BY ALL ORDER BY s.owner, s.reference, e.type LIMIT $limit",
+                {"seq": self._seq, "types": sorted(types), "limit": limit},
+            ).fetchall()
+        return tuple(
+            Unknown(owner=owner, reference=reference, account=account, type=type, events=events)
+            for owner, reference, account, type, events in rows
+        )
+
+
+def _all(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    while rows := cursor.fetchmany(_FETCH):
+        yield from rows
+
+
+def _rows(
+    cursor: duckdb.DuckDBPyConnection, statement: Statement | None, subjects: dict[int, str] | None
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of a statement, by type, account and period."""
+    if statement is None:
+        return iter(())
+    rows = _all(cursor.execute(statement.sql, statement.parameters))
+    if not statement.loose or subjects is None:
+        return rows
+    return iter(sorted(((kind, subjects[subject], *rest) for kind, subject, *rest in rows), key=itemgetter(0, 1, 2)))
+
+
+def _every(
+    rows: Iterable[tuple[Any, ...]], kinds: int, query: Query
+) -> Iterator[tuple[int, str, int, Iterable[Sequence[Any]]]]:
+    """Rows by type, account and period, without these columns; accounts that were named have theirs even if there are none."""
+    periods = range(len(query.periods))
+    waiting = product(range(kinds), sorted(set(query.accounts or ())), periods)
+    due = next(waiting, None)
+    for place, found in groupby(rows, itemgetter(0, 1, 2)):
+        while due is not None and due < place:
+            yield *due, ()
+            due = next(waiting, None)
+        if due == place:
+            due = next(waiting, None)
+        yield *place, (row[3:] for row in found)
+    while due is not None:
+        yield *due, ()
+        due = next(waiting, None)
+
+
+def _put(added: list[dict[_Alike, dict[str, int]]], alike: _Alike, type: str, number: int) -> None:
+    """Into the first statement of its like that has no meter of the type."""
+    for statements in added:
+        if type not in statements.setdefault(alike, {}):
+            statements[alike][type] = number
+            return
+    added.append({alike: {type: number}})
+
+
+def _place_of(event: Event) -> Place:
+    return event.time, event.source, event.id, event.owner
+
+
+def _passes(event: Event, selection: Selection) -> bool:
+    dimensions = event.dimensions
+    return all(dimensions.get(name) in texts for name, texts in selection.where.items()) and not any(
+        dimensions.get(name) in texts for name, texts in selection.unless.items()
+    )

@@ -1,0 +1,202 @@
+"""The cases of a chunk of recipients: everything that their documents depend on, read in one state of the store."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+
+import msgspec
+
+from billsmith.accounts.model import Account, AccountStatus
+from billsmith.invoicing.billing import Book, included_grants
+from billsmith.invoicing.cases import Case, Charged, Held
+from billsmith.invoicing.terms import Credit, Wallet
+from billsmith.ledger.wallets import Grant, Recur, Use, recurrences, replay
+from billsmith.storage import accounts, agreements, catalogs, invoices, subscriptions
+from billsmith.storage.agreements import Movement
+from billsmith.storage.database import Connection
+from billsmith.storage.runs import Run
+from billsmith.storage.subscriptions import Billed, Stored
+from billsmith.subscriptions.agreements import in_force
+from billsmith.subscriptions.learnt import Mark, Step
+from billsmith.subscriptions.subscription import ChangePlan, PlanRef, Subscription
+from billsmith.units.currency import from_minor
+from billsmith.units.instants import local_date
+from billsmith.units.periods import Period
+from billsmith.units.rounding import ZERO
+from billsmith.units.spans import NamedSpan
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """Cases with the accounts that they name, those that can't be billed at all, and what was billed of each subscription.
+
+    ``refused`` says of a recipient why; ``early`` are those for whom the period is not over.
+    """
+
+    cases: tuple[Case, ...]
+    accounts: dict[int, Account]
+    steps: dict[int, tuple[int, int]]
+    credit_notes: dict[str, tuple[int, int]]
+    refused: dict[int, tuple[str, str]]
+    early: tuple[int, ...] = ()
+
+
+def load_books(connection: Connection, issuer: Account, versions: Mapping[str, int]) -> dict[str, Book]:
+    """The catalogs of an issuer as a run bills by them."""
+    return {code: Book(catalogs.load(connection, issuer, code, version)) for code, version in versions.items()}
+
+
+def load(
+    connection: Connection, issuer: Account, run: Run, span: NamedSpan, recipients: Sequence[int], books: Mapping[str, Book]
+) -> Loaded:
+    """The cases of some recipients."""
+    stored = subscriptions.of_recipients(connection, issuer.seq, recipients)
+    billed = subscriptions.billed(connection, [each.seq for each in stored])
+    people = accounts.by_seqs(connection, {seq for each in stored for seq in (each.account_seq, each.recipient_seq)})
+    held = held_by(connection, issuer, run, recipients)
+    wallets = _Wallets(connection, issuer, run, recipients)
+    notes = invoices.credits_left(connection, issuer.seq, recipients)
+    date = local_date(run.at, issuer.time_zone)
+    refused: dict[int, tuple[str, str]] = {}
+    early: dict[int, None] = {}
+    groups: dict[tuple[int, str], list[tuple[Stored, Step, int, bool]]] = {}
+    for each in stored:
+        until = span.end(each.subscription.zone)
+        if until > run.at:
+            early[each.recipient_seq] = None
+            continue
+        if each.subscription.recorded_at > run.at:
+            continue
+        if people[each.recipient_seq].status is AccountStatus.CLOSED:
+            refused[each.recipient_seq] = ("account.closed", "the account is closed; it takes no more invoices")
+            continue
+        currency = books[each.catalog].currency(plan_at(each.subscription, run.at))
+        for step, number, again in steps_to_bill(billed[each.seq], Mark(until, run.at)):
+            groups.setdefault((each.recipient_seq, currency), []).append((each, step, number, again))
+    cases = []
+    for (recipient_seq, currency), members in sorted(groups.items()):
+        if recipient_seq in refused:
+            continue
+        parts = tuple(_charged(*member, people) for member in members)
+        recipient = people[recipient_seq]
+        included = [grant for each, step, *_ in members for grant in _included(each, books[each.catalog], step.until.until)]
+        period = _period(parts)
+        cases.append(
+            Case(
+                recipient=recipient_seq,
+                currency=currency,
+                parts=parts,
+                period=period,
+                date=date,
+                at=period.end - 1,  # what was used before the run may be paid by what expires at it
+                country=recipient.profile.country,
+                held=tuple(held[recipient_seq]),
+                wallet=wallets.of(recipient_seq, currency, included, period.end - 1),
+                credits=tuple(
+                    Credit(reference=note.invoice.id, amount_minor=-note.invoice.due_minor)
+                    for note in notes
+                    if note.recipient_seq == recipient_seq and note.invoice.currency == currency
+                ),
+            )
+        )
+    return Loaded(
+        cases=tuple(cases),
+        accounts=people,
+        steps={seq: (len(steps), sum(step.is_open for step in steps)) for seq, steps in billed.items()},
+        credit_notes={note.invoice.id: (note.seq, note.invoice.paid_minor) for note in notes},
+        refused=refused,
+        early=tuple(early),
+    )
+
+
+def steps_to_bill(billed: Sequence[Billed], mark: Mark) -> Iterator[tuple[Step, int, bool]]:
+    """The steps that a run up to ``mark`` bills, with their numbers: those that are open again (``True``), then the next."""
+    before: Mark | None = None
+    for each in billed:
+        if each.is_open:
+            yield Step(before, each.mark), each.number, True
+        before = each.mark
+    if before is None or before.until < mark.until:
+        yield Step(before, mark), len(billed) + 1, False
+
+
+def plan_at(subscription: Subscription, known_at: int) -> PlanRef:
+    """The plan that a subscription ends on, as known at an instant."""
+    plans = [each for each in subscription.changes if isinstance(each, ChangePlan) and each.recorded_at <= known_at]
+    return max(plans, key=lambda change: (change.at, change.recorded_at)).plan if plans else subscription.plan
+
+
+def _charged(each: Stored, step: Step, number: int, again: bool, people: Mapping[int, Account]) -> Charged:
+    name = people[each.account_seq].external_id if each.account_seq != each.recipient_seq else ""
+    return Charged(
+        seq=each.seq, subscription=each.subscription, catalog=each.catalog, step=step, number=number, again=again, account=name
+    )
+
+
+def _period(parts: Sequence[Charged]) -> Period:
+    starts = [part.step.since.until if part.step.since else part.subscription.starts_at for part in parts]
+    end = max(part.step.until.until for part in parts)
+    return Period(min(*starts, end - 1) if len(starts) > 1 else min(starts[0], end - 1), end)
+
+
+def _included(each: Stored, book: Book, until: int) -> list[Grant]:
+    if not any(plan.credits for plan in book.catalog.plans):
+        return []
+    return included_grants(each.subscription, book.catalog, Period(each.subscription.starts_at, until))
+
+
+def held_by(
+    connection: Connection, issuer: Account, run: Run, recipients: Sequence[int], before: int | None = None
+) -> dict[int, list[Held]]:
+    """What recipients agreed to and holds at a run, with what invoices (those before one, by its row) used of it."""
+    stored = agreements.of_accounts(connection, issuer.seq, recipients, run.at)
+    used = agreements.uses(connection, [each.seq for group in stored.values() for each in group], before)
+    found: dict[int, list[Held]] = {}
+    for recipient, group in stored.items():
+        seqs = {each.id: each.seq for each in group}
+        holding = in_force([(each.id, each.body) for each in group], run.at)
+        found[recipient] = [
+            Held(seq=seqs[id], id=id, agreement=body, used=tuple(used[seqs[id]])) for id, body in holding.items()
+        ]
+    return found
+
+
+class _Wallets:
+    """What wallets hold. Each grant is replayed for itself, for what an invoice took from it is known."""
+
+    def __init__(self, connection: Connection, issuer: Account, run: Run, recipients: Sequence[int]) -> None:
+        self._grants = agreements.grants(connection, issuer.seq, recipients, run.at)
+        self._moves = agreements.movements(connection, recipients)
+
+    def of(self, recipient: int, currency: str, included: Sequence[Grant], at: int) -> Wallet:
+        """The wallet of a recipient in a currency."""
+        moves: dict[str, list[Movement]] = {}
+        for move in self._moves[recipient]:
+            moves.setdefault(move.grant_id, []).append(move)
+        own = [each.grant for each in self._grants[recipient] if each.currency == currency]
+        grants = [_voided(grant, moves.get(grant.id, [])) for grant in (*own, *included)]
+        balances = {grant.id: balance_of(grant, moves.get(grant.id, []), currency, at) for grant in grants}
+        return Wallet(grants=tuple(grants), balances={id: left for id, left in balances.items() if left})
+
+
+def balance_of(grant: Grant, moves: Sequence[Movement], currency: str, at: int) -> Decimal:
+    """What is left of a grant at an instant."""
+    what = next(iter(sorted(grant.scope)), "")
+    burns = [
+        Use(at=min(move.at, at), amount=from_minor(move.amount_minor, currency), what=what)
+        for move in moves
+        if move.what == "burn"
+    ]
+    events: list[Use | Recur] = [*recurrences([grant], at), *burns]
+    return replay([grant], events, until=at).balances.get(grant.id, ZERO)
+
+
+def _voided(grant: Grant, moves: Sequence[Movement]) -> Grant:
+    voids = [move.at for move in moves if move.what == "void"]
+    return msgspec.structs.replace(grant, voided_at=min(voids)) if voids else grant
+
+
+def today(run: Run, issuer: Account) -> dt.date:
+    """The date of a run's documents: the day on which it runs, where the issuer is."""
+    return local_date(run.at, issuer.time_zone)

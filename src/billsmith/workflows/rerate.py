@@ -1,0 +1,290 @@
+"""Late, voided or replaced usage: what was billed is rated anew, and the difference is a credit or debit note (decision 0124).
+
+A re-rating is a run of its own: one present, one state of the usage store, a cursor over the invoices. It opens with the first
+note, so that a run that finds nothing leaves nothing. A note's lines name the lines that they correct.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import msgspec
+
+from billsmith.accounts.model import Account
+from billsmith.invoicing.billing import Book
+from billsmith.invoicing.bookings import book_document
+from billsmith.invoicing.cases import Case, Charged, make, questions
+from billsmith.invoicing.corrections import correct
+from billsmith.invoicing.model import Content, Invoice, InvoiceKind, InvoiceStatus
+from billsmith.invoicing.notes import Note, document_of
+from billsmith.storage import accounts, catalogs, invoices, ledger, runs, subscriptions
+from billsmith.storage.database import Connection, Database
+from billsmith.storage.invoices import NewInvoice, Stored
+from billsmith.storage.ledger import Entry, Subject
+from billsmith.storage.runs import Item, Run
+from billsmith.subscriptions import learnt
+from billsmith.units.errors import BillsmithError
+from billsmith.units.ids import derived_id
+from billsmith.units.instants import local_date
+from billsmith.units.spans import NamedSpan
+from billsmith.usage.store import UsageStore
+from billsmith.workflows.billing_cases import held_by, load_books
+from billsmith.workflows.billing_run import Billed, Report, Step, measured
+from billsmith.workflows.billing_work import Parked
+from billsmith.workflows.parties import party
+
+#: The kind of run, and what the batch of its notes says.
+RERATE = "rerate"
+#: Invoices in one chunk.
+CHUNK = 100
+
+
+class Noted(msgspec.Struct, frozen=True, kw_only=True):
+    """An invoice, what it bills, and the note that it needs; or why it can't be rated."""
+
+    found: Stored
+    earlier: tuple[int, ...]
+    outcome: Note | Parked
+
+
+def rerate(
+    database: Database,
+    usage: UsageStore | None,
+    issuer: Account,
+    span: NamedSpan,
+    *,
+    at: int,
+    actor: str,
+    scope: Account | None = None,
+    dry_run: bool = False,
+    step: Step = lambda _name: None,
+    progress: Callable[[int], None] = lambda _count: None,
+) -> Report:
+    """Rate anew what an issuer's runs billed for periods that end in a span, and note every difference.
+
+    ``rows`` of the report tell of what can't be rated; of a dry run, which writes nothing, of every note.
+    """
+    report = Report(issuer=issuer.id)
+    with database.read() as connection:
+        run = runs.unfinished(connection, issuer, RERATE, span.name, scope)
+    as_of_seq = 0 if usage is None else usage.watermark()
+    report.resumed = run is not None
+    rater = _Rater(database, usage, issuer)
+    after = 0 if run is None else run.cursor
+    while True:
+        present, seq = (at, as_of_seq) if run is None else (run.at, run.as_of_seq)
+        with database.read() as connection:
+            batch = invoices.issued_between(
+                connection, issuer.seq, span.period(issuer.time_zone), scope=scope, after_seq=after, limit=CHUNK
+            )
+            noted = rater.noted(connection, batch, present, seq)
+        step("rated anew")
+        if noted and not dry_run:
+            with database.write() as connection:
+                runs.lock_issuer(connection, issuer)
+                current = run or _open(connection, issuer, span, scope, at, as_of_seq, actor)
+                current = runs.lock(connection, current)
+                if current.cursor == after or run is None:
+                    items = rater.issue(connection, current, noted, actor)
+                    run = runs.advance(connection, current, batch[-1].seq, items)
+                    step("noted")
+                else:  # another process has come further
+                    run, after = current, current.cursor
+                    continue
+            step("committed")
+        _tell(report, noted, rater, dry_run)
+        progress(len(batch))
+        if len(batch) < CHUNK:
+            break
+        after = batch[-1].seq
+    if run is not None and not dry_run:
+        with database.write() as connection:
+            runs.finish(connection, run)
+        report.run, report.batch, report.at, report.as_of_seq = run.id, run.batch, run.at, run.as_of_seq
+    return report
+
+
+class _Rater:
+    def __init__(self, database: Database, usage: UsageStore | None, issuer: Account) -> None:
+        self.database, self.usage, self.issuer = database, usage, issuer
+        self.people: dict[int, Account] = {}
+        self._books: dict[str, dict[str, Book]] = {}
+
+    def noted(self, connection: Connection, batch: Sequence[Stored], at: int, as_of_seq: int) -> list[Noted]:
+        """What invoices need a note, or can't be rated."""
+        seqs = [found.seq for found in batch]
+        billed = subscriptions.steps_of(connection, seqs)
+        whose = runs.of_invoices(connection, seqs)
+        notes = runs.corrections(connection, seqs)
+        self.people |= accounts.by_seqs(connection, {found.recipient_seq for found in batch})
+        result = []
+        for found in invoices.with_content(connection, batch):
+            if billed[found.seq] and found.seq in whose:
+                earlier = tuple(notes[found.seq])
+                outcome = self._outcome(connection, found, billed[found.seq], whose[found.seq], earlier, at, as_of_seq)
+                if outcome is not None:
+                    result.append(Noted(found=found, earlier=earlier, outcome=outcome))
+        return result
+
+    def _outcome(
+        self,
+        connection: Connection,
+        found: Stored,
+        billed: Sequence[tuple[subscriptions.Stored, learnt.Step]],
+        run: Run,
+        earlier: tuple[int, ...],
+        at: int,
+        as_of_seq: int,
+    ) -> Note | Parked | None:
+        invoice = found.invoice
+        books = self.books(connection, run)
+        people = accounts.by_seqs(connection, {each.account_seq for each, _ in billed})
+        case = Case(
+            recipient=found.recipient_seq,
+            currency=invoice.currency,
+            parts=tuple(
+                Charged(
+                    seq=each.seq,
+                    subscription=each.subscription,
+                    catalog=each.catalog,
+                    step=step,
+                    account=people[each.account_seq].external_id if each.account_seq != each.recipient_seq else "",
+                    usage_known_at=at,
+                )
+                for each, step in billed
+            ),
+            period=invoice.period,
+            date=invoice.date,
+            at=invoice.period.end - 1,
+            country=self.people[found.recipient_seq].profile.country,
+            held=tuple(held_by(connection, self.issuer, run, [found.recipient_seq], before=found.seq)[found.recipient_seq]),
+        )
+        try:
+            counted = measured(self.usage, books, set(questions(case, books)), as_of_seq)
+            should_be = make(case, books, counted).assembled.totals
+            live = [each for each in invoices.by_seqs(connection, earlier).values() if each.invoice.voided_at is None]
+            documents = [document_of(each.invoice) for each in (found, *invoices.with_content(connection, live))]
+            return correct(should_be, documents, invoice.currency)
+        except BillsmithError as error:
+            return Parked(error.code, error.message)
+
+    def books(self, connection: Connection, run: Run) -> dict[str, Book]:
+        """The catalogs as the run that issued an invoice billed by them."""
+        key = repr(sorted(run.catalogs.items()))
+        if key not in self._books:
+            self._books[key] = load_books(connection, self.issuer, run.catalogs)
+        return self._books[key]
+
+    def issue(self, connection: Connection, run: Run, noted: Sequence[Noted], actor: str) -> list[Item]:
+        """Number and issue the notes; those whose invoice was corrected or voided meanwhile are left out."""
+        now = runs.corrections(connection, [each.found.seq for each in noted])
+        states = invoices.by_seqs(connection, [each.found.seq for each in noted])
+        still = [
+            each
+            for each in noted
+            if tuple(now[each.found.seq]) == each.earlier and states[each.found.seq].invoice.voided_at is None
+        ]
+        ready = [(each, each.outcome) for each in still if isinstance(each.outcome, Note)]
+        date = local_date(run.at, self.issuer.time_zone)
+        kinds = [note.kind for _, note in ready]
+        numbers = {
+            kind: iter(invoices.numbers(connection, self.issuer, kind, date, kinds.count(kind)))
+            for kind in dict.fromkeys(kinds)
+        }
+        new = [self._document(run, each.found, note, next(numbers[note.kind]), actor) for each, note in ready]
+        seqs = invoices.add(connection, new)
+        ledger.append(
+            connection,
+            [Entry(Subject.INVOICE, seq, 0, book_document(each.invoice, run.at)) for seq, each in zip(seqs, new, strict=True)],
+        )
+        runs.add_corrections(
+            connection,
+            run,
+            [(each.found.seq, len(each.earlier) + 1, seq) for seq, (each, _) in zip(seqs, ready, strict=True)],
+        )
+        of_found = {each.found.seq: seq for seq, (each, _) in zip(seqs, ready, strict=True)}
+        return [
+            Item(
+                each.found.recipient_seq,
+                each.found.seq,
+                "parked" if isinstance(each.outcome, Parked) else "billed",
+                of_found.get(each.found.seq),
+                each.outcome.code if isinstance(each.outcome, Parked) else None,
+                each.outcome.reason if isinstance(each.outcome, Parked) else None,
+            )
+            for each in still
+        ]
+
+    def _document(self, run: Run, found: Stored, note: Note, number: str, actor: str) -> NewInvoice:
+        corrected, recipient = found.invoice, self.people[found.recipient_seq]
+        assert corrected.content is not None
+        open_days = (corrected.due_date - corrected.date).days if corrected.due_date else 0
+        date = local_date(run.at, self.issuer.time_zone)
+        nothing = note.total_minor == 0
+        invoice = Invoice(
+            id=derived_id("note", run.id, corrected.id),
+            issuer_id=self.issuer.id,
+            recipient_id=recipient.id,
+            kind=note.kind,
+            number=number,
+            status=InvoiceStatus.PAID if nothing else InvoiceStatus.ISSUED,
+            currency=corrected.currency,
+            total_minor=note.total_minor,
+            tax_minor=note.tax_minor,
+            customer_name=recipient.name,
+            billing_entity=self.issuer.profile.billing_entity or self.issuer.name,
+            date=date,
+            due_date=date + timedelta(days=open_days) if note.kind is InvoiceKind.DEBIT_NOTE else None,
+            period=corrected.period,
+            created_at=run.at,
+            issued_at=run.at,
+            paid_at=run.at if nothing else None,
+            send_by_email=corrected.send_by_email,
+            direct_debit=corrected.direct_debit,
+            consolidated=corrected.consolidated,
+            batch=run.batch,
+            invoiced_by=actor,
+            content=Content(
+                issuer=party(self.issuer, as_issuer=True),
+                recipient=party(recipient),
+                lines=note.lines,
+                taxes=note.taxes,
+                rounding_place=corrected.content.rounding_place,
+                notes=f"Corrects {corrected.number}",
+            ),
+        )
+        return NewInvoice(invoice=invoice, issuer=self.issuer, recipient=recipient)
+
+
+def _open(
+    connection: Connection, issuer: Account, span: NamedSpan, scope: Account | None, at: int, as_of_seq: int, actor: str
+) -> Run:
+    """The run that the first note opens, or the one that another process has opened meanwhile."""
+    return runs.unfinished(connection, issuer, RERATE, span.name, scope) or runs.create(
+        connection,
+        issuer,
+        kind=RERATE,
+        period=span.name,
+        scope=scope,
+        at=at,
+        as_of_seq=as_of_seq,
+        catalogs={each.code: each.version for each in catalogs.newest(connection, issuer)},
+        actor=actor,
+    )
+
+
+def _tell(report: Report, noted: Sequence[Noted], rater: _Rater, dry_run: bool) -> None:
+    for each in noted:
+        recipient, currency = rater.people[each.found.recipient_seq], each.found.invoice.currency
+        row = Billed(
+            account=recipient.id, name=recipient.name, currency=currency, state="billed", number=each.found.invoice.number
+        )
+        if isinstance(each.outcome, Parked):
+            report.parked += 1
+            report.rows.append(msgspec.structs.replace(row, state="parked", code=each.outcome.code, reason=each.outcome.reason))
+            continue
+        report.billed += 1
+        report.totals[currency] = report.totals.get(currency, 0) + each.outcome.total_minor
+        if dry_run:
+            report.rows.append(msgspec.structs.replace(row, total_minor=each.outcome.total_minor))

@@ -1,0 +1,272 @@
+"""Who would pay more: every account's invoices as they are and as they would be, line by line. Writes nothing.
+
+It is the run's own pure call with other arguments: another catalog, or a subscription with one more change. Both sides bill the
+same span of the same usage by what is known at one instant; wallets and credit notes stay out of it, for they price nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import msgspec
+
+from billsmith.accounts.model import Account
+from billsmith.catalog.versions import Shelf
+from billsmith.invoicing.billing import Book
+from billsmith.invoicing.cases import Case, Charged
+from billsmith.invoicing.model import Line
+from billsmith.storage import accounts, subscriptions
+from billsmith.storage.database import Connection, Database
+from billsmith.storage.invoices import unpack_content
+from billsmith.storage.runs import Run
+from billsmith.storage.subscriptions import Stored
+from billsmith.subscriptions.learnt import Mark, Step
+from billsmith.subscriptions.subscription import AddAddOn, ChangePlan, PlanRef, Subscription
+from billsmith.units.errors import NotFound
+from billsmith.units.instants import local_date
+from billsmith.units.spans import NamedSpan
+from billsmith.usage.store import UsageStore
+from billsmith.workflows.billing_cases import held_by, load_books, plan_at
+from billsmith.workflows.billing_run import imagined, worked_out
+from billsmith.workflows.billing_work import Bench, Drafted, Outcome, Parked, bench
+
+#: Recipients that are looked at together.
+CHUNK = 500
+
+#: What a subscription becomes on the other side, and by which of the books it is billed there.
+Other = Callable[[Stored], tuple[Subscription, str]]
+
+
+class LineDifference(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of both sides, by what it is for; zero where one side lacks it."""
+
+    subscription: str
+    component: str
+    description: str
+    kind: str
+    old_minor: int
+    new_minor: int
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """What an account would pay in a currency, taxes included. ``problem`` says why a side can't be billed."""
+
+    account: Account
+    currency: str
+    old_minor: int
+    new_minor: int
+    lines: tuple[LineDifference, ...]
+    problem: str = ""
+
+    @property
+    def change_minor(self) -> int:
+        """How much more it would be."""
+        return self.new_minor - self.old_minor
+
+
+def other_catalog(new: Shelf) -> tuple[dict[str, Book], Other]:
+    """Everybody on the plan of the same code as another catalog offers it."""
+    key = f"new/{new.code}"
+
+    def moved(found: Stored) -> tuple[Subscription, str]:
+        return (_moved(found.subscription, new), key) if found.catalog == new.code else (found.subscription, found.catalog)
+
+    return {key: Book(new)}, moved
+
+
+def other_plan(change: ChangePlan, subscription: str) -> Other:
+    """One subscription with one more change."""
+
+    def moved(found: Stored) -> tuple[Subscription, str]:
+        if found.subscription.id != subscription:
+            return found.subscription, found.catalog
+        changed = msgspec.structs.replace(found.subscription, changes=(*found.subscription.changes, change))
+        return changed, found.catalog
+
+    return moved
+
+
+def simulate(
+    database: Database,
+    usage: UsageStore | None,
+    issuer: Account,
+    span: NamedSpan,
+    other: Other,
+    *,
+    at: int,
+    books: Mapping[str, Book] | None = None,
+    scope: Account | None = None,
+    only: str | None = None,
+    processes: int = 1,
+    progress: Callable[[int], None] = lambda _count: None,
+) -> Iterator[Difference]:
+    """What each account that gets invoices (at or below ``scope``) would pay for a span, account by account.
+
+    ``books`` are those that ``other`` names beside the issuer's own; ``only`` is a subscription alone.
+    """
+    with database.read() as connection:
+        run = imagined(connection, usage, issuer, span, at)
+        mine = load_books(connection, issuer, run.catalogs)
+    both = {**mine, **(books or {})}
+    with bench(both, processes) as at_work:
+        ahead: list[_Chunk] = []
+        for chunk in _chunks(database, usage, issuer, run, span, other, both, at_work, scope, only):
+            ahead.append(chunk)
+            if len(ahead) > 1:
+                yield from _differences(ahead.pop(0), progress)
+        for chunk in ahead:
+            yield from _differences(chunk, progress)
+
+
+class _Chunk(msgspec.Struct, kw_only=True):
+    people: dict[int, Account]
+    keys: list[tuple[int, str]]
+    futures: list[Future[list[Outcome]]]
+
+
+def _chunks(
+    database: Database,
+    usage: UsageStore | None,
+    issuer: Account,
+    run: Run,
+    span: NamedSpan,
+    other: Other,
+    books: Mapping[str, Book],
+    at_work: Bench,
+    scope: Account | None,
+    only: str | None,
+) -> Iterator[_Chunk]:
+    after = 0
+    while True:
+        with database.read() as connection:
+            recipients = subscriptions.recipients(connection, issuer.seq, scope=scope, after_seq=after, limit=CHUNK)
+            if not recipients:
+                return
+            found = subscriptions.of_recipients(connection, issuer.seq, recipients)
+            if only is not None:
+                found = [each for each in found if each.subscription.id == only]
+            people = accounts.by_seqs(connection, {seq for each in found for seq in (each.account_seq, each.recipient_seq)})
+            sides = _sides(connection, issuer, run, span, other, books, found, people)
+        after = recipients[-1]
+        cases = [case for pair in sides.values() for case in pair]
+        works = worked_out(usage, issuer, cases, people, books, run.as_of_seq)
+        yield _Chunk(people=people, keys=list(sides), futures=at_work.submit(works))
+
+
+def _sides(
+    connection: Connection,
+    issuer: Account,
+    run: Run,
+    span: NamedSpan,
+    other: Other,
+    books: Mapping[str, Book],
+    found: Sequence[Stored],
+    people: Mapping[int, Account],
+) -> dict[tuple[int, str], tuple[Case, Case]]:
+    """By recipient and currency, the case as it is and as it would be."""
+    held = held_by(connection, issuer, run, sorted({each.recipient_seq for each in found}))
+    groups: dict[tuple[int, str], list[Stored]] = {}
+    for each in found:
+        if each.subscription.recorded_at <= run.at:
+            currency = books[each.catalog].currency(plan_at(each.subscription, run.at))
+            groups.setdefault((each.recipient_seq, currency), []).append(each)
+    result = {}
+    for (recipient, currency), members in sorted(groups.items()):
+
+        def case(
+            parts: Sequence[tuple[Stored, Subscription, str]], recipient: int = recipient, currency: str = currency
+        ) -> Case:
+            zone = people[recipient].time_zone
+            return Case(
+                recipient=recipient,
+                currency=currency,
+                parts=tuple(_charged(each, subscription, catalog, run, span) for each, subscription, catalog in parts),
+                period=span.period(zone),
+                date=local_date(run.at, issuer.time_zone),
+                at=span.end(zone) - 1,
+                country=people[recipient].profile.country,
+                held=tuple(held[recipient]),
+            )
+
+        result[recipient, currency] = (
+            case([(each, each.subscription, each.catalog) for each in members]),
+            case([(each, *other(each)) for each in members]),
+        )
+    return result
+
+
+def _charged(each: Stored, subscription: Subscription, catalog: str, run: Run, span: NamedSpan) -> Charged:
+    """A subscription for the whole span, by what is known now: nothing of it is a difference to what was known before."""
+    period = span.period(subscription.zone)
+    step = Step(Mark(period.start, run.at), Mark(period.end, run.at))
+    return Charged(seq=each.seq, subscription=subscription, catalog=catalog, step=step)
+
+
+def _differences(chunk: _Chunk, progress: Callable[[int], None]) -> Iterator[Difference]:
+    outcomes = [outcome for future in chunk.futures for outcome in future.result()]
+    for place, (recipient, currency) in enumerate(chunk.keys):
+        old, new = outcomes[2 * place : 2 * place + 2]
+        problems = [f"{side}: {each.reason}" for side, each in (("now", old), ("then", new)) if isinstance(each, Parked)]
+        yield Difference(
+            account=chunk.people[recipient],
+            currency=currency,
+            old_minor=_total(old),
+            new_minor=_total(new),
+            lines=tuple(_lines(old, new)),
+            problem="; ".join(problems),
+        )
+    progress(len(chunk.keys))
+
+
+def _total(outcome: Outcome) -> int:
+    return outcome.total_minor if isinstance(outcome, Drafted) else 0
+
+
+def _lines(old: Outcome, new: Outcome) -> Iterator[LineDifference]:
+    sums: dict[tuple[Any, ...], list[Any]] = {}
+    for side, outcome in enumerate((old, new)):
+        if isinstance(outcome, Drafted):
+            for line in unpack_content(outcome.body).lines:
+                entry = sums.setdefault(_identity(line), [line, 0, 0])
+                entry[0] = line
+                entry[1 + side] += line.amount_minor
+    for line, before, then in sums.values():
+        yield LineDifference(
+            subscription=line.subscription,
+            component=line.component,
+            description=line.description,
+            kind=line.kind.value,
+            old_minor=before,
+            new_minor=then,
+        )
+
+
+def _identity(line: Line) -> tuple[Any, ...]:
+    return line.subscription, line.component, line.kind, line.period, "" if line.component else line.description
+
+
+def _moved(subscription: Subscription, new: Shelf) -> Subscription:
+    """A subscription whose plans and add-ons are those of the same code that another catalog offers."""
+
+    def reference(kind: str, old: PlanRef) -> PlanRef:
+        return PlanRef(old.code, new.offers.get(kind, {}).get(old.code, old.version))
+
+    changes = [
+        msgspec.structs.replace(each, plan=reference("plan", each.plan))
+        if isinstance(each, ChangePlan)
+        else msgspec.structs.replace(each, add_on=reference("add_on", each.add_on))
+        if isinstance(each, AddAddOn)
+        else each
+        for each in subscription.changes
+    ]
+    return msgspec.structs.replace(subscription, plan=reference("plan", subscription.plan), changes=tuple(changes))
+
+
+def find(connection: Connection, id: str) -> Stored:
+    """The subscription of a plan change that is to be looked at. Raises :class:`NotFound`."""
+    found = subscriptions.by_id(connection, id)
+    if found is None:
+        raise NotFound("no such subscription; `billsmith subscriptions list` shows them all", code="subscription.unknown")
+    return found

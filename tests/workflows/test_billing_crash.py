@@ -1,0 +1,29 @@
+"""P4, P5, P7: runs that are killed anywhere, or that run side by side, leave the bytes of one that nobody disturbed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.billing_crash import nursery
+
+
+def test_killed_at_every_step_and_again_while_recovering(tmp_path: Path) -> None:
+    found = nursery("steps", str(tmp_path), "1")
+    assert found.faults == []
+    assert found.documents == 22
+    assert found.kills >= 2 * 9
+
+
+def test_killed_at_random(tmp_path: Path) -> None:
+    found = nursery("random", str(tmp_path), "2", "60")
+    assert found.faults == []
+    assert found.kills >= 60
+
+
+def test_several_at_once(tmp_path: Path) -> None:
+    found = nursery("together", str(tmp_path), "3")
+    assert (found.faults, found.runs) == ([], 3)
+
+
+def test_control_ids_that_derive_from_the_clock_are_seen(tmp_path: Path) -> None:
+    assert nursery("forgetful", str(tmp_path), "4").faults != []
