@@ -18,6 +18,7 @@ from billsmith.cli import (
     demo,
     doctor,
     imports,
+    ingest,
     init,
     invoices,
     keys,
@@ -64,6 +65,7 @@ app.command(rebill.rebill)
 app.command(subscriptions.app)
 app.command(wallets.agreements_app)
 app.command(wallets.app)
+app.command(ingest.ingest)
 app.command(bill.bill)
 app.command(bill.rerate)
 app.command(bill.due)
