@@ -36,7 +36,7 @@ class House:
         self.database = database
         self.now = NOW
         upgrade.upgrade(database, self.now)
-        self.settings = Settings(home=Path("unused"), **settings)
+        self.settings = Settings(home=Path("unused"), **{"pull": False, **settings})
         made = services(self.settings, database, lambda: self.now)
         self.services = msgspec.structs.replace(made, sealer=Sealer([bytes(32)]))
         self.app = application(self.settings, self.services)
