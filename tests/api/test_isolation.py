@@ -10,8 +10,10 @@ import pytest
 from billsmith.api import lookups
 from billsmith.api.routes import OPERATIONS
 from billsmith.storage import accounts
+from billsmith.units.spans import parse_span
+from billsmith.workflows import billing_run
 from tests.api.support import Caller
-from tests.support.billing import CATALOG
+from tests.support.billing import CATALOG, START
 from tests.support.house import House
 
 _UNKNOWN = "99999999-9999-4999-8999-999999999999"
@@ -39,7 +41,8 @@ def strangers(house: House) -> tuple[Caller, dict[str, str]]:
     customer = house.account("Theirs", other, external_id="theirs")
     theirs = Caller(house, other)
     theirs.post("/v1/catalog", {"source": CATALOG})
-    subscription = theirs.post("/v1/subscriptions", {"account": "theirs", "plan": "flat"})
+    subscription = theirs.post("/v1/subscriptions", {"account": "theirs", "plan": "flat", "starts_at": START})
+    billing_run.bill(house.database, None, other, parse_span("2026-09"), at=house.now, actor="test")
     Caller(house, mine).post("/v1/catalog", {"source": CATALOG})
     return Caller(house, mine), {
         "account": customer.id,
@@ -51,6 +54,7 @@ def strangers(house: House) -> tuple[Caller, dict[str, str]]:
         "connection": theirs.post("/v1/connections", CONNECTION)["id"],
         "connection by name": CONNECTION["name"],
         "subscription": subscription["id"],
+        "run": theirs.get("/v1/runs")["items"][0]["id"],
         "grant": theirs.post("/v1/wallets", {"account": "theirs", "amount": 5})["id"],
     }
 

@@ -188,7 +188,7 @@ def test_no_secret_is_told(caplog: pytest.LogCaptureFixture) -> None:
         answer = session.get("/list", [("key", SECRETS[0])], {"Authorization": f"Bearer {SECRETS[1]}", "X-API-KEY": SECRETS[0]})
         told = f"{problem(answer)} {answer!r} {caplog.text}"
         assert not any(secret in told for secret in SECRETS)
-        assert "you sent …, …" in told
+        assert "you sent ***, ***" in told
         assert "\x1b" not in told
         ours = [record.getMessage() for record in caplog.records if record.name == "billsmith.outbound"]
         assert any("GET http://127.0.0.1" in line and "/list" in line for line in ours)
@@ -217,9 +217,13 @@ def test_a_header_that_could_hold_another_is_refused(value: str) -> None:
         ("https://evil.example/a.example", None),
         ("https://a.example@evil.example/b", None),
         ("https://a.example\\@evil.example/b", None),
-        ("//a.example/b", None),
+        ("//a.example/b", "/b"),
+        ("/b", "/b"),
+        ("b?c", "/b?c"),
+        ("?c", "/?c"),
+        ("//evil.example/b", None),
+        ("https://[::1", None),
         ("javascript:alert(1)", None),
-        ("", None),
     ],
 )
 def test_same_origin(url: str, path: str | None) -> None:

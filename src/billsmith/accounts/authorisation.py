@@ -27,6 +27,7 @@ class Scope(StrEnum):
     CREDENTIALS_WRITE = "credentials:write"
     EVENTS_WRITE = "events:write"
     USAGE_READ = "usage:read"
+    USAGE_WRITE = "usage:write"
     BILLING_READ = "billing:read"
     BILLING_WRITE = "billing:write"
     SYNC_READ = "sync:read"

@@ -17,8 +17,10 @@ from billsmith.api import (
     invoice_create,
     invoice_steps,
     invoices,
+    meters,
     page,
     reconciliations,
+    runs,
     subscriptions,
     wallets,
 )
@@ -38,11 +40,13 @@ OPERATIONS = (
     *accounts.OPERATIONS,
     *credentials.OPERATIONS,
     *events.OPERATIONS,
+    *meters.OPERATIONS,
     *catalogs.OPERATIONS,
     *subscriptions.OPERATIONS,
     *wallets.OPERATIONS,
     *connections.OPERATIONS,
     *reconciliations.OPERATIONS,
+    *runs.OPERATIONS,
 )
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
+from urllib.parse import urljoin
 
 import httpcore
 import httpx
@@ -42,8 +43,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     connect: float = 10.0
     read: float = 60.0
     total: float = 600.0
-    max_wire: int = 128 * 1024 * 1024
-    max_body: int = 512 * 1024 * 1024
+    max_wire: int = 64 * 1024 * 1024
+    max_body: int = 256 * 1024 * 1024
     per_second: float = 10.0
 
 
@@ -65,6 +66,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     patience: Patience = Patience()
     tools: Tools = Tools()
     private: frozenset[Origin] | None = None
+
+    def capped(self, most: int) -> Settings:
+        """The same with bodies of ``most`` bytes, for a vendor whose lists have pages."""
+        smaller = min(self.limits.max_wire, most), min(self.limits.max_body, most)
+        limits = msgspec.structs.replace(self.limits, max_wire=smaller[0], max_body=smaller[1])
+        return msgspec.structs.replace(self, limits=limits)
 
 
 DEFAULT = Settings()
@@ -204,16 +211,16 @@ class Session:
         return f"{call.method} {self.origin}{self.base}{call.path.partition('?')[0]}"
 
 
-def same_origin(url: str, origin: Origin) -> str | None:
-    """The path and query of an address at this origin, ``None`` for one elsewhere, or for none.
+def same_origin(reference: str, origin: Origin, target: str = "/") -> str | None:
+    """The path and query of what a link or redirect names, seen from ``target``; ``None`` for what is elsewhere, or nowhere.
 
     >>> same_origin("https://a.example/list?page=2", Origin("https", "a.example", 443))
     '/list?page=2'
     >>> same_origin("https://b.example/list", Origin("https", "a.example", 443))
     """
-    address, mark, query = url.partition("?")
     try:
+        address, mark, query = urljoin(f"{origin}{target}", reference).partition("?")
         found, path = origins.parse(address)
-    except Invalid:
+    except (Invalid, ValueError):
         return None
-    return path + mark + query if found == origin else None
+    return (path or "/") + mark + query if found == origin else None

@@ -292,6 +292,23 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "meter_version",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("account_seq", _seq(), nullable=False),
+        sa.Column("code", _key(64), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("counts_from", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("actor", sa.String(length=128), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("account_seq", "code", "version", name="meter_version_once"),
+    )
+    op.create_table(
         "number_series",
         sa.Column("issuer_seq", _seq(), nullable=False),
         sa.Column("series", sa.String(length=32), nullable=False),
