@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +18,14 @@ from billsmith.catalog.rebill import Rules
 from billsmith.invoicing.model import InvoiceStatus, Line, LineKind, Period
 from billsmith.invoicing.rebilling import SourceLine, rebill, rule_for
 from billsmith.storage import invoices, sync_connections
+from billsmith.storage.database import sqlite_url
 from billsmith.units.errors import BillsmithError, InvalidCatalog
 from billsmith.units.ids import ZERO_ID
 from billsmith.units.period_words import parse_period
 from billsmith.workflows import rebill as workflow
 from billsmith.workflows import sync
 from billsmith.workflows.import_invoices import Plan
-from tests.support import audit
+from tests.support import audit, rebill_crash
 from tests.support.house import House
 from tests.support.vendor_lists import VendorList, connect, row
 
@@ -329,3 +332,10 @@ def test_every_cent_goes_somewhere(amount: int, weights: dict[str, Decimal], per
     for share in shares:
         exact = whole.line.amount_minor * weights[share.customer] / sum(weights.values())
         assert abs(share.line.amount_minor - exact) < 1
+
+
+def test_kill_at_any_moment(tmp_path: Path) -> None:
+    """Killed ten times and run once more, each share of each line stands on one invoice. (Its control is above.)"""
+    found = rebill_crash.nursery(sqlite_url(tmp_path), 10, random.SystemRandom().randrange(2**32))
+    assert found.faults == [], found
+    assert found.stages > 1, found
