@@ -218,3 +218,11 @@ def any_sender(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sender]:
     yield Sender(house)
     house.close()
     database.close()
+
+
+@pytest.mark.parametrize("value", ["1e999999999999999999999", "-1e-999999999999999999999", "1e999999", "1" * 64])
+def test_an_exponent_that_no_decimal_has_is_one_event_refused(sender: Sender, value: str) -> None:
+    body = json.dumps(EVENT).replace("2.5", value).encode()
+    answer = sender.send(body)
+    assert answer.status_code == 200
+    assert [each["path"] for each in answer.json()["rejected"]] == ["value"]

@@ -7,7 +7,7 @@ other out. Numbers are decimals from their text; a key that stands twice in an o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
 import msgspec
@@ -287,4 +287,7 @@ def _number(raw: msgspec.Raw, where: str) -> Decimal:
         return parse_decimal(_text.decode(text), where=where)
     if text[:1] not in b"-0123456789":
         raise InvalidEvent("it is not a number", code="event.malformed", where=where)
-    return Decimal(text.decode())
+    try:
+        return Decimal(text.decode())
+    except InvalidOperation:  # an exponent that no decimal has
+        raise InvalidEvent("it is beyond 1e24, or too fine", code="event.value_out_of_range", where=where) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import zlib
 
 import zstandard
@@ -10,6 +11,8 @@ from billsmith.units.errors import Invalid, TooLarge
 
 #: Inflated at a time; so much may be held beyond the cap before it is refused.
 _PIECE = 256 * 1024
+_LAST = secrets.token_bytes(16)
+_LAST_FRAME = zstandard.ZstdCompressor(write_checksum=True).compress(_LAST)
 
 
 def inflate(body: bytes, encoding: str, most: int) -> bytes:
@@ -57,17 +60,23 @@ def _gzip(body: bytes, most: int) -> bytes:
 
 
 def _zstd(body: bytes, most: int) -> bytes:
+    """The library says nothing of a frame that ends too early: so one of ours comes last, which is read only after theirs."""
     pieces: list[bytes] = []
-    size = 0
+    size = -len(_LAST)
     try:
-        with zstandard.ZstdDecompressor(max_window_size=8 * 1024 * 1024).stream_reader(body, read_across_frames=True) as reader:
+        with zstandard.ZstdDecompressor(max_window_size=8 * 1024 * 1024).stream_reader(
+            body + _LAST_FRAME, read_across_frames=True
+        ) as reader:
             while piece := reader.read(_PIECE):
                 size += len(piece)
                 _check(size, most)
                 pieces.append(piece)
     except zstandard.ZstdError as error:
         raise _broken("zstd", error) from None
-    return b"".join(pieces)
+    inflated = b"".join(pieces)
+    if not inflated.endswith(_LAST):
+        raise _broken("zstd", "it ends too early")
+    return inflated[: -len(_LAST)]
 
 
 def _check(size: int, most: int) -> None:
