@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.api.support import Caller, problem
-from tests.support.billing import CATALOG
+from tests.support.billing import CATALOG, Company
 from tests.support.house import House
 
 
@@ -115,3 +115,26 @@ def test_a_customer_sees_its_own_and_changes_nothing(house: House, caller: Calle
     assert north.get("/v1/wallets")["items"] == [grant]
     problem(north("POST", f"/v1/subscriptions/{made['id']}/cancel", {}), 403, "access.not_issuer")
     problem(north("POST", f"/v1/wallets/{grant['id']}/void", {}), 403, "access.not_issuer")
+
+
+def test_a_run_and_an_invoice_explained(sqlite_house: House) -> None:
+    company = Company(sqlite_house, usage=sqlite_house.services.usage)
+    company.subscribe("north")
+    company.subscribe("south", "flat")
+    company.use("north", "2026-09-03T10:00:00Z", "120")
+    company.bill("2026-09", "2026-10-02T00:00:00Z")
+    caller = Caller(sqlite_house, company.issuer)
+    [run] = caller.all("/v1/runs")
+    assert (run["batch"], run["billed"], run["parked"], run["state"]) == ("bill-000001", 2, 0, "done")
+    assert caller.get(f"/v1/runs/{run['id']}") == {**run, "parked_accounts": []}
+    invoice = company.invoices()[0]
+    [line] = caller.get(f"/v1/invoices/{invoice.id}/explain", line=3)["items"]
+    assert (line["amount"], line["measured"], line["event_count"]) == ("11.00", ["120 of 1 events"], 1)
+    assert line["trace"] == ["120 calls: 100 × 0.10 + 20 × 0.05 = 11.00"]
+    assert [event["value"] for event in line["events"]] == ["120"]
+    assert len(caller.get(f"/v1/invoices/{invoice.id}/explain")["items"]) == 5
+    # who gets the invoice may ask as well, others find nothing
+    assert Caller(sqlite_house, company.customers["north"]).get(f"/v1/invoices/{invoice.id}/explain", line=3)["items"] == [line]
+    stranger = Caller(sqlite_house, company.customers["south"])("GET", f"/v1/invoices/{invoice.id}/explain")
+    problem(stranger, 404, "invoice.unknown")
+    problem(caller("GET", f"/v1/invoices/{invoice.id}/explain", params={"line": 9}), 404, "invoice.unknown_line", "line")

@@ -64,9 +64,9 @@ class Findings(msgspec.Struct):
     faults: list[str] = []
 
 
-def company(home: Path) -> Company:
+def company(url: str) -> Company:
     """A store with customers that have all that a run writes about: usage, coupons, wallets, a minimum."""
-    made = Company(House(Database(sqlite_url(home))))
+    made = Company(House(Database(url)))
     issuer, now = made.issuer, made.now
     for number in range(CUSTOMERS):
         name = f"customer-{number:02d}"
@@ -86,9 +86,9 @@ def company(home: Path) -> Company:
     return made
 
 
-def run_once(made: Company, home: Path, step: Callable[[str], None]) -> None:
+def run_once(made: Company, url: str, step: Callable[[str], None]) -> None:
     """Bill two months in one store."""
-    database = Database(sqlite_url(home))
+    database = Database(url)
     made.database = database
     try:
         made.bill("2026-09", "2026-10-02T00:00:00Z", step=step)
@@ -127,6 +127,19 @@ def contents(home: Path) -> tuple[str, dict[str, str]]:
     return sha256(repr(digests).encode()).hexdigest(), digests
 
 
+def documents(url: str) -> str:
+    """A digest of every document as it is kept, with its id, number and amounts: the same on every engine."""
+    database = Database(url)
+    table, body = schema.invoice, schema.invoice_document.c.body
+    query = select(table.c.id, table.c.number, table.c.total_minor, table.c.paid_minor, table.c.date, body)
+    joined = query.join(schema.invoice_document, schema.invoice_document.c.invoice_seq == table.c.seq)
+    with database.read() as connection:
+        rows = [tuple(row) for row in connection.execute(joined.order_by(table.c.number_key))]
+    problems = verify(database).problems
+    database.close()
+    return f"{len(rows)} {sha256(repr(rows).encode()).hexdigest()} {problems}"
+
+
 class Killer:
     """A step that ends the process at the n-th step of a name (of any, without one)."""
 
@@ -149,12 +162,12 @@ class Nursery:
         self.found = Findings(seed=seed)
         self.template = home / "template"
         self.template.mkdir()
-        self.company = company(self.template)
+        self.company = company(sqlite_url(self.template))
         self.company.database.close()
         self.steps: list[str] = []
         calm = self.copy("calm")
         began = time.monotonic()
-        run_once(self.company, calm, self.steps.append)
+        run_once(self.company, sqlite_url(calm), self.steps.append)
         self.seconds = time.monotonic() - began
         self.expected, self.tables = contents(calm)
         database = Database(sqlite_url(calm))
@@ -211,8 +224,28 @@ class Nursery:
             self.found.faults.append(f"{processes} at once ended with {codes}")
         self.compare(home, f"{processes} at once")
 
+    def elsewhere(self, url: str) -> None:
+        """The same on another engine: processes at once, some of them killed, and one to the end."""
+        other = company(url)
+        other.database.close()
+        killed = Killer("issued", 2)
+        running = [
+            child(lambda: run_once(other, url, lambda _: None)),
+            child(lambda: run_once(other, url, killed)),
+            child(lambda: run_once(other, url, lambda _: None)),
+        ]
+        codes = [ended(process) for process in running]
+        self.found.kills += codes.count(-signal.SIGKILL)
+        if set(codes) - {0, -signal.SIGKILL}:
+            self.found.faults.append(f"ended with {codes}")
+        code = ended(child(lambda: run_once(other, url, lambda _: None)))
+        self.found.runs += 1
+        here, there = documents(sqlite_url(self.home / "calm")), documents(url)
+        if code or here != there:
+            self.found.faults.append(f"ended with {code}; {here} here, {there} there")
+
     def start(self, home: Path, step: Callable[[str], None] = lambda _: None) -> int:
-        return child(lambda: run_once(self.company, home, step))
+        return child(lambda: run_once(self.company, sqlite_url(home), step))
 
     def kill(self, home: Path, killer: Killer) -> None:
         code = ended(self.start(home, killer))
@@ -249,6 +282,8 @@ def _main(what: str, home: str, seed: str, *more: Any) -> Findings:
         made.at_steps()
     elif what == "random":
         made.at_random(int(more[0]))
+    elif what == "elsewhere":
+        made.elsewhere(more[0])
     elif what == "forgetful":  # the control: a run that doesn't look at the cursor
         from billsmith.storage import runs
 

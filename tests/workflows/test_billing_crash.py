@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.billing_crash import nursery
+from tests.support.house import House
 
 
 def test_killed_at_every_step_and_again_while_recovering(tmp_path: Path) -> None:
@@ -23,6 +24,13 @@ def test_killed_at_random(tmp_path: Path) -> None:
 def test_several_at_once(tmp_path: Path) -> None:
     found = nursery("together", str(tmp_path), "3")
     assert (found.faults, found.runs) == ([], 3)
+
+
+def test_the_same_bytes_on_postgresql_from_several_at_once_one_of_them_killed(tmp_path: Path, postgres_house: House) -> None:
+    """P9: the same log, price book and run give the same documents on either engine."""
+    url = postgres_house.database.url.render_as_string(hide_password=False)
+    found = nursery("elsewhere", str(tmp_path), "5", url)
+    assert (found.faults, found.runs) == ([], 1)
 
 
 def test_control_ids_that_derive_from_the_clock_are_seen(tmp_path: Path) -> None:

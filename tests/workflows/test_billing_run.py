@@ -8,14 +8,18 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from billsmith.storage import ledger, runs
+from billsmith.ledger.postings import balances
+from billsmith.ledger.wallets import Grant
+from billsmith.storage import invoices, ledger, runs
 from billsmith.storage.verify import verify
+from billsmith.subscriptions.agreements import CouponGiven
 from billsmith.subscriptions.subscription import ChangeQuantity, End
 from billsmith.units.errors import Invalid
+from billsmith.units.ids import derived_id
 from billsmith.units.instants import parse_instant
 from billsmith.usage.store import Measured, Query, UsageStore
-from billsmith.workflows import billing_run
-from tests.support.billing import Company
+from billsmith.workflows import billing_run, settle, wallets
+from tests.support.billing import CATALOG, Company
 from tests.support.house import House
 
 
@@ -254,3 +258,75 @@ def test_in_other_processes_the_same_comes_out(company: Company, monkeypatch: py
     expected = [(row.name, row.total_minor) for row in company.bill("2026-09", "2026-10-02T00:00:00Z", dry_run=True).rows]
     company.bill("2026-09", "2026-10-02T00:00:00Z", processes=2)
     assert [(each.customer_name, each.total_minor) for each in company.invoices()] == expected
+
+
+def test_what_happens_to_an_invoice_is_booked_and_the_books_come_to_nothing_owed(company: Company) -> None:
+    company.subscribe("north", "flat")
+    company.subscribe("south", "flat")
+    company.subscribe("west", "flat")
+    company.bill("2026-09", "2026-10-02T00:00:00Z")
+    now = parse_instant("2026-10-05T00:00:00Z")
+    with company.database.write() as connection:
+        first, second, third = (invoices.get(connection, each.id, None) for each in company.invoices())
+        settle.record_payment(connection, first, amount_minor=1440, reference="bank", now=now, actor="test")
+        settle.record_payment(connection, first, amount_minor=1440, reference="bank", now=now, actor="test")
+        settle.void(connection, second, now=now, actor="test")
+        settle.write_off(connection, third, now=now, actor="test")
+    with company.database.read() as connection:
+        held = balances(entry.transaction for entry in ledger.entries(connection))
+    assert held == {
+        ("cash", "EUR"): 1440,
+        ("revenue", "EUR"): -2400,
+        ("tax::VAT", "EUR"): -480,
+        ("written-off", "EUR"): 1440,
+    }
+    assert verify(company.database).problems == []
+
+
+def test_credit_bought_after_the_period_pays_and_what_came_with_the_plan_pays_first(house: House) -> None:
+    company = Company(
+        house, CATALOG.replace("  - code: flat\n", "  - code: flat\n    credits: [{amount: 2.00, priority: 1}]\n")
+    )
+    company.subscribe("north", "flat")
+    bought = parse_instant("2026-10-05T00:00:00Z")
+    with company.database.write() as connection:
+        grant = Grant(id=derived_id("bought"), amount=Decimal(20), priority=5, effective_at=bought)
+        wallets.give(connection, company.issuer, company.customers["north"], grant, "EUR", now=bought, actor="test")
+    company.bill("2026-09", "2026-10-06T00:00:00Z")
+    company.bill("2026-10", "2026-11-02T00:00:00Z")
+    first, second = company.invoices()
+    assert (first.paid_minor, first.status.word, second.paid_minor) == (1440, "paid", 200 + 760)
+    with company.database.read() as connection:
+        [left] = wallets.balances(connection, company.issuer, company.customers["north"], parse_instant("2026-11-03T00:00:00Z"))
+        held = balances(entry.transaction for entry in ledger.entries(connection))
+    assert left.left == 0
+    assert not [account for account, _ in held if account.startswith("wallet:")]
+    assert verify(company.database).problems == []
+
+
+def test_a_voided_document_gives_back_what_it_used_of_a_coupon(company: Company) -> None:
+    company.subscribe("north", "flat")
+    with company.database.write() as connection:
+        coupon = CouponGiven(at=company.now, catalog="acme", coupon="TEN", version=1)
+        wallets.agree(
+            connection, company.issuer, company.customers["north"], coupon, id=derived_id("c"), now=company.now, actor="test"
+        )
+    company.bill("2026-09", "2026-10-02T00:00:00Z")
+    company.void(0)
+    company.bill("2026-10", "2026-11-05T00:00:00Z")
+    company.bill("2026-11", "2026-12-05T00:00:00Z")
+    # the coupon holds for two documents; the voided one is none
+    assert [each.total_minor for each in company.invoices()] == [1296, 2592, 1296]
+
+
+def test_who_has_ended_is_left_alone(company: Company) -> None:
+    found = company.subscribe("north", "flat")
+    company.subscribe("south", "flat", start="2027-03-01T00:00:00Z")
+    company.change(found, End(at=parse_instant("2026-09-20T00:00:00Z"), recorded_at=company.now))
+    assert company.bill("2026-09", "2026-10-02T00:00:00Z").billed == 1
+    report = company.bill("2026-10", "2026-11-02T00:00:00Z")
+    assert (report.run, report.nothing) == ("", 0)
+    late = parse_instant("2026-11-03T00:00:00Z")
+    company.change(found, End(at=parse_instant("2026-09-25T00:00:00Z"), recorded_at=late))
+    company.bill("2026-11", "2026-12-02T00:00:00Z")
+    assert lines(company) == ["fee base 200"]

@@ -9,10 +9,11 @@ import pytest
 from billsmith.storage.verify import verify
 from billsmith.subscriptions.agreements import CouponGiven
 from billsmith.subscriptions.subscription import ChangePlan, PlanRef
+from billsmith.units.errors import Conflict
 from billsmith.units.ids import derived_id
 from billsmith.units.instants import parse_instant
 from billsmith.units.spans import parse_span
-from billsmith.usage.store import Void
+from billsmith.usage.store import Binding, Void
 from billsmith.workflows import wallets
 from billsmith.workflows.billing_run import Report
 from billsmith.workflows.rerate import rerate
@@ -128,3 +129,28 @@ def test_a_dry_run_writes_nothing(company: Company) -> None:
     company.use("north", "2026-09-11T10:00:00Z", "20")
     report = again(company, dry_run=True)
     assert ([row.total_minor for row in report.rows], notes(company)) == ([120], [])
+
+
+def test_an_invoice_with_a_note_is_not_voided_under_it(company: Company) -> None:
+    company.use("north", "2026-09-11T10:00:00Z", "20")
+    again(company)
+    with pytest.raises(Conflict) as caught:
+        company.void(0)
+    assert caught.value.code == "invoice.has_notes"
+    company.void(1)
+    company.void(0)
+    company.bill("2026-10", "2026-11-05T00:00:00Z")
+    # billed again, now with the usage that was late, and October's
+    assert sum(each.total_minor for each in company.invoices() if each.voided_at is None) == (7000 + 1350 + 4000) * 12 // 10
+
+
+def test_usage_whose_account_was_not_known_yet_is_late_usage_too(house: House) -> None:
+    """A reference that is bound after the run changes what was used, without any new event."""
+    company = Company(house)
+    company.subscribe("north", "basic")
+    company.customers["nickname"] = company.customers["north"]
+    company.use("nickname", "2026-09-10T10:00:00Z", "50")
+    company.bill("2026-09", "2026-10-02T00:00:00Z")
+    company.usage.bind([Binding("provider", "nickname", company.customers["north"].id)])
+    again(company)
+    assert [total for _, total, _ in notes(company)] == [600]

@@ -148,7 +148,7 @@ plans:
       - {code: seats, name: Seats, price: {model: per_unit, unit_amount: 9.00}}
 """
 
-_ISSUER = QueryParameter(
+ISSUER = QueryParameter(
     name="issuer",
     description="Whose: a UUID, or an external id at or below the caller's account (the caller's account).",
     schema={"type": "string", "minLength": 1, "maxLength": 128},
@@ -162,7 +162,7 @@ OPERATIONS = (
         tag="catalog",
         summary="List an issuer's catalogs",
         scope=Scope.BILLING_READ,
-        query=(_ISSUER,),
+        query=(ISSUER,),
         answer=CatalogList,
         read=list_catalogs,
     ),
@@ -187,7 +187,7 @@ OPERATIONS = (
         summary="Get a catalog with its text",
         scope=Scope.BILLING_READ,
         query=(
-            _ISSUER,
+            ISSUER,
             QueryParameter(
                 name="version",
                 description="Another version than the newest.",

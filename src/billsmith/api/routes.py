@@ -10,13 +10,17 @@ from billsmith.accounts.authorisation import Principal
 from billsmith.api import (
     accounts,
     catalogs,
+    connections,
     credentials,
     errors,
     events,
     invoice_create,
     invoice_steps,
     invoices,
+    meters,
     page,
+    reconciliations,
+    runs,
     subscriptions,
     wallets,
 )
@@ -36,9 +40,13 @@ OPERATIONS = (
     *accounts.OPERATIONS,
     *credentials.OPERATIONS,
     *events.OPERATIONS,
+    *meters.OPERATIONS,
     *catalogs.OPERATIONS,
     *subscriptions.OPERATIONS,
     *wallets.OPERATIONS,
+    *connections.OPERATIONS,
+    *reconciliations.OPERATIONS,
+    *runs.OPERATIONS,
 )
 
 

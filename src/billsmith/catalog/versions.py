@@ -146,7 +146,11 @@ class Shelf(Catalog, frozen=True, kw_only=True, dict=True):
 
     def meter_of(self, offer: tuple[str, int], charge: UsageCharge) -> Meter:
         """The version of its meter that a charge of a plan or add-on counts by."""
-        return self.meter(charge.meter, self.pins.get(offer, {}).get(charge.meter))
+        key = (offer, charge.meter)
+        kept: dict[tuple[tuple[str, int], str], Meter] = self.__dict__.setdefault("_meters", {})
+        if key not in kept:
+            kept[key] = self.meter(charge.meter, self.pins.get(offer, {}).get(charge.meter))
+        return kept[key]
 
     @property
     def taxes(self) -> tuple[TaxRate, ...]:

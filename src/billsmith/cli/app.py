@@ -22,6 +22,7 @@ from billsmith.cli import (
     init,
     invoices,
     keys,
+    meters,
     rebill,
     reconcile,
     restore,
@@ -30,6 +31,7 @@ from billsmith.cli import (
     simulate,
     subscriptions,
     sync,
+    usage,
     verify,
     version,
     wallets,
@@ -54,6 +56,8 @@ app.command(keys.app)
 app.command(imports.import_file, name="import")
 app.command(invoices.app)
 app.command(catalog.app)
+app.command(meters.app)
+app.command(usage.usage)
 app.command(sync.app)
 app.command(reconcile.reconcile)
 app.command(shadow.shadow)

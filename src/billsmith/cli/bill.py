@@ -45,7 +45,7 @@ def bill(
     """
     span = parse_span(period)
     now = moment(at, "UTC", "at") if at is not None else system_clock()
-    with opened(common) as database, usage_store(common) as usage:
+    with opened(common) as database, usage_store(common, database) as usage:
         issuers, scope = _issuers(database, account)
         with progress("documents") as advance:
             late = [
@@ -98,7 +98,7 @@ def rerate(
     """
     span = parse_span(period)
     now = moment(at, "UTC", "at") if at is not None else system_clock()
-    with opened(common) as database, usage_store(common) as usage:
+    with opened(common) as database, usage_store(common, database) as usage:
         issuers, scope = _issuers(database, account)
         with progress("invoices") as advance:
             reports = [

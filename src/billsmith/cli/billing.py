@@ -10,11 +10,13 @@ from cyclopts import Parameter
 
 from billsmith.accounts.model import Account
 from billsmith.cli.common import Common, settings_of
+from billsmith.server.settings import open_usage
 from billsmith.storage import accounts
-from billsmith.storage.database import Connection
-from billsmith.units.errors import Invalid
+from billsmith.storage.database import Connection, Database
+from billsmith.units.errors import Invalid, Unavailable
 from billsmith.units.instants import parse_date, parse_instant, start_of_day
 from billsmith.usage.store import UsageStore
+from billsmith.workflows.usage_store import Usage
 
 Issuer = Annotated[
     str | None, Parameter(help="Who issues: an account with a catalog (the one above the account, or the only root).")
@@ -41,15 +43,19 @@ def moment(text: str, zone: str, where: str) -> int:
 
 
 @contextmanager
-def usage_store(common: Common) -> Iterator[UsageStore | None]:
-    """The usage store beside the database; ``None`` where its engine isn't installed."""
+def usage_store(common: Common, database: Database) -> Iterator[UsageStore | None]:
+    """The usage store that belongs to a database; ``None`` where this release has none for it."""
+    usage = open_usage(settings_of(common), database)
     try:
-        from billsmith.usage.duckdb.owner import SharedStore
-    except ModuleNotFoundError:
-        yield None
-        return
-    store = SharedStore(settings_of(common).home)
-    try:
-        yield store
+        yield _store(usage)
     finally:
-        store.close()
+        usage.close()
+
+
+def _store(usage: Usage) -> UsageStore | None:
+    try:
+        return usage.store
+    except Unavailable as error:
+        if error.code != "usage.no_engine":
+            raise
+        return None

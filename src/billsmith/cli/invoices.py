@@ -91,7 +91,7 @@ def explain(
 
     Example: billsmith invoices explain INV-2026-000001 3
     """
-    with opened(common) as database, usage_store(common) as usage, database.read() as connection:
+    with opened(common) as database, usage_store(common, database) as usage, database.read() as connection:
         found = _find(connection, invoice)
         explained = explain_workflow.explain(connection, usage, found, line, events=max(0, min(events, 1000)))
     common.show(

@@ -58,7 +58,7 @@ def simulate(
         raise Invalid("give --catalog or --plan-change", code="usage.simulate")
     span, now = parse_span(period), system_clock()
     text = None if catalog is None else read_text(catalog.read_bytes(), catalog.name)
-    with opened(common) as database, usage_store(common) as usage:
+    with opened(common) as database, usage_store(common, database) as usage:
         only: str | None = None
         with database.read() as connection:
             scope = accounts.get(connection, account) if account is not None else None

@@ -8,7 +8,7 @@ so the same case gives the same document for ever, on any machine, in any proces
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from hashlib import blake2b
 
@@ -129,13 +129,11 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         return not self.assembled.totals.lines
 
 
-_NOTHING = Counted()
-
 Books = Mapping[str, Book]
 
 
 def questions(case: Case, books: Books) -> Iterator[Asked]:
-    """What must be measured for a case."""
+    """What must be measured for a case, in the order in which :func:`make` takes the answers."""
     for part in case.parts:
         for span in spans_of_usage(part, books[part.catalog]):
             yield _asked(part, span, books[part.catalog].catalog)
@@ -150,8 +148,8 @@ def spans_of_usage(part: Charged, book: Book) -> tuple[UsageSpan, ...]:
     return usage_spans(seen, book.catalog, since.until if since else None, part.step.until.until)
 
 
-def make(case: Case, books: Books, counted: Mapping[Asked, Counted]) -> Document:
-    """The document of a case.
+def make(case: Case, books: Books, counted: Iterable[Counted]) -> Document:
+    """The document of a case. ``counted`` answers its :func:`questions`, one by one.
 
     Raises :class:`Invalid` for usage that could not be counted or a price that can't rate it, and :class:`InvalidInvoice`
     (``bill.…``) where an invariant does not hold: then the account is parked, others are billed.
@@ -159,8 +157,9 @@ def make(case: Case, books: Books, counted: Mapping[Asked, Counted]) -> Document
     lines: list[DraftLine] = []
     minimums: list[Minimum] = []
     marks: list[Mark] = []
+    answers = iter(counted)
     for part in case.parts:
-        asked = _bill(part, books[part.catalog], counted)
+        asked = _bill(part, books[part.catalog], answers)
         lines += [msgspec.structs.replace(line, account=part.account) for line in asked.lines]
         minimums += asked.minimums
         marks += _marks(part, asked)
@@ -200,29 +199,29 @@ def taxes_for(rates: tuple[CatalogTax, ...], country: str) -> tuple[TaxRate, ...
     )
 
 
-def _bill(part: Charged, book: Book, counted: Mapping[Asked, Counted]) -> Bill:
+def _bill(part: Charged, book: Book, answers: Iterator[Counted]) -> Bill:
     seen = as_learnt(part.subscription, part.step)
     if seen is None:
         return Bill(lines=(), minimums=())
 
-    def measured(span: UsageSpan) -> tuple[Quantity, ...]:
-        found = counted.get(_asked(part, span, book.catalog), _NOTHING)
+    def measured(_span: UsageSpan) -> tuple[Quantity, ...]:
+        found = next(answers)
         if found.error:
             raise Invalid(found.message, code=found.error)
         return found.quantities
 
     since = part.step.since.until if part.step.since else None
-    asked = bill(seen, book, measured, since, part.step.until.until)
     if part.usage_known_at is None:
-        return asked
+        return bill(seen, book, measured, since, part.step.until.until)
+    then = bill(seen, book, lambda _: (), since, part.step.until.until)
     learnt = as_learnt(part.subscription, _usage_step(part))
     assert learnt is not None
     now = bill(learnt, book, measured, since, part.step.until.until)
     return Bill(
-        lines=(*_only(asked, FeeSpan), *_only(now, UsageSpan)),
-        minimums=asked.minimums,
+        lines=(*_only(then, FeeSpan), *_only(now, UsageSpan)),
+        minimums=then.minimums,
         spans=(
-            *(span for span in asked.spans if isinstance(span, FeeSpan)),
+            *(span for span in then.spans if isinstance(span, FeeSpan)),
             *(span for span in now.spans if isinstance(span, UsageSpan)),
         ),
     )

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from billsmith.accounts.model import Account
 from billsmith.ledger.wallets import Grant
@@ -97,6 +97,11 @@ def add_uses(connection: Connection, rows: Iterable[tuple[int, int, Exact]]) -> 
     values = [{"agreement_seq": seq, "invoice_seq": invoice, "amount": str(amount)} for seq, invoice, amount in rows]
     if values:
         connection.execute(insert(use_table), values)
+
+
+def forget_uses(connection: Connection, invoice_seq: int) -> None:
+    """An invoice was voided: it used nothing."""
+    connection.execute(delete(use_table).where(use_table.c.invoice_seq == invoice_seq))
 
 
 def add_grant(

@@ -5,6 +5,7 @@ Statements are written with ``?`` and hold no ``%``. They run in the connection'
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -28,10 +29,11 @@ class Condition(NamedTuple):
 class Direct:
     """The driver's own connection beneath one of SQLAlchemy's. It lives no longer than that."""
 
-    __slots__ = ("_execute", "is_sqlite")
+    __slots__ = ("_cursor", "_execute", "is_sqlite")
 
     def __init__(self, connection: Connection) -> None:
         self.is_sqlite = connection.dialect.name == "sqlite"
+        self._cursor: Any = connection.connection.driver_connection.cursor  # type: ignore[union-attr]
         self._execute: Any = connection.connection.driver_connection.execute  # type: ignore[union-attr]
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -48,6 +50,12 @@ class Direct:
         found: tuple[Any, ...] | None = self._execute(sql if self.is_sqlite else _numbered(sql), parameters).fetchone()
         return found
 
+    def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """A statement once for each row of parameters. Raises the driver's own errors."""
+        cursor = self._cursor()
+        cursor.executemany(sql if self.is_sqlite else _numbered(sql), rows)
+        cursor.close()
+
     def run(self, sql: str) -> None:
         """A statement that gives no rows."""
         self._execute(sql)
@@ -63,3 +71,8 @@ class Direct:
 @lru_cache(maxsize=1024)
 def _numbered(sql: str) -> str:
     return sql.replace("?", "%s")
+
+
+def is_integrity_error(error: Exception) -> bool:
+    """Whether the driver says that a key is there already (or another constraint is broken)."""
+    return isinstance(error, sqlite3.IntegrityError) or str(getattr(error, "sqlstate", "")).startswith("23")

@@ -59,6 +59,18 @@ def append_next(connection: Connection, subject: Subject, subject_seq: int, tran
     )
 
 
+def book(connection: Connection, invoice_seq: int, transactions: Sequence[Transaction]) -> None:
+    """Keep what happened next to a document that we issued; of one that came from elsewhere the ledger knows nothing.
+
+    The caller holds the document locked. What moves nothing is left out.
+    """
+    query = select(func.max(table.c.step)).where(table.c.subject == int(Subject.INVOICE), table.c.subject_seq == invoice_seq)
+    last = connection.execute(query).scalar_one()
+    if last is not None:
+        moving = [each for each in transactions if any(posting.amount_minor for posting in each.postings)]
+        append(connection, (Entry(Subject.INVOICE, invoice_seq, last + place, each) for place, each in enumerate(moving, 1)))
+
+
 def row(entry: Entry) -> dict[str, Any]:
     """An entry as it is kept."""
     transaction = entry.transaction

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, text, update
-from sqlalchemy.exc import IntegrityError
 
 from billsmith.accounts.model import Account
 from billsmith.invoicing.cases import Mark as LineMark
+from billsmith.storage.direct import Direct, is_integrity_error
 from billsmith.storage.schema_billing import billed_line, billing_run, correction, run_item, subscription_bill
 from billsmith.subscriptions.learnt import Mark
 from billsmith.units.errors import Conflict
@@ -166,14 +166,22 @@ def finish(connection: Connection, run: Run) -> Run:
     return msgspec.structs.replace(run, state=DONE)
 
 
-def items(connection: Connection, run: Run) -> list[Item]:
-    """What became of each recipient."""
+def parked(connection: Connection, run: Run, *, limit: int) -> list[Item]:
+    """The first recipients that a run parked."""
     table = run_item
-    query = select(table.c.recipient_seq, table.c.step, table.c.state, table.c.invoice_seq, table.c.code, table.c.reason)
-    return [
-        Item(*row)
-        for row in connection.execute(query.where(table.c.run_seq == run.seq).order_by(table.c.recipient_seq, table.c.step))
-    ]
+    query = (
+        select(table.c.recipient_seq, table.c.step, table.c.state, table.c.invoice_seq, table.c.code, table.c.reason)
+        .where(table.c.run_seq == run.seq, table.c.state == "parked")
+        .order_by(table.c.recipient_seq, table.c.step)
+        .limit(limit)
+    )
+    return [Item(*row) for row in connection.execute(query)]
+
+
+def by_id(connection: Connection, id: str) -> Run | None:
+    """The run with that id, whose-ever it is. Only for callers that check that."""
+    row = connection.execute(select(billing_run).where(billing_run.c.id == id)).first()
+    return _run(row) if row else None
 
 
 def of_invoices(connection: Connection, invoices: Sequence[int]) -> dict[int, Run]:
@@ -240,15 +248,14 @@ def note_bills(connection: Connection, run: Run, steps: Sequence[BillStep]) -> N
 
 def add_lines(connection: Connection, rows: Iterable[tuple[LineMark, int]]) -> None:
     """Keep what lines of documents bill (P4). Raises :class:`Conflict` where a live document bills one of them already."""
-    table = billed_line
-    values = [
-        {"period_start": start, "subscription_seq": seq, "mark": mark, "invoice_seq": invoice}
-        for (seq, start, mark), invoice in rows
-    ]
+    sql = "INSERT INTO billed_line (period_start, subscription_seq, mark, invoice_seq) VALUES (?, ?, ?, ?)"
+    values = [(start, seq, mark, invoice) for (seq, start, mark), invoice in rows]
     try:
         if values:
-            connection.execute(insert(table), values)
-    except IntegrityError as error:
+            Direct(connection).many(sql, values)
+    except Exception as error:
+        if not is_integrity_error(error):
+            raise
         raise Conflict("something of this stands on a live document already", code=BILLED_ALREADY) from error
 
 

@@ -19,9 +19,11 @@ from billsmith.storage.database import Connection
 from billsmith.storage.runs import Run
 from billsmith.storage.subscriptions import Billed, Stored
 from billsmith.subscriptions.agreements import in_force
-from billsmith.subscriptions.learnt import Mark, Step
+from billsmith.subscriptions.learnt import Mark, Step, as_learnt
 from billsmith.subscriptions.subscription import ChangePlan, PlanRef, Subscription
+from billsmith.subscriptions.timeline import ends_at
 from billsmith.units.currency import from_minor
+from billsmith.units.errors import BillsmithError
 from billsmith.units.instants import local_date
 from billsmith.units.periods import Period
 from billsmith.units.rounding import ZERO
@@ -31,13 +33,17 @@ from billsmith.units.spans import NamedSpan
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """Cases with the accounts that they name, those that can't be billed at all, and what was billed of each subscription.
 
-    ``refused`` says of a recipient why; ``early`` are those for whom the period is not over.
+    ``refused`` says of a recipient why; ``early`` are those whose period is not over. ``grants`` are those of wallets, by
+    id (``included`` came with plans), ``movements`` counts by recipient what had happened to them.
     """
 
     cases: tuple[Case, ...]
     accounts: dict[int, Account]
     steps: dict[int, tuple[int, int]]
     credit_notes: dict[str, tuple[int, int]]
+    grants: dict[str, Grant]
+    included: frozenset[str]
+    movements: dict[int, int]
     refused: dict[int, tuple[str, str]]
     early: tuple[int, ...] = ()
 
@@ -71,17 +77,23 @@ def load(
         if people[each.recipient_seq].status is AccountStatus.CLOSED:
             refused[each.recipient_seq] = ("account.closed", "the account is closed; it takes no more invoices")
             continue
-        currency = books[each.catalog].currency(plan_at(each.subscription, run.at))
         for step, number, again in steps_to_bill(billed[each.seq], Mark(until, run.at)):
-            groups.setdefault((each.recipient_seq, currency), []).append((each, step, number, again))
+            if again or not _is_over(each.subscription, step):
+                currency = books[each.catalog].currency(plan_at(each.subscription, run.at))
+                groups.setdefault((each.recipient_seq, currency), []).append((each, step, number, again))
     cases = []
     for (recipient_seq, currency), members in sorted(groups.items()):
         if recipient_seq in refused:
             continue
         parts = tuple(_charged(*member, people) for member in members)
-        recipient = people[recipient_seq]
-        included = [grant for each, step, *_ in members for grant in _included(each, books[each.catalog], step.until.until)]
         period = _period(parts)
+        at = period.end - 1  # what was used before the run may be paid by what expires at it
+        try:
+            included = [grant for part in parts for grant in _included(part, books[part.catalog])]
+            wallet = wallets.of(recipient_seq, currency, included, at)
+        except BillsmithError as error:
+            refused[recipient_seq] = (error.code, error.message)
+            continue
         cases.append(
             Case(
                 recipient=recipient_seq,
@@ -89,10 +101,10 @@ def load(
                 parts=parts,
                 period=period,
                 date=date,
-                at=period.end - 1,  # what was used before the run may be paid by what expires at it
-                country=recipient.profile.country,
+                at=at,
+                country=people[recipient_seq].profile.country,
                 held=tuple(held[recipient_seq]),
-                wallet=wallets.of(recipient_seq, currency, included, period.end - 1),
+                wallet=wallet,
                 credits=tuple(
                     Credit(reference=note.invoice.id, amount_minor=-note.invoice.due_minor)
                     for note in notes
@@ -105,6 +117,9 @@ def load(
         accounts=people,
         steps={seq: (len(steps), sum(step.is_open for step in steps)) for seq, steps in billed.items()},
         credit_notes={note.invoice.id: (note.seq, note.invoice.paid_minor) for note in notes},
+        grants=wallets.begun,
+        included=frozenset(wallets.included),
+        movements=wallets.movements,
         refused=refused,
         early=tuple(early),
     )
@@ -140,10 +155,23 @@ def _period(parts: Sequence[Charged]) -> Period:
     return Period(min(*starts, end - 1) if len(starts) > 1 else min(starts[0], end - 1), end)
 
 
-def _included(each: Stored, book: Book, until: int) -> list[Grant]:
-    if not any(plan.credits for plan in book.catalog.plans):
+def _is_over(subscription: Subscription, step: Step) -> bool:
+    """Whether a step can have nothing to bill: it has not begun, or had ended before, and nothing was learnt since."""
+    if subscription.starts_at >= step.until.until:
+        return step.since is None
+    if step.since is None:
+        return False
+    seen = as_learnt(subscription, Step(None, step.until))
+    learnt = any(step.since.known_at < change.recorded_at <= step.until.known_at for change in subscription.changes)
+    return seen is not None and not learnt and ends_at(seen) < step.since.until
+
+
+def _included(part: Charged, book: Book) -> list[Grant]:
+    """The credits that came with the plans of a subscription, as the step knows it."""
+    seen = as_learnt(part.subscription, part.step)
+    if seen is None or not any(plan.credits for plan in book.catalog.plans):
         return []
-    return included_grants(each.subscription, book.catalog, Period(each.subscription.starts_at, until))
+    return included_grants(seen, book.catalog, Period(seen.starts_at, part.step.until.until))
 
 
 def held_by(
@@ -168,16 +196,30 @@ class _Wallets:
     def __init__(self, connection: Connection, issuer: Account, run: Run, recipients: Sequence[int]) -> None:
         self._grants = agreements.grants(connection, issuer.seq, recipients, run.at)
         self._moves = agreements.movements(connection, recipients)
+        self._present = run.at
+        self.begun: dict[str, Grant] = {}
+        self.included: set[str] = set()
+        self.movements = {recipient: len(moves) for recipient, moves in self._moves.items()}
 
     def of(self, recipient: int, currency: str, included: Sequence[Grant], at: int) -> Wallet:
-        """The wallet of a recipient in a currency."""
+        """The wallet of a recipient in a currency, for a document whose period has ended at an instant.
+
+        What was granted since, up to the run's present, pays too, as if it had begun by then.
+        """
         moves: dict[str, list[Movement]] = {}
         for move in self._moves[recipient]:
             moves.setdefault(move.grant_id, []).append(move)
         own = [each.grant for each in self._grants[recipient] if each.currency == currency]
-        grants = [_voided(grant, moves.get(grant.id, [])) for grant in (*own, *included)]
-        balances = {grant.id: balance_of(grant, moves.get(grant.id, []), currency, at) for grant in grants}
-        return Wallet(grants=tuple(grants), balances={id: left for id, left in balances.items() if left})
+        self.included.update(grant.id for grant in included)
+        grants, balances = [], {}
+        for grant in (*(each for each in own if each.effective_at <= self._present), *included):
+            grant = _voided(grant, moves.get(grant.id, []))
+            self.begun[grant.id] = grant
+            left = balance_of(grant, moves.get(grant.id, []), currency, max(at, grant.effective_at))
+            if left:
+                grants.append(msgspec.structs.replace(grant, effective_at=min(grant.effective_at, at)))
+                balances[grant.id] = left
+        return Wallet(grants=tuple(grants), balances=balances)
 
 
 def balance_of(grant: Grant, moves: Sequence[Movement], currency: str, at: int) -> Decimal:

@@ -13,7 +13,7 @@ lock that the cursor has moved. What another run billed since the chunk was read
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
 from typing import NamedTuple
@@ -21,22 +21,27 @@ from typing import NamedTuple
 import msgspec
 
 from billsmith.accounts.model import Account
-from billsmith.invoicing.bookings import book_document, book_settlements
+from billsmith.invoicing.bookings import book_document, book_grant, book_settlements
 from billsmith.invoicing.cases import Asked, Books, Case, Counted
 from billsmith.invoicing.model import Invoice, InvoiceKind, InvoiceStatus, Payment, SettlementKind
+from billsmith.ledger.postings import Transaction
+from billsmith.ledger.wallets import Grant
+from billsmith.metering.measure import Grain
 from billsmith.storage import agreements, catalogs, invoices, ledger, runs, subscriptions
 from billsmith.storage.agreements import Movement
 from billsmith.storage.database import Connection, Database
 from billsmith.storage.invoices import NewInvoice
 from billsmith.storage.ledger import Entry, Subject
 from billsmith.storage.runs import BillStep, Item, Run
+from billsmith.units.currency import from_minor
 from billsmith.units.errors import Conflict, Invalid
 from billsmith.units.ids import derived_id
 from billsmith.units.instants import start_of_day
+from billsmith.units.periods import Period
 from billsmith.units.spans import NamedSpan
 from billsmith.usage.store import Query, UsageStore
 from billsmith.workflows.billing_cases import Loaded, load, load_books, today
-from billsmith.workflows.billing_work import Bench, Drafted, Outcome, Parked, Work, ask, bench
+from billsmith.workflows.billing_work import Bench, Drafted, Outcome, Parked, Work, ask, bench, no_cycles
 from billsmith.workflows.parties import party
 
 #: What a document's batch says of how it was made; the kind of run.
@@ -172,7 +177,7 @@ class _Maker:
         with self.database.read() as connection:
             books = load_books(connection, self.issuer, run.catalogs)
             few = len(self._due(connection, run.cursor, FEW + 1)) <= FEW
-        with bench(books, 1 if few else processes) as at_work:
+        with bench(books, 1 if few else processes) as at_work, no_cycles():
             while not self._pass(run, books, at_work, actor):
                 with self.database.read() as connection:
                     run = runs.by_seqs(connection, [run.seq])[run.seq]
@@ -323,8 +328,11 @@ class _Maker:
         if notes:
             found = invoices.by_seqs(connection, [loaded.credit_notes[id][0] for id in notes])
             left = {each.invoice.id: each.invoice.paid_minor for each in found.values()}
+        payers = [case.recipient for case in cases if case.wallet.grants]
+        moves = {seq: len(found) for seq, found in agreements.movements(connection, payers).items()} if payers else {}
         return [
             all(now.get(part.seq, (0, 0)) == loaded.steps[part.seq] for part in case.parts)
+            and (not case.wallet.grants or moves[case.recipient] == loaded.movements[case.recipient])
             and all(left[credit.reference] == loaded.credit_notes[credit.reference][1] for credit in case.credits)
             for case in cases
         ]
@@ -387,22 +395,30 @@ class _Maker:
         uses: list[tuple[int, int, object]] = []
         for seq, each, (case, outcome) in issued:
             invoice = each.invoice
-            booked = [
-                book_document(invoice, run.at, dict(outcome.earned)),
-                *book_settlements(invoice, outcome.settlements, run.at),
-            ]
-            entries += [Entry(Subject.INVOICE, seq, place, transaction) for place, transaction in enumerate(booked)]
+            booked = [book_document(invoice, run.at, dict(outcome.earned))]
             for settlement in outcome.settlements:
                 payments.append(
                     (seq, _payment(invoice.id, settlement.kind, settlement.reference, settlement.amount_minor, run, actor))
                 )
                 if settlement.kind is SettlementKind.WALLET:
+                    grant = loaded.grants[settlement.reference]
                     burns.append(
-                        Movement(each.recipient.seq, settlement.reference, case.at, "burn", settlement.amount_minor, seq)
+                        Movement(
+                            each.recipient.seq,
+                            grant.id,
+                            max(case.at, grant.effective_at),
+                            "burn",
+                            settlement.amount_minor,
+                            seq,
+                        )
                     )
+                    if grant.id in loaded.included:
+                        booked.append(_given_with_the_plan(grant, settlement.amount_minor, invoice, run, seq))
                 else:
                     note_seq, _ = loaded.credit_notes[settlement.reference]
                     _use_credit(connection, note_seq, invoice, settlement.amount_minor, run, actor)
+            booked += book_settlements(invoice, outcome.settlements, run.at)
+            entries += [Entry(Subject.INVOICE, seq, place, transaction) for place, transaction in enumerate(booked)]
             uses += [(agreement, seq, amount) for agreement, amount in outcome.uses]
         ledger.append(connection, entries)
         invoices.add_payments(connection, payments)
@@ -468,48 +484,51 @@ def worked_out(
 ) -> list[Work]:
     """The cases with their parties and all that was counted for them."""
     asked = [ask(case, books) for case in cases]
-    wanted = {one for each in asked if not isinstance(each, Parked) for one in each}
-    counted = measured(usage, books, wanted, as_of_seq)
+    answers = measured(usage, books, [() if isinstance(each, Parked) else each for each in asked], as_of_seq)
     by = party(issuer, as_issuer=True)
     return [
         Work(
             case=case,
             issuer=by,
             recipient=party(people[case.recipient]),
-            counted={} if isinstance(each, Parked) else {one: counted[one] for one in each},
+            counted=tuple(counted),
             fault=each if isinstance(each, Parked) else None,
         )
-        for case, each in zip(cases, asked, strict=True)
+        for case, each, counted in zip(cases, asked, answers, strict=True)
     ]
 
 
-def measured(usage: UsageStore | None, books: Books, asked: Iterable[Asked], as_of_seq: int) -> Mapping[Asked, Counted]:
-    """What was counted: one question to the store for each catalog, grain, zone and period, all meters and accounts in it."""
-    groups: dict[tuple[object, ...], list[Asked]] = {}
-    for one in sorted(asked, key=lambda one: (one.catalog, one.meter, one.version, one.account, one.period)):
-        groups.setdefault((one.catalog, one.grain, one.zone, one.period), []).append(one)
+def measured(usage: UsageStore | None, books: Books, asked: Sequence[Sequence[Asked]], as_of_seq: int) -> list[list[Counted]]:
+    """The answers to lists of questions: a query for each catalog, grain, zone and period, with all its meters and accounts."""
+    answers = [[_NOTHING] * len(questions) for questions in asked]
+    groups: dict[tuple[str, Grain, str, Period], _Group] = {}
+    for of_case, questions in enumerate(asked):
+        for place, one in enumerate(questions):
+            group = groups.setdefault((one.catalog, one.grain, one.zone, one.period), {})
+            group.setdefault((one.meter, one.version), {}).setdefault(one.account, []).append((of_case, place))
     if groups and usage is None:
         raise Conflict("usage is to be billed, but there is no usage store here", code="bill.no_usage_store")
-    counted: dict[Asked, Counted] = {}
-    for group in groups.values():
+    for (code, grain, zone, period), group in sorted(groups.items()):
         assert usage is not None
-        first = group[0]
-        catalog = books[first.catalog].catalog
-        keys = list(dict.fromkeys((one.meter, one.version) for one in group))
+        wanted = sorted(group)
         query = Query(
-            meters=tuple(catalog.meter(code, version) for code, version in keys),
-            periods=(first.period,),
-            accounts=tuple(sorted({one.account for one in group})),
-            grain=first.grain,
-            zone=first.zone,
+            meters=tuple(books[code].catalog.meter(*key) for key in wanted),
+            periods=(period,),
+            accounts=tuple(sorted({account for accounts in group.values() for account in accounts})),
+            grain=grain,
+            zone=zone,
             as_of_seq=as_of_seq,
         )
-        found = {
-            (keys[each.meter], each.account): Counted(each.quantities, each.error, each.message)
-            for each in usage.measure(query)
-        }
-        counted.update({one: found[(one.meter, one.version), one.account] for one in group})
-    return counted
+        for each in usage.measure(query):
+            counted = Counted(each.quantities, each.error, each.message)
+            for of_case, place in group[wanted[each.meter]].get(each.account, ()):
+                answers[of_case][place] = counted
+    return answers
+
+
+_NOTHING = Counted()
+#: By meter and account, where the answer is wanted: which case, which of its questions.
+_Group = dict[tuple[str, int], dict[str, list[tuple[int, int]]]]
 
 
 def document_id(run: Run, recipient: Account, currency: str) -> str:
@@ -578,6 +597,12 @@ def _payment(invoice_id: str, kind: str, reference: str, amount_minor: int, run:
         recorded_at=run.at,
         recorded_by=actor,
     )
+
+
+def _given_with_the_plan(grant: Grant, amount_minor: int, invoice: Invoice, run: Run, seq: int) -> Transaction:
+    """A plan's included credit is booked as far as it pays, when it does: until then nobody owes or holds anything."""
+    used = msgspec.structs.replace(grant, amount=from_minor(amount_minor, invoice.currency))
+    return book_grant(used, run.at, invoice.currency, times=seq)
 
 
 def _use_credit(connection: Connection, note_seq: int, invoice: Invoice, amount_minor: int, run: Run, actor: str) -> None:

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 import msgspec
 
 from billsmith.accounts.model import Account, AccountStatus
+from billsmith.invoicing.bookings import book_document
 from billsmith.invoicing.cases import MAX_TOTAL_MINOR as MAX_TOTAL_MINOR
 from billsmith.invoicing.model import Content, Invoice, InvoiceKind, InvoiceStatus, Period, RoundingPlace
 from billsmith.invoicing.totals import DraftLine, TaxRate, total
-from billsmith.storage import invoices
+from billsmith.storage import invoices, ledger
 from billsmith.storage.database import Connection
 from billsmith.storage.invoices import NewInvoice
+from billsmith.storage.ledger import Entry, Subject
 from billsmith.units.errors import Conflict, Invalid, InvalidInvoice
 from billsmith.units.instants import local_date, start_of_day
 from billsmith.workflows.parties import party
@@ -101,6 +103,7 @@ def issue(
         ),
     )
     [seq] = invoices.add(connection, [NewInvoice(invoice=invoice, issuer=issuer, recipient=recipient)])
+    ledger.append(connection, [Entry(Subject.INVOICE, seq, 0, book_document(invoice, now))])
     return invoices.Stored(seq, issuer.seq, recipient.seq, invoice)
 
 

@@ -9,7 +9,7 @@ anywhere and run again, nothing is charged twice and nothing is lost.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
 
@@ -33,15 +33,13 @@ from billsmith.units.exact import Exact
 from billsmith.units.instants import local_date
 from billsmith.units.periods import Period
 from billsmith.workflows.issue_invoice import MAX_LINES, OneOff, issue
+from billsmith.workflows.metered import Measure
 from billsmith.workflows.new_ids import new_id
 
 #: Source invoices whose lines are claimed in one transaction.
 CHUNK = 100
 #: Lines told one by one.
 MAX_TOLD = 1_000
-
-#: What a meter counted for each account (by id) in a period.
-Measure = Callable[[Meter, Period], Mapping[str, Exact]]
 
 _NOT_CHARGED = frozenset({InvoiceStatus.DRAFT, InvoiceStatus.GRACE, InvoiceStatus.VOID})
 

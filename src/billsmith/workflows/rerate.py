@@ -14,10 +14,10 @@ import msgspec
 from billsmith.accounts.model import Account
 from billsmith.invoicing.billing import Book
 from billsmith.invoicing.bookings import book_document
-from billsmith.invoicing.cases import Case, Charged, make, questions
+from billsmith.invoicing.cases import Books, Case, Charged, make
 from billsmith.invoicing.corrections import correct
 from billsmith.invoicing.model import Content, Invoice, InvoiceKind, InvoiceStatus
-from billsmith.invoicing.notes import Note, document_of
+from billsmith.invoicing.notes import Document, Note, document_of
 from billsmith.storage import accounts, catalogs, invoices, ledger, runs, subscriptions
 from billsmith.storage.database import Connection, Database
 from billsmith.storage.invoices import NewInvoice, Stored
@@ -30,8 +30,8 @@ from billsmith.units.instants import local_date
 from billsmith.units.spans import NamedSpan
 from billsmith.usage.store import UsageStore
 from billsmith.workflows.billing_cases import held_by, load_books
-from billsmith.workflows.billing_run import Billed, Report, Step, measured
-from billsmith.workflows.billing_work import Parked
+from billsmith.workflows.billing_run import Billed, Report, Step, worked_out
+from billsmith.workflows.billing_work import Parked, Work
 from billsmith.workflows.parties import party
 
 #: The kind of run, and what the batch of its notes says.
@@ -117,57 +117,64 @@ class _Rater:
         billed = subscriptions.steps_of(connection, seqs)
         whose = runs.of_invoices(connection, seqs)
         notes = runs.corrections(connection, seqs)
-        self.people |= accounts.by_seqs(connection, {found.recipient_seq for found in batch})
+        looked_at = [found for found in batch if billed[found.seq] and found.seq in whose]
+        self.people |= accounts.by_seqs(
+            connection,
+            {found.recipient_seq for found in looked_at}
+            | {each.account_seq for found in looked_at for each, _ in billed[found.seq]},
+        )
+        live = self._live_notes(connection, [note for found in looked_at for note in notes[found.seq]])
+        groups: dict[str, list[tuple[Stored, Run]]] = {}
+        for found in invoices.with_content(connection, looked_at):
+            run = whose[found.seq]
+            groups.setdefault(repr(sorted(run.catalogs.items())), []).append((found, run))
         result = []
-        for found in invoices.with_content(connection, batch):
-            if billed[found.seq] and found.seq in whose:
+        for group in groups.values():
+            books = self.books(connection, group[0][1])
+            cases = [self._case(connection, found, billed[found.seq], run, at) for found, run in group]
+            works = worked_out(self.usage, self.issuer, cases, self.people, books, as_of_seq)
+            for (found, _), work in zip(group, works, strict=True):
                 earlier = tuple(notes[found.seq])
-                outcome = self._outcome(connection, found, billed[found.seq], whose[found.seq], earlier, at, as_of_seq)
+                documents = [document_of(each.invoice) for each in (found, *(live[note] for note in earlier if note in live))]
+                outcome = _outcome(work, books, documents)
                 if outcome is not None:
                     result.append(Noted(found=found, earlier=earlier, outcome=outcome))
-        return result
+        return sorted(result, key=lambda noted: noted.found.seq)
 
-    def _outcome(
+    def _live_notes(self, connection: Connection, seqs: Sequence[int]) -> dict[int, Stored]:
+        """Notes that stand, with their contents."""
+        found = [each for each in invoices.by_seqs(connection, seqs).values() if each.invoice.voided_at is None]
+        return {each.seq: each for each in invoices.with_content(connection, found)}
+
+    def _case(
         self,
         connection: Connection,
         found: Stored,
         billed: Sequence[tuple[subscriptions.Stored, learnt.Step]],
         run: Run,
-        earlier: tuple[int, ...],
         at: int,
-        as_of_seq: int,
-    ) -> Note | Parked | None:
-        invoice = found.invoice
-        books = self.books(connection, run)
-        people = accounts.by_seqs(connection, {each.account_seq for each, _ in billed})
-        case = Case(
+    ) -> Case:
+        """What an invoice was made of, but for what was learnt of its usage since."""
+        return Case(
             recipient=found.recipient_seq,
-            currency=invoice.currency,
+            currency=found.invoice.currency,
             parts=tuple(
                 Charged(
                     seq=each.seq,
                     subscription=each.subscription,
                     catalog=each.catalog,
                     step=step,
-                    account=people[each.account_seq].external_id if each.account_seq != each.recipient_seq else "",
+                    account=self.people[each.account_seq].external_id if each.account_seq != each.recipient_seq else "",
                     usage_known_at=at,
                 )
                 for each, step in billed
             ),
-            period=invoice.period,
-            date=invoice.date,
-            at=invoice.period.end - 1,
+            period=found.invoice.period,
+            date=found.invoice.date,
+            at=found.invoice.period.end - 1,
             country=self.people[found.recipient_seq].profile.country,
             held=tuple(held_by(connection, self.issuer, run, [found.recipient_seq], before=found.seq)[found.recipient_seq]),
         )
-        try:
-            counted = measured(self.usage, books, set(questions(case, books)), as_of_seq)
-            should_be = make(case, books, counted).assembled.totals
-            live = [each for each in invoices.by_seqs(connection, earlier).values() if each.invoice.voided_at is None]
-            documents = [document_of(each.invoice) for each in (found, *invoices.with_content(connection, live))]
-            return correct(should_be, documents, invoice.currency)
-        except BillsmithError as error:
-            return Parked(error.code, error.message)
 
     def books(self, connection: Connection, run: Run) -> dict[str, Book]:
         """The catalogs as the run that issued an invoice billed by them."""
@@ -255,6 +262,16 @@ class _Rater:
             ),
         )
         return NewInvoice(invoice=invoice, issuer=self.issuer, recipient=recipient)
+
+
+def _outcome(work: Work, books: Books, documents: Sequence[Document]) -> Note | Parked | None:
+    """The note that turns documents into what a case comes to now; or why that can't be told."""
+    if work.fault is not None:
+        return work.fault
+    try:
+        return correct(make(work.case, books, work.counted).assembled.totals, documents, work.case.currency)
+    except BillsmithError as error:
+        return Parked(error.code, error.message)
 
 
 def _open(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from billsmith.invoicing.bookings import book_payment, book_void, book_write_off
 from billsmith.invoicing.model import OPEN_STATUSES, Invoice, InvoiceStatus, Payment
-from billsmith.storage import invoices, runs
+from billsmith.storage import agreements, invoices, ledger, runs
 from billsmith.storage.database import Connection, Database
 from billsmith.storage.invoices import Stored
 from billsmith.units.errors import Conflict, Invalid
@@ -57,6 +58,7 @@ def record_payment(
         recorded_by=actor,
     )
     invoices.add_payment(connection, found.seq, payment)
+    ledger.book(connection, found.seq, [book_payment(invoice, payment)])
     moved = invoices.move(
         connection, found, what="payment", actor=actor, at=now, detail=reference, **_after_payment(invoice, payment)
     )
@@ -72,12 +74,22 @@ def void(connection: Connection, found: Stored, *, now: int, actor: str, reason:
         return found
     if found.invoice.paid_minor:
         raise Conflict("money was paid for this invoice; pay it back first, or issue a credit note", code="invoice.paid")
-    content = invoices.with_content(connection, [found])[0].invoice.content
-    lines = () if content is None else content.lines
+    if any(note.invoice.voided_at is None for note in _notes(connection, found)):
+        raise Conflict("notes correct this invoice; void them first, or issue a credit note", code="invoice.has_notes")
+    whole = invoices.with_content(connection, [found])[0].invoice
+    lines = () if whole.content is None else whole.content.lines
+    if whole.content is not None:
+        ledger.book(connection, found.seq, [book_void(whole, now)])
+    agreements.forget_uses(connection, found.seq)
     runs.free(connection, found.seq, [line.period.start for line in lines if line.period is not None])
     return invoices.move(
         connection, found, what="void", actor=actor, at=now, detail=reason, status=InvoiceStatus.VOID, voided_at=now
     )
+
+
+def _notes(connection: Connection, found: Stored) -> list[Stored]:
+    """The notes that a re-rating issued for an invoice."""
+    return list(invoices.by_seqs(connection, runs.corrections(connection, [found.seq])[found.seq]).values())
 
 
 def write_off(connection: Connection, found: Stored, *, now: int, actor: str, reason: str = "") -> Stored:
@@ -87,6 +99,7 @@ def write_off(connection: Connection, found: Stored, *, now: int, actor: str, re
         return found
     if found.invoice.status not in OPEN_STATUSES:
         raise Conflict(f"an invoice that is {found.invoice.status.word} can't be written off", code="invoice.not_open")
+    ledger.book(connection, found.seq, [book_write_off(found.invoice, now)])
     return invoices.move(
         connection, found, what="written_off", actor=actor, at=now, detail=reason, status=InvoiceStatus.WRITTEN_OFF
     )

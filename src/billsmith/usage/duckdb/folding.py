@@ -19,7 +19,7 @@ from billsmith.units.instants import SECOND
 from billsmith.units.periods import Period
 from billsmith.units.rounding import ZERO, trimmed
 from billsmith.usage import tally
-from billsmith.usage.duckdb.compiler import BEFORE, NUMBERS, SUMS, Shape
+from billsmith.usage.duckdb.compiler import BEFORE, NUMBERS, PARTS, SUMS, Shape
 from billsmith.usage.duckdb.limbs import LIMB, SCALE, number
 from billsmith.usage.store import Query
 
@@ -31,8 +31,10 @@ ORDERED = (Aggregation.LATEST, Aggregation.TIME_WEIGHTED_SUM, Aggregation.UNIQUE
 #: Keys whose groups are remembered while one meter is read.
 _KEYS = 65_536
 
-#: A row without its type, account and period: start of the window, key, then what the shape has.
+#: Type, account, period, start of the window, key, then what the shape has.
 Row = Sequence[Any]
+#: A group, and the start of a window.
+_Place = tuple[tuple[str, ...], int]
 _decode = msgspec.json.Decoder(list[str | None]).decode
 
 
@@ -90,30 +92,32 @@ class Fold:
 
     # ── sums ──
 
-    def _added(self, rows: Iterable[Row]) -> dict[tuple[tuple[str, ...], int], list[int]]:
-        """By group and window: how many events, then whole numbers, each of two limbs."""
-        found: dict[tuple[tuple[str, ...], int], list[int]] = {}
-        for start, key, n, *limbs in rows:
+    def _sums(self, rows: Iterable[Row], period: Period) -> tuple[Quantity, ...]:
+        found: dict[_Place, tuple[int, int]] = {}
+        for _, _, _, start, key, n, top, middle, low in rows:
             group = self._group(key)
             if group is None:
                 continue
-            sums = [n, *(high * LIMB + low for high, low in zip(limbs[::2], limbs[1::2], strict=True))]
+            whole = (top * LIMB + middle) * LIMB + low if top or middle else low
             before = found.get((group, start))
-            found[group, start] = sums if before is None else [old + new for old, new in zip(before, sums, strict=True)]
-        return {place: sums for place, sums in found.items() if sums[0]}
-
-    def _sums(self, rows: Iterable[Row], period: Period) -> tuple[Quantity, ...]:
+            found[group, start] = (n, whole) if before is None else (before[0] + n, before[1] + whole)
+        total = self._query.grain is Grain.TOTAL
         return tuple(
-            Quantity(self._value(n, whole), n, self._named(group), self._start(start))
-            for (group, start), (n, whole) in sorted(self._added(rows).items())
+            [
+                Quantity(self._value(n, whole), n, self._named(group), None if total else start)
+                for (group, start), (n, whole) in (sorted(found.items()) if len(found) > 1 else found.items())
+                if n
+            ]
         )
 
     def _value(self, n: int, whole: int) -> Exact:
         aggregation = self._meter.aggregation
-        if aggregation is Aggregation.COUNT:
-            return self._rounded(Decimal(n))
-        value = number(whole)
-        return self._rounded(divide(value, Decimal(n)) if aggregation is Aggregation.AVERAGE else value)
+        value: Exact = Decimal(n) if aggregation is Aggregation.COUNT else number(whole)
+        if aggregation is Aggregation.AVERAGE and n:
+            value = divide(value, Decimal(n))
+        elif self._meter.rounding is None:
+            return value  # trimmed already
+        return self._rounded(value)
 
     def _rounded(self, value: Exact) -> Exact:
         if self._meter.rounding is not None:
@@ -121,6 +125,21 @@ class Fold:
         return trimmed(value) if isinstance(value, Decimal) else value
 
     # ── levels ──
+
+    def _added(self, rows: Iterable[Row]) -> dict[_Place, list[int]]:
+        """By group and window: how many events, then whole numbers: values, values × seconds, values × nanoseconds."""
+        found: dict[_Place, list[int]] = {}
+        for _, _, _, start, key, n, *parts in rows:
+            group = self._group(key)
+            if group is None:
+                continue
+            sums = [
+                n,
+                *((t * LIMB + m) * LIMB + low for t, m, low in zip(*(parts[at::PARTS] for at in range(PARTS)), strict=True)),
+            ]
+            before = found.get((group, start))
+            found[group, start] = sums if before is None else [old + new for old, new in zip(before, sums, strict=True)]
+        return {place: sums for place, sums in found.items() if sums[0]}
 
     def _levels(self, rows: Iterable[Row], period: Period) -> tuple[Quantity, ...]:
         """The mean level of each window: a value counts from its time to the window's end, what was before all along."""
@@ -148,10 +167,10 @@ class Fold:
     # ── tallies ──
 
     def _tallies(self, rows: Iterable[Row], period: Period) -> tuple[Quantity, ...]:
-        found: dict[tuple[tuple[str, ...], int], list[tuple[Event, int]]] = {}
-        for start, key, *more in rows:
+        found: dict[_Place, list[tuple[Event, int]]] = {}
+        for _, _, _, start, key, *more in rows:
             group = self._group(key)
-            if group is not None:
+            if group is not None and more[-1]:
                 found.setdefault((group, start), []).append((self._alike(key, more), more[-1]))
         return tuple(
             tally.quantity(self._meter, alike, self._named(group), self._start(start))

@@ -1,0 +1,253 @@
+"""``/v1/runs``: what billing runs did; ``/v1/invoices/{invoice}/explain``: how an invoice's lines came about."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from billsmith.accounts.authorisation import Scope, may_reach
+from billsmith.api import cursors
+from billsmith.api.catalogs import ISSUER
+from billsmith.api.lookups import account_of_field, invoice_of_path
+from billsmith.api.operations import Operation, QueryParameter, bound_to, limit_of, list_parameters
+from billsmith.api.values import Amount, Id, Instant, amount, decimal_text
+from billsmith.storage import accounts, runs
+from billsmith.storage.database import Connection
+from billsmith.storage.runs import Run
+from billsmith.storage.upgrade import cursor_key
+from billsmith.units.errors import NotFound, Unavailable
+from billsmith.units.ids import parse_id
+from billsmith.units.instants import format_instant
+from billsmith.units.rounding import plain
+from billsmith.usage.store import UsageStore
+from billsmith.wire.face import Call
+from billsmith.workflows.explain import Explained, explain
+
+#: Parked accounts that a run's answer tells of; `parked` counts all of them.
+MOST_PARKED = 200
+MOST_EVENTS = 1000
+
+
+class RunView(msgspec.Struct, frozen=True, kw_only=True):
+    """A run. ``batch`` stands on its documents; ``at`` is its present, ``usage_as_of_seq`` the state of usage that it saw."""
+
+    id: Id
+    issuer_id: Id
+    batch: str
+    kind: str
+    period: str
+    state: str
+    at: Instant
+    usage_as_of_seq: int
+    billed: int
+    parked: int
+    nothing_to_bill: int
+
+
+class ParkedView(msgspec.Struct, frozen=True, kw_only=True):
+    """An account that could not be billed, and why."""
+
+    account_id: Id
+    code: str
+    reason: str
+
+
+class RunDetail(RunView, frozen=True, kw_only=True):
+    """A run with the accounts that it parked, the first 200 of them."""
+
+    parked_accounts: list[ParkedView]
+
+
+class RunPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs of an issuer, oldest first, and the cursor of the next page (null: this is the last)."""
+
+    items: list[RunView]
+    next_cursor: str | None
+
+
+class CountedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that was counted."""
+
+    time: Instant
+    source: str
+    id: str
+    value: Annotated[str, msgspec.Meta(description="An exact decimal.")]
+    dimensions: dict[str, str]
+
+
+class ExplainedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line, counted from 0: the sentences of its trace, what was measured, and the first of the events that were counted."""
+
+    line: int
+    description: str
+    amount: Amount
+    quantity: str | None
+    unit: str
+    trace: list[str]
+    corrects: str
+    meter: str
+    aggregation: str
+    measured: list[str]
+    usage_as_of_seq: int | None
+    event_count: int | None
+    events: list[CountedEvent]
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """The lines of an invoice, explained."""
+
+    items: list[ExplainedLine]
+
+
+def list_runs(call: Call) -> RunPage:
+    """``GET /v1/runs``."""
+    limit, cursor = limit_of(call.parameters), call.parameters.text("cursor")
+    with call.services.database.read() as connection:
+        issuer = account_of_field(connection, call.principal, call.parameters.text("issuer"), "issuer")
+        secret = cursor_key(connection)
+        after = None if cursor is None else runs.by_id(connection, cursors.read(secret, bound_to(call), cursor))
+        found = runs.page(connection, issuer, after=after.number if after else 0, limit=limit + 1)
+    more = len(found) > limit
+    return RunPage(
+        items=[view(each, issuer.id) for each in found[:limit]],
+        next_cursor=cursors.write(secret, bound_to(call), found[limit - 1].id) if more else None,
+    )
+
+
+def get_run(call: Call) -> RunDetail:
+    """``GET /v1/runs/{run}``."""
+    with call.services.database.read() as connection:
+        run, issuer_id = _of_path(connection, call)
+        parked = runs.parked(connection, run, limit=MOST_PARKED)
+        people = accounts.by_seqs(connection, {item.recipient_seq for item in parked})
+    return RunDetail(
+        **msgspec.structs.asdict(view(run, issuer_id)),
+        parked_accounts=[
+            ParkedView(account_id=people[item.recipient_seq].id, code=item.code or "", reason=item.reason or "")
+            for item in parked
+        ],
+    )
+
+
+def explain_invoice(call: Call) -> Explanation:
+    """``GET /v1/invoices/{invoice}/explain``."""
+    line = call.parameters.integer("line", None, low=0, high=100_000)
+    events = call.parameters.integer("events", 5, low=0, high=MOST_EVENTS)
+    with call.services.database.read() as connection:
+        found, _issuer = invoice_of_path(connection, call.principal, call.path_values["invoice"])
+        explained = explain(connection, _usage(call), found, line, events=events or 0)
+    return Explanation(items=[_line(each, found.invoice.currency) for each in explained])
+
+
+def view(run: Run, issuer_id: str) -> RunView:
+    """A run as it is shown."""
+    return RunView(
+        id=run.id,
+        issuer_id=issuer_id,
+        batch=run.batch,
+        kind=run.kind,
+        period=run.period,
+        state=run.state,
+        at=format_instant(run.at),
+        usage_as_of_seq=run.as_of_seq,
+        billed=run.billed,
+        parked=run.parked,
+        nothing_to_bill=run.nothing,
+    )
+
+
+def _of_path(connection: Connection, call: Call) -> tuple[Run, str]:
+    id = parse_id(call.path_values["run"])
+    found = runs.by_id(connection, id) if id is not None else None
+    issuer = accounts.by_seq(connection, found.issuer_seq) if found is not None else None
+    if found is None or issuer is None or not may_reach(call.principal, issuer):
+        raise NotFound("no such run, or not one that this account may see", code="run.unknown")
+    return found, issuer.id
+
+
+def _usage(call: Call) -> UsageStore | None:
+    """The usage store; ``None`` where there is none, so that a line is explained without its events."""
+    if call.services.usage_or_none is None:
+        return None
+    try:
+        return call.services.usage
+    except Unavailable as error:
+        if error.code != "usage.no_engine":
+            raise
+        return None
+
+
+def _line(each: Explained, currency: str) -> ExplainedLine:
+    line = each.line
+    return ExplainedLine(
+        line=each.place,
+        description=line.description,
+        amount=amount(line.amount_minor, currency),
+        quantity=decimal_text(line.quantity),
+        unit=line.unit,
+        trace=list(line.trace),
+        corrects=line.corrects,
+        meter=each.meter,
+        aggregation=each.aggregation,
+        measured=list(each.measured),
+        usage_as_of_seq=each.as_of_seq,
+        event_count=each.event_count,
+        events=[
+            CountedEvent(
+                time=format_instant(event.time),
+                source=event.source,
+                id=event.id,
+                value=plain(event.value),
+                dimensions=event.dimensions,
+            )
+            for event in each.events
+        ],
+    )
+
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/v1/runs",
+        id="listRuns",
+        tag="runs",
+        summary="List billing runs",
+        scope=Scope.BILLING_READ,
+        query=(*list_parameters(), ISSUER),
+        answer=RunPage,
+        read=list_runs,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/runs/{run}",
+        id="getRun",
+        tag="runs",
+        summary="Get a run with the accounts that it parked",
+        scope=Scope.BILLING_READ,
+        answer=RunDetail,
+        read=get_run,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/invoices/{invoice}/explain",
+        id="explainInvoice",
+        tag="invoices",
+        summary="Explain an invoice's lines, down to the events",
+        scope=Scope.INVOICES_READ,
+        query=(
+            QueryParameter(
+                name="line",
+                description="Only this line, counted from 0.",
+                schema={"type": "integer", "minimum": 0, "maximum": 100_000},
+            ),
+            QueryParameter(
+                name="events",
+                description="How many of the counted events are told of each line.",
+                schema={"type": "integer", "minimum": 0, "maximum": MOST_EVENTS, "default": 5},
+            ),
+        ),
+        answer=Explanation,
+        read=explain_invoice,
+    ),
+)
