@@ -204,8 +204,7 @@ def _until_full(events: Events) -> int:
     for number in range(100):
         try:
             call(events, number)
-        except Busy as error:
-            assert error.code == "event.buffer_full"
+        except Busy:
             return number
     raise AssertionError("the buffer has no bound")
 

@@ -142,12 +142,12 @@ class Spool:
 
     def deliver(self, end: Position) -> None:
         """Say that all before a place was delivered."""
-        with self._lock:
-            self._delivered = end
         made = self._folder / f"{_POSITION}.new"
         made.write_bytes(msgspec.json.encode(end))
         made.replace(self._folder / _POSITION)
-        self._drop_delivered()
+        with self._lock:
+            self._delivered = end
+            self._drop_delivered()
 
     def _read_position(self) -> Position:
         try:
@@ -156,15 +156,12 @@ class Spool:
             return Position(0, 0)
 
     def _drop_delivered(self) -> None:
-        with self._lock:
-            gone = [
-                segment
-                for segment, size in self._sizes.items()
-                if segment != self._current and (segment, size) <= self._delivered
-            ]
-            for segment in gone:
-                self._path(segment).unlink(missing_ok=True)
-                del self._sizes[segment]
+        gone = [
+            segment for segment, size in self._sizes.items() if segment != self._current and (segment, size) <= self._delivered
+        ]
+        for segment in gone:
+            self._path(segment).unlink(missing_ok=True)
+            del self._sizes[segment]
 
     def close(self) -> None:
         """Let go of the folder; what was not delivered waits there."""
