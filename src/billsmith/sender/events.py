@@ -5,10 +5,9 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import random
+import secrets
 import threading
 import time
-import uuid
 import weakref
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -34,6 +33,7 @@ FIRST_WAIT = 0.2
 LONGEST_WAIT = 60.0
 #: Seconds within which what was sent is synced to disk, with the policy ``interval``.
 SYNC_EVERY = 1.0
+_chance = secrets.SystemRandom()
 DEAD_LETTERS = "dead-letters.ndjson"
 
 Sync = Literal["always", "interval", "never"]
@@ -121,7 +121,7 @@ class Events:
         event = Event(
             owner="",
             source=self._source if source is None else source,
-            id=str(uuid.uuid4()) if id is None else id,
+            id=secrets.token_hex(16) if id is None else id,
             type=type,
             account=account,
             time=_instant(time),
@@ -203,7 +203,7 @@ class Events:
                 self._idle()
                 continue
             if pause < 0:  # again, after a while that grows, and never the same for all senders
-                pause, wait = random.uniform(wait / 2, wait), min(wait * 2, LONGEST_WAIT)
+                pause, wait = _chance.uniform(wait / 2, wait), min(wait * 2, LONGEST_WAIT)
             self._rest(pause)
 
     def _rest(self, seconds: float) -> None:
@@ -254,7 +254,7 @@ class Events:
                     return pause
             return None
         log.info("events were not delivered: %s", outcome.reason)
-        return -1.0 if outcome.after is None else max(outcome.after, FIRST_WAIT) * random.uniform(1.0, 1.25)
+        return -1.0 if outcome.after is None else max(outcome.after, FIRST_WAIT) * _chance.uniform(1.0, 1.25)
 
     def _give_up(self, record: bytes, code: str, message: str) -> None:
         problem = Problem(code, message, msgspec.Raw(record))
