@@ -50,7 +50,9 @@ def test_without_a_key_nothing_is_sealed() -> None:
         Sealer().seal("secret", "x")
 
 
-@pytest.mark.parametrize("text", ["short", "x" * 44, new_key()[:-4], new_key() + ",short", "§" * 32])
+@pytest.mark.parametrize(
+    "text", ["short", "x" * 44, new_key()[:-4], new_key() + ",short", "§" * 32], ids=["short", "x", "cut", "two", "signs"]
+)
 def test_what_is_no_key_is_refused_and_not_told(text: str) -> None:
     with pytest.raises(Invalid) as error:
         read_keys(text, "BILLSMITH_SECRET_KEY")
