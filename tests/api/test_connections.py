@@ -23,6 +23,12 @@ def caller(house: House) -> Caller:
     return Caller(house, house.account("Partner", external_id="me", time_zone="UTC"))
 
 
+@pytest.fixture
+def lone(sqlite_house: House) -> Caller:
+    """On SQLite alone, where the engine makes no difference."""
+    return Caller(sqlite_house, sqlite_house.account("Partner", external_id="me", time_zone="UTC"))
+
+
 def pull(caller: Caller, id: str, rows: list) -> None:  # type: ignore[type-arg]
     with caller.house.database.read() as connection:
         of = sync_connections.get(connection, id)
@@ -66,16 +72,16 @@ def test_the_secret_is_sealed_for_this_connection_alone(caller: Caller) -> None:
     assert secret_of(of, house.services.sealer) == SECRET
 
 
-def test_without_a_key_it_is_refused(caller: Caller) -> None:
+def test_without_a_key_it_is_refused(lone: Caller) -> None:
     import msgspec
 
     from billsmith.server.faces import application
     from tests.support.house import TestClient
 
-    house = caller.house
+    house = lone.house
     house.services = msgspec.structs.replace(house.services, sealer=Sealer())
     house.client = TestClient(application(house.settings, house.services), base_url="http://127.0.0.1:8080")
-    problem(caller("POST", "/v1/connections", BODY), 503, "secret.no_key")
+    problem(lone("POST", "/v1/connections", BODY), 503, "secret.no_key")
 
 
 @pytest.mark.parametrize(
@@ -90,15 +96,15 @@ def test_without_a_key_it_is_refused(caller: Caller) -> None:
         ({"account": "nobody"}, "account.unknown", "account"),
     ],
 )
-def test_what_cant_be_connected(caller: Caller, change: dict[str, object], code: str, where: str | None) -> None:
-    problem(caller("POST", "/v1/connections", {**BODY, **change}), 400, code, where)
+def test_what_cant_be_connected(lone: Caller, change: dict[str, object], code: str, where: str | None) -> None:
+    problem(lone("POST", "/v1/connections", {**BODY, **change}), 400, code, where)
 
 
-def test_scopes(caller: Caller) -> None:
-    reader = Caller(caller.house, caller.account, [Scope.SYNC_READ])
+def test_scopes(lone: Caller) -> None:
+    reader = Caller(lone.house, lone.account, [Scope.SYNC_READ])
     problem(reader("POST", "/v1/connections", BODY), 403, "access.scope")
     assert reader.all("/v1/connections") == []
-    problem(Caller(caller.house, caller.account, [Scope.SYNC_WRITE])("GET", "/v1/connections"), 403, "access.scope")
+    problem(Caller(lone.house, lone.account, [Scope.SYNC_WRITE])("GET", "/v1/connections"), 403, "access.scope")
 
 
 def test_a_name_that_another_tenant_uses_is_free_here(caller: Caller) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from billsmith.units.errors import BillsmithError, Invalid, NotFound, Unavailable
 from billsmith.workflows.connections import read_secret
-from billsmith.workflows.sealing import Sealer, new_key, read_keys
+from billsmith.workflows.sealing import Sealer, read_keys
 
 ONE, OTHER = bytes(range(32)), bytes(range(32, 64))
 
@@ -50,9 +50,7 @@ def test_without_a_key_nothing_is_sealed() -> None:
         Sealer().seal("secret", "x")
 
 
-@pytest.mark.parametrize(
-    "text", ["short", "x" * 44, new_key()[:-4], new_key() + ",short", "§" * 32], ids=["short", "x", "cut", "two", "signs"]
-)
+@pytest.mark.parametrize("text", ["short", "x" * 44, "A" * 40, "A" * 43 + "=,short", "§" * 32])
 def test_what_is_no_key_is_refused_and_not_told(text: str) -> None:
     with pytest.raises(Invalid) as error:
         read_keys(text, "BILLSMITH_SECRET_KEY")

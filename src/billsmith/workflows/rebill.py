@@ -100,7 +100,7 @@ def run(database: Database, book: Book, *, now: int, actor: str, dry_run: bool =
         seqs = [each.seq for each in book.connections]
         pulled = reconcile.pulled_in_period(reading, seqs, book.period.start, book.period.end)
         while chunk := list(islice(pulled, CHUNK)):
-            found = _Chunk(book, customers, result).charges_of(reading, _once(chunk))
+            found = _Chunk(book, customers, result).charges_of(reading, chunk)
             if dry_run:
                 _note(result, customers, found, set(found))
             else:
@@ -289,14 +289,6 @@ class _Customers:
             return False
         self._known(found)
         return True
-
-
-def _once(chunk: Sequence[tuple[int, Stored]]) -> list[tuple[int, Stored]]:
-    """Each invoice once, though several connections may have pulled it."""
-    seen: dict[int, tuple[int, Stored]] = {}
-    for connection_seq, found in chunk:
-        seen.setdefault(found.seq, (connection_seq, found))
-    return list(seen.values())
 
 
 def _new_charges(book: Book, customers: _Customers, found: _Found, taken: set[Claim]) -> Iterator[NewCharge]:
