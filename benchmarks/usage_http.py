@@ -43,6 +43,7 @@ from billsmith.workflows import credentials
 from billsmith.workflows.clock import system_clock
 from billsmith.workflows.ingest import Ingest, IngestReport
 
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 CONNECTIONS = (1, 4, 16)
 
 
@@ -67,7 +68,7 @@ def prepare(home: Path, events: int) -> str:
 def bodies(count: int, size: int, seed: int) -> Iterator[bytes]:
     """Requests' bodies, as a sender writes them."""
     for batch in batches(count * size, size, seed):
-        yield msgspec.json.encode([_sent(event) for event in batch])
+        yield _encode([_sent(event) for event in batch])
 
 
 def _sent(event: Event) -> dict[str, object]:
@@ -77,7 +78,7 @@ def _sent(event: Event) -> dict[str, object]:
         "type": event.type,
         "account": event.account,
         "time": format_instant(event.time),
-        "value": str(event.value),
+        "value": event.value,
         "dimensions": event.dimensions,
     }
 

@@ -86,9 +86,9 @@ def test_events_arrive_as_they_were_sent(tmp_path: Path) -> None:
     sent = [event for request in requests for event in request]
     assert sent == [
         {"id": first, "source": "app", "type": "call", "account": "acme", "time": "1970-01-01T00:00:00.000000001Z",
-         "value": "0.10", "dimensions": {"region": "eu"}},
+         "value": 0.1, "dimensions": {"region": "eu"}},
         {"id": "mine", "source": "other", "type": "call", "account": "acme", "time": "1970-01-01T00:00:00.000000008Z",
-         "value": "7", "dimensions": {}},
+         "value": 7, "dimensions": {}},
     ]  # fmt: skip
 
 
@@ -216,7 +216,7 @@ def test_segments_are_dropped_once_delivered(tmp_path: Path, monkeypatch: pytest
             call(events, number)
         assert events.flush()
         assert len(list(tmp_path.rglob("*.log"))) == 1
-    assert [event["value"] for request in requests for event in request] == [str(number) for number in range(50)]
+    assert [event["value"] for request in requests for event in request] == [*range(50)]
 
 
 @pytest.mark.parametrize("harm", ["cut", "spoil"])
@@ -227,10 +227,10 @@ def test_a_line_that_power_loss_left_torn_keeps_no_other_back(tmp_path: Path, ha
     events.close(0)
     [path] = [path for path in tmp_path.rglob("*.log") if path.stat().st_size]
     data = path.read_bytes()
-    path.write_bytes(data[:-5] if harm == "cut" else data.replace(b'"value":"2"', b'"value":"9"'))
+    path.write_bytes(data[:-5] if harm == "cut" else data.replace(b'"value":2', b'"value":9'))
     with answering(fine) as (url, requests), Events(url, "key", buffer=tmp_path) as events:
         assert events.flush()
-    assert [event["value"] for request in requests for event in request] == ["0", "1"]
+    assert [event["value"] for request in requests for event in request] == [0, 1]
 
 
 def test_each_process_has_a_part_and_leftovers_are_taken_up(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_each_process_has_a_part_and_leftovers_are_taken_up(tmp_path: Path) -> N
     second.close(0)
     with answering(fine) as (url, requests), Events(url, "key", buffer=tmp_path) as events:
         assert events.flush()
-    assert sorted(event["value"] for request in requests for event in request) == ["1", "2"]
+    assert sorted(event["value"] for request in requests for event in request) == [1, 2]
 
 
 def test_a_forked_process_goes_on_by_itself(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_forked_process_goes_on_by_itself(tmp_path: Path) -> None:
         assert os.waitpid(child, 0)[1] == 0
         call(events, 6)
         assert events.flush()
-    assert sorted(event["value"] for request in requests for event in request) == ["5", "6"]
+    assert sorted(event["value"] for request in requests for event in request) == [5, 6]
 
 
 # ── killed, with a real server ──

@@ -33,6 +33,7 @@ FIRST_WAIT = 0.2
 LONGEST_WAIT = 60.0
 #: Seconds within which what was sent is synced to disk, with the policy ``interval``.
 SYNC_EVERY = 1.0
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 _chance = secrets.SystemRandom()
 DEAD_LETTERS = "dead-letters.ndjson"
 
@@ -307,7 +308,7 @@ def _record(event: Event) -> bytes:
         "type": event.type,
         "account": event.account,
         "time": format_instant(event.time),
-        "value": format(event.value, "f"),
+        "value": event.value,
         "dimensions": event.dimensions,
     }
-    return msgspec.json.encode(sent)
+    return _encode(sent)
