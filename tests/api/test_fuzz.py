@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
@@ -29,6 +30,7 @@ from tests.support.billing import CATALOG, START
 from tests.support.house import House
 
 EXAMPLES = 12
+CONNECTION = {"vendor": "amberflo", "url": "https://vendor.example", "secret": "correct horse"}
 CHECKS = [
     schemathesis.checks.not_a_server_error,
     checks.status_code_conformance,
@@ -65,11 +67,13 @@ def known(caller: Caller, operation_id: str) -> dict[str, str]:
     line = {"description": "x", "amount": "10.00"}
     made = {
         "invoice": lambda: caller.post("/v1/invoices", {"recipient": "c-1", "lines": [line]})["id"],
+        "meter": lambda: caller.post("/v1/meters", {"code": "calls", "event_type": "call"})["code"],
         "account": lambda: caller.post("/v1/accounts", {"name": "New"})["id"],
         "credential": lambda: caller.post("/v1/credentials", {"kind": "api-key"})["id"],
         "subscription": lambda: caller.post("/v1/subscriptions", {"account": "c-1", "plan": "basic"})["id"],
         "grant": lambda: caller.post("/v1/wallets", {"account": "c-1", "amount": 5})["id"],
         "catalog": lambda: "acme",
+        "connection": lambda: caller.post("/v1/connections", {**CONNECTION, "name": secrets.token_hex(8)})["id"],
         "run": lambda: caller.get("/v1/runs")["items"][0]["id"],
     }
     [operation] = [each for each in OPERATIONS if each.id == operation_id]

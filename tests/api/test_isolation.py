@@ -17,6 +17,7 @@ from tests.support.billing import CATALOG, START
 from tests.support.house import House
 
 _UNKNOWN = "99999999-9999-4999-8999-999999999999"
+CONNECTION = {"vendor": "amberflo", "name": "metering", "url": "https://vendor.example", "secret": "correct horse"}
 _BODIES: dict[str, Any] = {
     "createInvoice": {"recipient": "c-1", "lines": [{"description": "x", "amount": 1}]},
     "recordPayment": {"amount": 1, "reference": "r"},
@@ -27,6 +28,7 @@ _BODIES: dict[str, Any] = {
     "createSubscription": {"account": "c-1", "plan": "flat"},
     "changeSubscription": {"pause": True},
     "createGrant": {"account": "c-1", "amount": 1},
+    "createConnection": CONNECTION,
 }
 
 
@@ -49,6 +51,8 @@ def strangers(house: House) -> tuple[Caller, dict[str, str]]:
         "parent": top.id,
         "invoice": house.invoice(other, customer).invoice.id,
         "credential": theirs.credential_id,
+        "connection": theirs.post("/v1/connections", CONNECTION)["id"],
+        "connection by name": CONNECTION["name"],
         "subscription": subscription["id"],
         "run": theirs.get("/v1/runs")["items"][0]["id"],
         "grant": theirs.post("/v1/wallets", {"account": "theirs", "amount": 5})["id"],
@@ -87,7 +91,7 @@ def test_foreign_and_unknown_are_the_same_bytes(house: House, operation: str, pl
     for what, value in foreign.items():
         if what == "parent" and (operation, place, name) == ("listInvoices", "query", "issuer"):
             continue  # an account above may well have issued what the caller sees
-        assert ask(value) == (ask("no-such-name") if what == "account by name" else unknown), what
+        assert ask(value) == (ask("no-such-name") if what.endswith("by name") else unknown), what
 
 
 def test_control_a_look_up_without_the_callers_branch_is_seen(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ AREAS = {
     "meter",
     "price",
     "program",
+    "pull",
     "store",
     "system",
     "usage",

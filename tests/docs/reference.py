@@ -96,8 +96,16 @@ def settings_page() -> str:
         default = "./billsmith-data" if field.name == "home" else _default(field.default)
         in_file = "" if field.name == "home" else f"`{field.name}`"
         parts.append(f"| `BILLSMITH_{field.name.upper()}` | {in_file} | {default} | {described.get(field.name, '')} |")
-    return "\n".join(parts) + "\n"
+    return "\n".join([*parts, "", _VARIABLES])
 
+
+_VARIABLES = """Two more are variables alone, so that no file of the data folder holds or widens what they guard:
+
+| variable | |
+| --- | --- |
+| `BILLSMITH_SECRET_KEY` | The key (or new key and old, with a comma) that seals the secrets of connections with vendors; `billsmith sync new-key` makes one. |
+| `BILLSMITH_ALLOW_PRIVATE` | Origins that requests of ours may go to though they are plain http, or not public: `http://127.0.0.1:8080,https://billing.internal`. |
+"""
 
 _SETTINGS = """From three places, in rising order of precedence: `BILLSMITH_…` variables, the file `billsmith.toml` in the data folder, and flags of the
 command line. Lists are separated by commas in variables and are lists in the file.

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from starlette.testclient import TestClient
 
 from billsmith.accounts.authorisation import DEFAULT_SCOPES, CredentialKind, Scope
@@ -23,6 +24,7 @@ from billsmith.units.ids import derived_id
 from billsmith.units.instants import parse_instant
 from billsmith.workflows import credentials
 from billsmith.workflows.issue_invoice import OneOff, issue
+from billsmith.workflows.sealing import Sealer
 
 NOW = parse_instant("2026-10-31T12:00:00Z")
 
@@ -34,8 +36,9 @@ class House:
         self.database = database
         self.now = NOW
         upgrade.upgrade(database, self.now)
-        self.settings = Settings(home=Path("unused"), **settings)
-        self.services = services(self.settings, database, lambda: self.now)
+        self.settings = Settings(home=Path("unused"), **{"pull": False, **settings})
+        made = services(self.settings, database, lambda: self.now)
+        self.services = msgspec.structs.replace(made, sealer=Sealer([bytes(32)]))
         self.app = application(self.settings, self.services)
         self.client = TestClient(self.app, base_url="http://127.0.0.1:8080", follow_redirects=False)
         self._ids = itertools.count(first_id)

@@ -34,7 +34,7 @@ from tests.support.vendor_lists import VendorList, connect, garbage, row
 
 ROOT = Path(__file__).parents[2]
 KILLS_A_ROUND = 10
-ROWS = 300
+ROWS = 150
 
 
 class Findings(msgspec.Struct):

@@ -1,7 +1,7 @@
 """Writers of the embedded usage store that are killed, or whose disk is full. The parent never opens a store: it forks.
 
 ``python -m tests.support.usage_crash kill HOME KILLS SEED`` kills writers; ``… full HOME`` fills the disk (a limit on file
-sizes stands for it); ``… lose HOME LOSSES SEED`` drops what wasn't synced (``lose-log``: DuckDB's log too). They print what they found as JSON.
+sizes stands for it); ``kill-torn`` sorts in two transactions instead of one; ``… lose HOME LOSSES SEED`` drops what wasn't synced (``lose-log``: DuckDB's log too). They print what they found as JSON.
 """
 
 from __future__ import annotations
@@ -18,17 +18,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import msgspec
 
 from billsmith.events.event import Event
+from billsmith.metering.meter import Meter
 from billsmith.units.errors import Unavailable
-from billsmith.usage.duckdb import checks, index
+from billsmith.usage.duckdb import checks, index, runs
 from billsmith.usage.duckdb.engine import DuckDBStore
 from billsmith.usage.store import Selection
 from tests.support.crash import ROOT, Findings, compiler
 
 #: So small that runs are written and merged all the time.
 index.MEMORY_LIMIT = 60
+#: What is counted ahead meanwhile.
+_METER = Meter(code="m", event_type="used", group_by=("region",))
 #: Events sent beyond the last acknowledged one when a sender comes back.
 _RETRY = 100
 
@@ -40,6 +44,7 @@ def event(run: str, number: int) -> Event:
 def _write_for_ever(home: Path, run: str, chance: random.Random, acknowledge: Callable[[int], None]) -> None:
     """Batches of growing numbers, each with some of the ones before again."""
     store, sent = DuckDBStore(home), 0
+    store.keep([_METER])
     while True:
         size = chance.randint(1, 40)
         again = [event(run, chance.randrange(sent)) for _ in range(3)] if sent else []
@@ -106,6 +111,17 @@ def _all(store: DuckDBStore, run: str) -> list[Any]:
         last = page[-1].event
         after = (last.time, last.source, last.id, last.owner)
     return found
+
+
+def _torn_sort(cursor: duckdb.DuckDBPyConnection, low: int, high: int) -> None:
+    """What sorting must not do: a kill between the two leaves the rows nowhere."""
+    these = f"seq > {low} AND seq <= {high}"
+    cursor.execute(f"CREATE TEMP TABLE moved AS SELECT * FROM events WHERE {these}")
+    cursor.execute(f"DELETE FROM events WHERE {these}")
+    cursor.execute("COMMIT")
+    cursor.execute("BEGIN")
+    cursor.execute("INSERT INTO events SELECT * FROM moved")
+    cursor.execute("DROP TABLE moved")
 
 
 def kill_many(home: Path, kills: int, seed: int, longest: float = 0.12) -> Findings:
@@ -222,9 +238,12 @@ def run(*arguments: str, lose_power_in: Path | None = None) -> Any:
 
 if __name__ == "__main__":
     what, where, *more = sys.argv[1:]
+    runs.RUN, runs.FULL = 50, 3_200  # rows are sorted and merged all the time, too
     if what == "full":
         answer: Any = fill_disk(Path(where))
-    elif what == "kill":
+    elif what.startswith("kill"):
+        if what == "kill-torn":
+            runs._sort = _torn_sort
         answer = kill_many(Path(where), *map(int, more))
     else:
         answer = lose_power(Path(where), *map(int, more), log=what == "lose")

@@ -14,7 +14,7 @@ import pytest
 
 from billsmith.metering.meter import Meter
 from billsmith.units.errors import Unavailable
-from billsmith.usage.duckdb import checks, file, index
+from billsmith.usage.duckdb import checks, file, index, runs
 from billsmith.usage.duckdb.engine import DuckDBStore
 from billsmith.usage.duckdb.index import ABSENT, IdentityIndex
 from billsmith.usage.duckdb.owner import Client, SharedStore
@@ -29,7 +29,9 @@ KILLS = 60
 
 class TestDuckDB(Suite):
     @pytest.fixture
-    def empty(self, tmp_path: Path) -> Iterator[UsageStore]:
+    def empty(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UsageStore]:
+        monkeypatch.setattr(runs, "RUN", 50)
+        monkeypatch.setattr(runs, "FULL", 50 * 4**5)
         store = DuckDBStore(tmp_path)
         yield store
         store.catch_up(1)
@@ -39,7 +41,7 @@ class TestDuckDB(Suite):
     def tidy(self, store: UsageStore, meters: Sequence[Meter]) -> None:
         """Now and then: count ahead, sort what came since, however little, and merge."""
         assert isinstance(store, DuckDBStore)
-        if store.watermark() % 5 == 0:
+        if store.watermark() % 8 == 0:
             store.keep(meters)
             store.catch_up(1)
             assert store.health().notes == ()

@@ -157,9 +157,10 @@ def test_what_is_not_whole_moves_no_watermark_and_tells_of_nothing_gone(
 
 @pytest.mark.parametrize(("name", "what", "state", "code"), CUT[:-1], ids=[name for name, *_ in CUT[:-1]])
 def test_the_check_can_see(
-    house: House, monkeypatch: pytest.MonkeyPatch, name: str, what: Any, state: WalkState, code: str
+    sqlite_house: House, monkeypatch: pytest.MonkeyPatch, name: str, what: Any, state: WalkState, code: str
 ) -> None:
     """The negative control: with the protection off, the same faults move the watermark."""
+    house = sqlite_house
     pull = Puller(house, [row(number) for number in range(30)])
     first = pull()
     pull.list.fault = lambda index: _fault(pull, what, index)
@@ -184,7 +185,8 @@ def test_garbage_is_set_aside_with_its_place_and_the_rest_comes_in(house: House)
     assert pull.problems() == []
 
 
-def test_what_is_not_final_yet_is_no_fault_of_the_list(house: House) -> None:
+def test_what_is_not_final_yet_is_no_fault_of_the_list(sqlite_house: House) -> None:
+    house = sqlite_house
     pull = Puller(house, [row(0), garbage(1, vendor_key=row(1).vendor_key, code="import.not_final")])
     walk = pull()
     assert (walk.state, walk.counts.set_aside) == (WalkState.COMPLETE, 1)
@@ -192,7 +194,8 @@ def test_what_is_not_final_yet_is_no_fault_of_the_list(house: House) -> None:
     assert (pull().counts.added, pull.problems()) == (1, [])
 
 
-def test_since_looks_at_a_part_and_says_so(house: House) -> None:
+def test_since_looks_at_a_part_and_says_so(sqlite_house: House) -> None:
+    house = sqlite_house
     pull = Puller(house, [row(number) for number in range(30)])
     walk = pull(since=dt.date(2026, 1, 21))
     assert (walk.state, walk.code, walk.counts.added) == (WalkState.PARTIAL, "sync.since", 10)
@@ -262,14 +265,16 @@ def test_a_walk_with_an_interruption_tells_of_nothing_gone_unless_the_vendor_cou
     assert missed not in [key for key, _ in pull.differences(walk)]
 
 
-def test_overlapping_pages_are_counted_once(house: House) -> None:
+def test_overlapping_pages_are_counted_once(sqlite_house: House) -> None:
+    house = sqlite_house
     rows = [row(number) for number in range(20)]
     pull = Puller(house, [*rows[:10], *rows[5:15], *rows[15:]], states_total=False)
     walk = pull()
     assert (walk.state, walk.counts.added, walk.counts.unchanged, walk.counts.seen) == (WalkState.COMPLETE, 20, 0, 20)
 
 
-def test_a_schedule(house: House) -> None:
+def test_a_schedule(sqlite_house: House) -> None:
+    house = sqlite_house
     pull = Puller(house, [row(0)])
     hourly = connect(house.database, pull.account, "hourly", now=house.now, every_minutes=240)
     with house.database.read() as connection:
@@ -294,7 +299,8 @@ def test_removing_a_connection_leaves_the_invoices(house: House) -> None:
     assert pull().counts.unchanged == 1
 
 
-def test_problems_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_problems_are_bounded(sqlite_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = sqlite_house
     monkeypatch.setattr(sync, "MAX_PROBLEMS", 15)
     pull = Puller(house, [garbage(number) for number in range(40)], page=10, states_total=False)
     walk = pull()

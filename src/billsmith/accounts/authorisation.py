@@ -27,8 +27,11 @@ class Scope(StrEnum):
     CREDENTIALS_WRITE = "credentials:write"
     EVENTS_WRITE = "events:write"
     USAGE_READ = "usage:read"
+    USAGE_WRITE = "usage:write"
     BILLING_READ = "billing:read"
     BILLING_WRITE = "billing:write"
+    SYNC_READ = "sync:read"
+    SYNC_WRITE = "sync:write"
 
 
 ALL_SCOPES = frozenset(Scope)

@@ -35,10 +35,12 @@ _OF_TAKES = (413, 415)
 _PATH_PARAMETERS = {
     "invoice": ("The invoice's id.", {"type": "string", "format": "uuid"}),
     "credential": ("The credential's id.", {"type": "string", "format": "uuid"}),
+    "connection": ("The connection's id, or its name.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "subscription": ("The subscription's id.", {"type": "string", "format": "uuid"}),
     "run": ("The run's id.", {"type": "string", "format": "uuid"}),
     "grant": ("The grant's id.", {"type": "string", "format": "uuid"}),
     "catalog": ("The catalog's code.", {"type": "string", "minLength": 1, "maxLength": 128}),
+    "meter": ("The meter's code.", {"type": "string", "minLength": 1, "maxLength": 64}),
     "account": ("A UUID, or an external id at or below the caller's account.", {"type": "string", "minLength": 1}),
 }
 

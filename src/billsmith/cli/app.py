@@ -18,9 +18,11 @@ from billsmith.cli import (
     demo,
     doctor,
     imports,
+    ingest,
     init,
     invoices,
     keys,
+    meters,
     rebill,
     reconcile,
     restore,
@@ -29,6 +31,7 @@ from billsmith.cli import (
     simulate,
     subscriptions,
     sync,
+    usage,
     verify,
     version,
     wallets,
@@ -53,6 +56,8 @@ app.command(keys.app)
 app.command(imports.import_file, name="import")
 app.command(invoices.app)
 app.command(catalog.app)
+app.command(meters.app)
+app.command(usage.usage)
 app.command(sync.app)
 app.command(reconcile.reconcile)
 app.command(shadow.shadow)
@@ -60,6 +65,7 @@ app.command(rebill.rebill)
 app.command(subscriptions.app)
 app.command(wallets.agreements_app)
 app.command(wallets.app)
+app.command(ingest.ingest)
 app.command(bill.bill)
 app.command(bill.rerate)
 app.command(bill.due)

@@ -16,6 +16,7 @@ from billsmith.server.settings import Settings
 from billsmith.storage import upgrade
 from billsmith.storage.database import Database
 from billsmith.units.errors import Invalid, Unavailable
+from billsmith.workflows.usage_store import Usage
 
 #: How history names whoever works at the command line.
 ACTOR = "command line"
@@ -66,6 +67,18 @@ def opened(common: Common, **flags: object) -> Iterator[Database]:
     with opened_store(settings) as database:
         upgrade.check(database)
         yield database
+
+
+@contextmanager
+def opened_with_usage(common: Common, **flags: object) -> Iterator[tuple[Database, Usage]]:
+    """The store and its usage store: this process's own, or that of the process that has it open (``billsmith serve``)."""
+    settings = settings_of(common, **flags)
+    with opened(common, **flags) as database:
+        usage = server_settings.open_usage(settings, database)
+        try:
+            yield database, usage
+        finally:
+            usage.close()
 
 
 @contextmanager

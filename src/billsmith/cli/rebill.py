@@ -11,8 +11,9 @@ from cyclopts import Parameter
 import billsmith.rating  # noqa: F401 (loads the price models)
 from billsmith.catalog.reading import read_as
 from billsmith.catalog.rebill import Rules
-from billsmith.cli.common import ACTOR, PLAIN, Common, opened
+from billsmith.cli.common import ACTOR, PLAIN, Common, opened, settings_of
 from billsmith.cli.output import Answer, Form, Listing, Record, note
+from billsmith.server.settings import open_usage
 from billsmith.storage import accounts, sync_connections
 from billsmith.units.currency import from_minor
 from billsmith.units.errors import Invalid, NotFound
@@ -20,6 +21,7 @@ from billsmith.units.period_words import parse_period
 from billsmith.units.rounding import plain
 from billsmith.workflows import rebill as workflow
 from billsmith.workflows.clock import system_clock
+from billsmith.workflows.metered import measure_with
 
 MAX_FILE = 4_000_000
 
@@ -44,13 +46,18 @@ def rebill(
             issuer = accounts.get(connection, account)
             every = sync_connections.every(connection, issuer)
         _check_sources(read, {each.name for each in every})
+        usage = open_usage(settings_of(common), database)
         book = workflow.Book(
             issuer=issuer,
             connections=every,
             rules=read,
             period=parse_period(period, issuer.time_zone, where="period"),
+            measure=measure_with(lambda: usage.store),
         )
-        result = workflow.run(database, book, now=system_clock(), actor=ACTOR, dry_run=dry_run)
+        try:
+            result = workflow.run(database, book, now=system_clock(), actor=ACTOR, dry_run=dry_run)
+        finally:
+            usage.close()
     common.show(_answer(result, dry_run, common.form))
     if result.refused_count:
         note(f"{result.refused_count} lines were not charged; mend the rules and run the same command again")

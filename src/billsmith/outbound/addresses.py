@@ -14,8 +14,8 @@ Resolver = Callable[[str, int], Sequence[str]]
 
 _IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# Public by their number, but a cloud's own service for the machine that asks.
-_METADATA = frozenset({ipaddress.ip_address("168.63.129.16")})
+# Public by their number, or to some versions of the library, but a cloud's own services for the machine that asks.
+_METADATA = tuple(map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24")))
 # Networks of IPv6 whose addresses end in the IPv4 address that they lead to.
 _TRANSLATED = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
 
@@ -74,7 +74,9 @@ def _is_public(address: _IPAddress) -> bool:
             return all(_is_public(each) for each in inner)
         if address.is_site_local:
             return False
-    return address.is_global and not address.is_multicast and not address.is_reserved and address not in _METADATA
+    if address.is_multicast or address.is_reserved or any(address in network for network in _METADATA):
+        return False
+    return address.is_global
 
 
 def _inside(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:

@@ -74,6 +74,6 @@ def said(answer: Answer) -> str:
     """The beginning of what the server said, without anything secret or unprintable."""
     text = answer.body[: 4 * MAX_SHOWN].decode("utf-8", "replace")
     for secret in sorted(answer.secrets, key=len, reverse=True):
-        text = text.replace(secret, "…")
+        text = text.replace(secret, "***")
     shown = _UNSHOWN.sub(" ", text).strip()[:MAX_SHOWN]
     return f'It said: "{shown}".' if shown else ""

@@ -6,6 +6,7 @@ take its place. A server that sends a byte now and then is cut off at the deadli
 
 from __future__ import annotations
 
+import logging
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,15 @@ import httpcore
 import httpx
 
 from billsmith.outbound.origins import Origin
+
+
+def _without_headers(record: logging.LogRecord) -> bool:
+    """The library logs each answer's headers at its lowest level; they are nobody's to read."""
+    return "response_headers" not in str(record.msg)
+
+
+for _name in ("httpcore.http11", "httpcore.http2"):
+    logging.getLogger(_name).addFilter(_without_headers)
 
 
 class Pinned(httpcore.NetworkBackend):

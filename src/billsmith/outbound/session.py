@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
+from urllib.parse import urljoin
 
 import httpcore
 import httpx
@@ -28,6 +29,8 @@ _PRINTABLE = re.compile(r"[!-~](?:[ -~]*[!-~])?", re.ASCII)
 
 log = logging.getLogger("billsmith.outbound")
 
+_HEADERS = {"User-Agent": f"billsmith/{billsmith.__version__}", "Accept": "*/*", "Accept-Encoding": "gzip"}
+
 Parameters = Sequence[tuple[str, str]]
 
 
@@ -40,8 +43,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     connect: float = 10.0
     read: float = 60.0
     total: float = 600.0
-    max_wire: int = 128 * 1024 * 1024
-    max_body: int = 512 * 1024 * 1024
+    max_wire: int = 64 * 1024 * 1024
+    max_body: int = 256 * 1024 * 1024
     per_second: float = 10.0
 
 
@@ -63,6 +66,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     patience: Patience = Patience()
     tools: Tools = Tools()
     private: frozenset[Origin] | None = None
+
+    def capped(self, most: int) -> Settings:
+        """The same with bodies of ``most`` bytes, for a vendor whose lists have pages."""
+        smaller = min(self.limits.max_wire, most), min(self.limits.max_body, most)
+        limits = msgspec.structs.replace(self.limits, max_wire=smaller[0], max_body=smaller[1])
+        return msgspec.structs.replace(self, limits=limits)
 
 
 DEFAULT = Settings()
@@ -87,7 +96,7 @@ class Session:
         self.settings = settings
         self.secrets: set[str] = set()
         self._next_turn = 0.0
-        self._open: tuple[httpx.Client, Pinned] | None = None
+        self._open: tuple[Transport, Pinned] | None = None
 
     def hide(self, *secrets: str) -> None:
         """Texts that must not be shown, whoever says them."""
@@ -149,20 +158,22 @@ class Session:
         return answer, None
 
     def _once(self, call: Call, where: str) -> Answer:
-        client, pinned = self._connected()
+        transport, pinned = self._connected()
         for name, value in call.headers.items():
             if not _PRINTABLE.fullmatch(value):
                 raise Invalid(f"the value for {name} is empty or holds a character that no header can", code="outbound.header")
         limits = self.settings.limits
         pinned.deadline = self.settings.tools.monotonic() + limits.total
-        request = client.build_request(
+        request = httpx.Request(
             call.method,
             f"{self.origin}{self.base}{call.path}",
             params=list(call.parameters) or None,
-            headers=dict(call.headers),
+            headers={**_HEADERS, **call.headers},
             data=dict(call.form) if call.form is not None else None,
+            extensions={"timeout": httpx.Timeout(limits.read, connect=limits.connect).as_dict()},
         )
-        response = client.send(request, stream=True)
+        # Without httpx's client, which would log the address with its query, follow redirects and look for proxies.
+        response = transport.handle_request(request)
         try:
             encoding = response.headers.get("content-encoding", "")
             body = bodies.read(response.iter_raw(), encoding, max_wire=limits.max_wire, max_body=limits.max_body)
@@ -177,21 +188,14 @@ class Session:
             secrets=frozenset(self.secrets),
         )
 
-    def _connected(self) -> tuple[httpx.Client, Pinned]:
-        """The client, its host resolved and checked the first time, and pinned from then on."""
+    def _connected(self) -> tuple[Transport, Pinned]:
+        """The connection, its host resolved and checked the first time, and pinned from then on."""
         if self._open is None:
-            tools, limits = self.settings.tools, self.settings.limits
+            tools = self.settings.tools
             opened = origins.allowed() if self.settings.private is None else self.settings.private
             found = addresses.checked(self.origin, self.origin in opened, tools.resolver)
             pinned = Pinned(self.origin, found, tools.monotonic)
-            client = httpx.Client(
-                transport=Transport(pinned, tools.ssl_context),
-                timeout=httpx.Timeout(limits.read, connect=limits.connect),
-                follow_redirects=False,
-                trust_env=False,
-                headers={"User-Agent": f"billsmith/{billsmith.__version__}", "Accept-Encoding": "gzip"},
-            )
-            self._open = client, pinned
+            self._open = Transport(pinned, tools.ssl_context), pinned
         return self._open
 
     def _take_turn(self) -> None:
@@ -207,16 +211,16 @@ class Session:
         return f"{call.method} {self.origin}{self.base}{call.path.partition('?')[0]}"
 
 
-def same_origin(url: str, origin: Origin) -> str | None:
-    """The path and query of an address at this origin, ``None`` for one elsewhere, or for none.
+def same_origin(reference: str, origin: Origin, target: str = "/") -> str | None:
+    """The path and query of what a link or redirect names, seen from ``target``; ``None`` for what is elsewhere, or nowhere.
 
     >>> same_origin("https://a.example/list?page=2", Origin("https", "a.example", 443))
     '/list?page=2'
     >>> same_origin("https://b.example/list", Origin("https", "a.example", 443))
     """
-    address, mark, query = url.partition("?")
     try:
+        address, mark, query = urljoin(f"{origin}{target}", reference).partition("?")
         found, path = origins.parse(address)
-    except Invalid:
+    except (Invalid, ValueError):
         return None
-    return path + mark + query if found == origin else None
+    return (path or "/") + mark + query if found == origin else None

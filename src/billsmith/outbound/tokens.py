@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from billsmith.outbound.answers import Answer, json_of
+from billsmith.outbound.answers import Answer, bytes_of
 from billsmith.outbound.session import Call, Session
 from billsmith.units.errors import Invalid
 
@@ -50,8 +50,8 @@ class Tokens:
         return msgspec.structs.replace(call, headers={**call.headers, "Authorization": f"Bearer {self._token}"})
 
     def _take(self, answer: Answer, now: float) -> None:
-        # Nothing of this answer may be shown: it holds what its reader could use.
-        body = json_of(msgspec.structs.replace(answer, body=b"") if answer.status == 200 and not _is_json(answer) else answer)
+        # Nothing of an answer that succeeded is shown: it holds what its reader could use.
+        body = bytes_of(answer)
         try:
             grant = msgspec.json.decode(body, type=_Grant)
             life = _life(grant, now)
@@ -62,10 +62,6 @@ class Tokens:
             self._rotated(grant.refresh_token)
         self._token = grant.access_token
         self._renew_at = now + life - min(MARGIN, life / 4)
-
-
-def _is_json(answer: Answer) -> bool:
-    return answer.kind == "application/json" or answer.kind.endswith("+json")
 
 
 def _life(grant: _Grant, now: float) -> float:

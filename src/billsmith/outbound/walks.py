@@ -10,15 +10,14 @@ from billsmith.units.errors import Incomplete
 class Walk:
     """The keys that came so far. A list that goes in a circle ends the walk, one that moved under it leaves a doubt."""
 
-    def __init__(self, vendor: str) -> None:
-        self.vendor = vendor
+    def __init__(self) -> None:
         self.doubts: list[Incomplete] = []
         self._met: set[str] = set()
 
     def page(self, keys: Iterable[str], where: str) -> None:
         """Take a page in. Raises :class:`Incomplete` if nothing in it is new.
 
-        >>> walk = Walk("acronis")
+        >>> walk = Walk()
         >>> walk.page(["1", "2"], "page 1")
         >>> walk.page(["2", "1"], "page 2")
         Traceback (most recent call last):

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from billsmith import __version__
+from billsmith.server.pulls import Pulls
 from billsmith.units.errors import BillsmithError, Invalid, TooLarge
 from billsmith.wire.face import Face, raw_path
 from billsmith.wire.hosts import base_url, caller_address, origin_form
@@ -35,11 +36,19 @@ PROBLEM = "application/problem+json"
 class App:
     """Matches a request to a face by path (and host, where a face is bound to one) and lets it answer."""
 
-    def __init__(self, services: Services, faces: Sequence[Face], *, hosts: Mapping[str, str] | None = None) -> None:
-        """``hosts`` binds a face's name to the one host name under which it answers."""
+    def __init__(
+        self,
+        services: Services,
+        faces: Sequence[Face],
+        *,
+        hosts: Mapping[str, str] | None = None,
+        pulls: Pulls | None = None,
+    ) -> None:
+        """``hosts`` binds a face's name to the one host name under which it answers; ``pulls`` runs while the server does."""
         self.services = services
         self.faces = tuple(faces)
         self._hosts = dict(hosts or {})
+        self._pulls = pulls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -98,12 +107,16 @@ class App:
             if message["type"] == "lifespan.startup":
                 await anyio.to_thread.run_sync(self._prepare)
                 background = asyncio.create_task(self._keep_status())
+                if self._pulls is not None:
+                    self._pulls.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
                 if background is not None:
                     background.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await background
+                if self._pulls is not None:
+                    await anyio.to_thread.run_sync(self._pulls.stop)
                 if self.services.usage_or_none is not None:
                     await anyio.to_thread.run_sync(self.services.usage_or_none.close)
                 await send({"type": "lifespan.shutdown.complete"})

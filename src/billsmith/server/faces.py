@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from billsmith.api import routes as native
 from billsmith.server.app import App
+from billsmith.server.pulls import Pulls
 from billsmith.server.settings import Settings
+from billsmith.server.sources import puller
 from billsmith.vendors.acronis import routes as acronis
 from billsmith.vendors.amberflo import routes as amberflo
 from billsmith.vendors.hostway import routes as hostway
@@ -26,4 +28,5 @@ _FACES: dict[str, Callable[[], Face]] = {
 def application(settings: Settings, services: Services) -> App:
     """The application with the APIs that the settings name."""
     faces = [make() for name, make in _FACES.items() if name in settings.faces]
-    return App(services, faces, hosts=settings.face_hosts)
+    pulls = Pulls(puller(services.database, services.clock, services.sealer)) if settings.pull else None
+    return App(services, faces, hosts=settings.face_hosts, pulls=pulls)

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from billsmith.server.secret_key import sealer
 from billsmith.storage.database import SQLITE_FILE, Database, sqlite_url
 from billsmith.units.errors import Invalid
 from billsmith.wire.services import Services, WireSettings
@@ -45,6 +46,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of a request's body, at most."""
     body_seconds: int = 60
     """Seconds within which a request's body must have come."""
+    pull: bool = True
+    """Whether ``serve`` pulls the connections whose time has come."""
     faces: tuple[str, ...] = FACES
     """The APIs that are served."""
     face_hosts: dict[str, str] = {}
@@ -107,6 +110,7 @@ def services(settings: Settings, database: Database, clock: Clock = system_clock
             body_seconds=settings.body_seconds,
             hostway_amounts=settings.hostway_amounts,
         ),
+        sealer=sealer(),
         usage_or_none=open_usage(settings, database),
         ingest_or_none=Ingest(database),
     )

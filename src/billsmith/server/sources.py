@@ -10,6 +10,7 @@ from billsmith.server.secret_key import sealer
 from billsmith.storage.database import Database
 from billsmith.storage.sync_connections import VendorConnection
 from billsmith.workflows.clock import Clock, system_clock
+from billsmith.workflows.sealing import Sealer
 from billsmith.workflows.sync_runs import Opener, Puller
 from billsmith.workflows.sync_source import Opened
 
@@ -30,6 +31,6 @@ def _opener(vendor: str) -> Opener:
 OPENERS: Mapping[str, Opener] = {vendor: _opener(vendor) for vendor in ("acronis", "myreports", "hostway", "amberflo")}
 
 
-def puller(database: Database, clock: Clock = system_clock) -> Puller:
+def puller(database: Database, clock: Clock = system_clock, seals: Sealer | None = None) -> Puller:
     """What pulls connections of this store. Raises :class:`Invalid` for a secret key that is none."""
-    return Puller(database=database, clock=clock, openers=OPENERS, sealer=sealer())
+    return Puller(database=database, clock=clock, openers=OPENERS, sealer=sealer() if seals is None else seals)

@@ -2,3 +2,4 @@
 
 from billsmith.storage import schema_billing as schema_billing
 from billsmith.storage import schema_sync as schema_sync
+from billsmith.storage import schema_usage as schema_usage

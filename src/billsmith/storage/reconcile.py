@@ -173,7 +173,8 @@ def unmatched(connection: Connection, of: VendorConnection) -> list[Unmatched]:
 def pulled_in_period(
     connection: Connection, connection_seqs: Sequence[int], start: int, end: int
 ) -> Iterator[tuple[int, Stored]]:
-    """Invoices that connections pulled whose period starts in ``[start, end)``, with their lines, by our number."""
+    """Invoices that connections pulled whose period starts in ``[start, end)``, with their lines, by our number: each once,
+    with the first of the connections that pulled it."""
     after = 0
     while True:
         query = (
@@ -187,9 +188,11 @@ def pulled_in_period(
                 table.c.seq > after,
             )
         )
-        rows = connection.execute(query.order_by(table.c.seq).limit(CHUNK)).all()
-        full = with_content(connection, [stored(row) for row in rows])
-        yield from zip([row.connection_seq for row in rows], full, strict=True)
+        rows = connection.execute(query.order_by(table.c.seq, sync_record.c.connection_seq).limit(CHUNK)).all()
+        first = {row.seq: row for row in reversed(rows)}
+        once = [first[seq] for seq in sorted(first)]
+        full = with_content(connection, [stored(row) for row in once])
+        yield from zip([row.connection_seq for row in once], full, strict=True)
         if len(rows) < CHUNK:
             return
         after = rows[-1].seq

@@ -29,9 +29,9 @@ sync_connection = Table(
     metadata,
     Column("seq", Seq, primary_key=True),
     Column("id", Id, nullable=False, unique=True),
-    Column("name", key(64), nullable=False, unique=True),
+    Column("name", key(64), nullable=False),
     Column("vendor", String(16), nullable=False),
-    Column("account_seq", Seq, ForeignKey("account.seq"), nullable=False, index=True),
+    Column("account_seq", Seq, ForeignKey("account.seq"), nullable=False),
     Column("options", Text, nullable=False),
     Column("secret_from", Text, nullable=False),
     Column("sealed", LargeBinary),
@@ -41,6 +41,8 @@ sync_connection = Table(
     Column("lease_holder", String(128)),
     Column("lease_until", BigInteger),
     Column("watermark_walk", BigInteger),
+    # Within an account: a name that another tenant uses is free.
+    UniqueConstraint("account_seq", "name", name="sync_connection_name"),
 )
 
 # One pass over the whole list. ``mark`` is where an interrupted one goes on.

@@ -137,6 +137,12 @@ def last_walks(connection: Connection, of: VendorConnection, *, limit: int = 20,
     return [_walk(row) for row in connection.execute(query.order_by(walks.c.seq.desc()).limit(limit))]
 
 
+def walk_by_id(connection: Connection, of: VendorConnection, id: str) -> Walk | None:
+    """A walk of a connection by its id."""
+    row = connection.execute(select(walks).where(walks.c.id == id, walks.c.connection_seq == of.seq)).first()
+    return None if row is None else _walk(row)
+
+
 def walk_of(connection: Connection, seq: int) -> Walk:
     """A walk by the store's number."""
     return _walk(connection.execute(select(walks).where(walks.c.seq == seq)).one())

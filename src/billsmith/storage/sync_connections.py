@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from billsmith.storage import schema_sync as schema
 from billsmith.storage.accounts import path_range
 from billsmith.storage.schema import account as account_table
 from billsmith.storage.schema_sync import sync_connection as table
-from billsmith.units.errors import Busy, Conflict, NotFound
+from billsmith.units.errors import Busy, Conflict, Invalid, NotFound
 from billsmith.units.ids import parse_id
 from billsmith.units.instants import MINUTE, SECOND
 
@@ -62,7 +62,7 @@ class NewConnection(msgspec.Struct, frozen=True, kw_only=True):
 def create(connection: Connection, account: Account, new: NewConnection, now: int) -> VendorConnection:
     """Keep a new connection. Raises :class:`Conflict` when the name is taken."""
     taken = Conflict(f"there is a connection {new.name!r} already; take another name", code="sync.name_taken", where="name")
-    if connection.execute(select(table.c.seq).where(table.c.name == new.name)).first():
+    if connection.execute(select(table.c.seq).where(table.c.account_seq == account.seq, table.c.name == new.name)).first():
         raise taken
     values = {
         "id": new.id,
@@ -84,13 +84,31 @@ def create(connection: Connection, account: Account, new: NewConnection, now: in
 
 
 def get(connection: Connection, name: str, within: Account | None = None) -> VendorConnection:
-    """The connection of a name or id, of an account at or below ``within``. Raises :class:`NotFound`."""
-    canonical = parse_id(name)
-    query = _visible(within).where((table.c.id == canonical) | (table.c.name == name) if canonical else table.c.name == name)
-    row = connection.execute(query).first()
-    if row is None:
+    """The connection of a name or id, of an account at or below ``within``. Raises :class:`NotFound`, :class:`Invalid` where
+    several accounts have one of that name."""
+    found = find(connection, name, within)
+    if found is None:
         raise NotFound(f"no connection {name[:64]!r}; `billsmith sync list` shows them", code="sync.unknown")
-    return _connection(row)
+    return found
+
+
+def find(connection: Connection, name: str, within: Account | None = None) -> VendorConnection | None:
+    """As :func:`get`, but ``None`` where there is none."""
+    canonical = parse_id(name)
+    wanted = table.c.name == name
+    query = _visible(within).where((table.c.id == canonical) | wanted if canonical else wanted)
+    rows = connection.execute(query.order_by(table.c.seq).limit(2)).all()
+    if len(rows) > 1:
+        raise Invalid(f"several accounts have a connection {name!r}; name it by its id", code="sync.ambiguous")
+    return _connection(rows[0]) if rows else None
+
+
+def page(connection: Connection, within: Account, *, after: VendorConnection | None, limit: int) -> list[VendorConnection]:
+    """Connections of accounts at or below ``within``, oldest first, those after one."""
+    query = _visible(within).order_by(table.c.seq).limit(limit)
+    if after is not None:
+        query = query.where(table.c.seq > after.seq)
+    return [_connection(row) for row in connection.execute(query)]
 
 
 def every(connection: Connection, within: Account | None = None) -> list[VendorConnection]:
@@ -191,8 +209,3 @@ def _connection(row: Any) -> VendorConnection:
         lease_holder=row.lease_holder,
         lease_until=row.lease_until,
     )
-
-
-def of_seqs(connection: Connection, seqs: Sequence[int]) -> dict[int, VendorConnection]:
-    """Connections by the store's numbers."""
-    return {row.seq: _connection(row) for row in connection.execute(select(table).where(table.c.seq.in_(seqs)))}

@@ -53,8 +53,24 @@ def decode(body: bytes, kind: type[T]) -> T:
     check_depth(body)
     try:
         text = body.decode("utf-8")
-        decoded: T = _decoder(kind).decode(body)  # type: ignore[arg-type]  # a class is hashable
-        check_keys(text)
+    except UnicodeDecodeError:
+        raise Invalid("the body is not JSON in UTF-8", code="input.not_json") from None
+    decoded = decode_part(msgspec.Raw(body), kind)
+    check_keys(text)
+    return decoded
+
+
+def decode_part(part: msgspec.Raw, kind: type[T]) -> T:
+    """Read a part of a body that was decoded before: its depth and its keys were checked with the whole.
+
+    Raises :class:`Invalid` with the place of the fault within the part.
+
+    >>> [first] = decode(b'[{"total":18.90}]', list[msgspec.Raw])
+    >>> decode_part(first, dict[str, Decimal])
+    {'total': Decimal('18.90')}
+    """
+    try:
+        decoded: T = _decoder(kind).decode(part)  # type: ignore[arg-type]  # a class is hashable
         return decoded
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `")

@@ -10,6 +10,7 @@ from billsmith.wire.answers import Answers
 from billsmith.workflows.authenticate import Authenticator
 from billsmith.workflows.clock import Clock
 from billsmith.workflows.ingest import Ingest
+from billsmith.workflows.sealing import Sealer
 from billsmith.workflows.usage_store import Usage
 
 
@@ -29,13 +30,14 @@ class WireSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """The store, the clock, who checks credentials, the settings, and the answers that are kept."""
+    """The store, the clock, who checks credentials, the settings, the answers that are kept, what seals secrets."""
 
     database: Database
     clock: Clock
     authenticator: Authenticator
     settings: WireSettings = WireSettings()
     answers: Answers = msgspec.field(default_factory=Answers)
+    sealer: Sealer = msgspec.field(default_factory=Sealer)
     usage_or_none: Usage | None = None
     ingest_or_none: Ingest | None = None
 
@@ -44,6 +46,11 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         """The usage store, opened when it is first asked for."""
         assert self.usage_or_none is not None, "these services were made without a usage store"
         return self.usage_or_none.store
+
+    def keep_meters(self) -> None:
+        """Tell the usage store which meters there are, where that has changed: it counts ahead for them."""
+        assert self.usage_or_none is not None, "these services were made without a usage store"
+        self.usage_or_none.keep_meters()
 
     @property
     def ingest(self) -> Ingest:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from billsmith.accounts.model import Account, check_text
+from billsmith.outbound import origins
 from billsmith.storage import sync_connections
 from billsmith.storage.database import Connection, Database
 from billsmith.storage.sync_connections import NewConnection, VendorConnection
@@ -20,6 +21,13 @@ from billsmith.workflows.sealing import Sealer
 MAX_SECRET = 8192
 #: The shortest time between two pulls that a schedule may ask for, and the longest: a year.
 MIN_EVERY, MAX_EVERY = 5, 525_600
+#: What each vendor's connection must say; the vendors' folders read it. The secret comes apart.
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "acronis": ("url", "client_id"),
+    "myreports": ("url", "client_id"),
+    "hostway": ("url", "user"),
+    "amberflo": ("url",),
+}
 #: Under what name this program's entries stand in the keyring.
 KEYRING = "billsmith"
 
@@ -48,6 +56,7 @@ def add(
 ) -> VendorConnection:
     """Make a connection. Raises :class:`Unavailable` where a secret is to be stored and there is no key to seal it with."""
     name = check_text(name, "name", 64)
+    _check_options(vendor, options)
     if every_minutes is not None and not MIN_EVERY <= every_minutes <= MAX_EVERY:
         raise Invalid(f"between two pulls lie {MIN_EVERY} to {MAX_EVERY} minutes", code="sync.every", where="every")
     if not secret.read_from and not 1 <= len(secret.text) <= MAX_SECRET:
@@ -64,6 +73,18 @@ def add(
         every_minutes=every_minutes,
     )
     return sync_connections.create(connection, account, new, now)
+
+
+def _check_options(vendor: str, options: Mapping[str, Any]) -> None:
+    """Raise :class:`Invalid` where a vendor's connection lacks something, or an address is none."""
+    if vendor not in NEEDS:
+        raise Invalid(f"there is no vendor {vendor[:40]!r}; there are {', '.join(NEEDS)}", code="sync.vendor", where="vendor")
+    for name in NEEDS[vendor]:
+        if not options.get(name):
+            raise Invalid(f"a connection with {vendor} needs {name}", code="sync.option_missing", where=name)
+    for name in ("url", "login_url"):
+        if options.get(name):
+            origins.parse(options[name])
 
 
 def context(id: str, vendor: str, options: Mapping[str, Any]) -> str:

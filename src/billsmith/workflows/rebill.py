@@ -9,7 +9,7 @@ anywhere and run again, nothing is charged twice and nothing is lost.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
 
@@ -33,15 +33,13 @@ from billsmith.units.exact import Exact
 from billsmith.units.instants import local_date
 from billsmith.units.periods import Period
 from billsmith.workflows.issue_invoice import MAX_LINES, OneOff, issue
+from billsmith.workflows.metered import Measure
 from billsmith.workflows.new_ids import new_id
 
 #: Source invoices whose lines are claimed in one transaction.
 CHUNK = 100
 #: Lines told one by one.
 MAX_TOLD = 1_000
-
-#: What a meter counted for each account (by id) in a period.
-Measure = Callable[[Meter, Period], Mapping[str, Exact]]
 
 _NOT_CHARGED = frozenset({InvoiceStatus.DRAFT, InvoiceStatus.GRACE, InvoiceStatus.VOID})
 
@@ -102,7 +100,7 @@ def run(database: Database, book: Book, *, now: int, actor: str, dry_run: bool =
         seqs = [each.seq for each in book.connections]
         pulled = reconcile.pulled_in_period(reading, seqs, book.period.start, book.period.end)
         while chunk := list(islice(pulled, CHUNK)):
-            found = _Chunk(book, customers, result).charges_of(reading, _once(chunk))
+            found = _Chunk(book, customers, result).charges_of(reading, chunk)
             if dry_run:
                 _note(result, customers, found, set(found))
             else:
@@ -291,14 +289,6 @@ class _Customers:
             return False
         self._known(found)
         return True
-
-
-def _once(chunk: Sequence[tuple[int, Stored]]) -> list[tuple[int, Stored]]:
-    """Each invoice once, though several connections may have pulled it."""
-    seen: dict[int, tuple[int, Stored]] = {}
-    for connection_seq, found in chunk:
-        seen.setdefault(found.seq, (connection_seq, found))
-    return list(seen.values())
 
 
 def _new_charges(book: Book, customers: _Customers, found: _Found, taken: set[Claim]) -> Iterator[NewCharge]:

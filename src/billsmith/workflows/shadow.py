@@ -76,7 +76,7 @@ def pulled_amounts(
     """What connections pulled for a period, and whether that is all there is."""
     seqs = [each.seq for each in of]
     found = (each.invoice for _, each in reconcile.pulled_in_period(connection, seqs, period.start, period.end))
-    return list(_amounts(connection, found, names)), _coverage(connection, of, period)
+    return list(_amounts(connection, found, names)), coverage_of(connection, of, period)
 
 
 def read_csv(connection: Connection, text: str, source: str, issuer: Account, names: dict[str, str]) -> list[Amount]:
@@ -164,7 +164,8 @@ def _by_line(amounts: Sequence[Amount], of: set[Key]) -> dict[Key, Exact]:
     return summed([(key, value) for key, value in amounts if key[:2] in of], 3)
 
 
-def _coverage(connection: Connection, of: Sequence[VendorConnection], period: Period) -> Coverage:
+def coverage_of(connection: Connection, of: Sequence[VendorConnection], period: Period) -> Coverage:
+    """Whether every connection was pulled as a whole since the period ended."""
     for each in of:
         if each.watermark_walk is None:
             return Coverage(whole=False, reason=f"{each.name} was never pulled as a whole")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import threading
 
+from billsmith.storage import meters
 from billsmith.storage.database import Database
 from billsmith.units.errors import Unavailable
 from billsmith.usage.store import UsageStore
@@ -22,6 +23,7 @@ class Usage:
         self._memory = memory
         self._lock = threading.Lock()
         self._store: UsageStore | None = None
+        self._kept = 0
 
     @property
     def store(self) -> UsageStore:
@@ -35,6 +37,16 @@ class Usage:
     def is_open(self) -> bool:
         """Whether anybody has asked for it."""
         return self._store is not None
+
+    def keep_meters(self) -> None:
+        """Tell the store which meters there are, where that has changed since it was told: it counts ahead for them."""
+        with self._database.read() as connection:
+            latest = meters.latest(connection)
+            if latest == self._kept:
+                return
+            known = meters.every(connection)
+        self.store.keep(known)
+        self._kept = latest
 
     def close(self) -> None:
         """Let go of it, if it was opened; the next to ask opens it again."""

@@ -74,13 +74,14 @@ def ahead(cursor: duckdb.DuckDBPyConnection, found: Sequence[int], seq: int) -> 
     if not found:
         return Ahead()
     numbers = ", ".join(map(str, found))
-    ((count, upto, hourly),) = cursor.execute(
-        f"SELECT count(*), min(seq), bool_and(hourly) FROM families WHERE family IN ({numbers}) AND reason = ''"
+    ((count, upto, hourly, highs),) = cursor.execute(
+        "SELECT count(*), min(seq), bool_and(hourly), (SELECT list(high) FROM runs) FROM families"
+        f" WHERE family IN ({numbers}) AND reason = ''"
     ).fetchall()
     if count < len(found):
         return Ahead()
-    ((upto,),) = cursor.execute(f"SELECT coalesce(max(high), 0) FROM runs WHERE high <= {min(upto, seq)}").fetchall()
-    return Ahead(tuple(found), upto, (DAY, HOUR) if hourly else (DAY,))
+    sealed = max((high for high in highs or () if high <= min(upto, seq)), default=0)
+    return Ahead(tuple(found), sealed, (DAY, HOUR) if hourly else (DAY,))
 
 
 def declare(cursor: duckdb.DuckDBPyConnection, meant: Collection[tuple[str, Shape]]) -> None:
@@ -110,8 +111,9 @@ def _fill(
     cursor: duckdb.DuckDBPyConnection, low: int, high: int, shape: Shape, lengths: Sequence[int], found: Sequence[Family]
 ) -> None:
     parameters = Parameters()
-    types = parameters.add([family.type for family in found])
-    numbers = parameters.add([family.family for family in found])
+    types = [family.type for family in found]
+    place = f"list_position({parameters.add(types)}::VARCHAR[], type)"
+    family = f"list_extract({parameters.add([one.family for one in found])}::INTEGER[], {place})"
     key = key_of(shape.names, parameters)
     sums = ", ".join(f"{SUMS[name] if name in shape.sums else 'NULL'} AS {name}" for name in SUMS)
     again = ", ".join(f"sum({name})" for name in SUMS)
@@ -119,9 +121,8 @@ def _fill(
     cursor.execute(
         f"""INSERT INTO cells
         WITH hours AS MATERIALIZED (
-            SELECT f.family, subject, time - time % {HOUR} AS hour, {key} AS key, {sums}
-            FROM events JOIN (SELECT unnest({types}::VARCHAR[]) AS type, unnest({numbers}::INTEGER[]) AS family) f USING (type)
-            WHERE seq > {low} AND seq <= {high} GROUP BY ALL)
+            SELECT {family} AS family, subject, time - time % {HOUR} AS hour, {key} AS key, {sums}
+            FROM events WHERE seq > {low} AND seq <= {high} AND type IN ({parameters.each(types)}) GROUP BY ALL)
         SELECT {high}, family, length, subject, time, key, {_COLUMNS} FROM (
             SELECT family, {HOUR} AS length, subject, hour AS time, key, {_COLUMNS} FROM hours WHERE {HOUR in lengths}
             UNION ALL SELECT family, {DAY}, subject, hour - hour % {DAY}, key, {again} FROM hours GROUP BY ALL)
@@ -150,7 +151,7 @@ def drop_what_is_not_worth_it(cursor: duckdb.DuckDBPyConnection) -> None:
     """Drop the hours of families, or all of them, where cells are hardly fewer than events."""
     counted = cursor.execute(
         f"SELECT family, count(*) FILTER (length = {HOUR}), count(*) FILTER (length = {DAY}),"
-        f" sum(n) FILTER (length = {DAY}) FROM cells GROUP BY family"
+        f" coalesce(sum(n) FILTER (length = {DAY}), 0) FROM cells GROUP BY family"
     ).fetchall()
     for family, hours, days, events in counted:
         if events < ENOUGH:

@@ -19,7 +19,7 @@ from billsmith.units.instants import SECOND
 from billsmith.units.periods import Period
 from billsmith.units.rounding import ZERO, trimmed
 from billsmith.usage import tally
-from billsmith.usage.duckdb.compiler import BEFORE, NUMBERS, SUMS, Shape
+from billsmith.usage.duckdb.compiler import BEFORE, NUMBERS, PARTS, SUMS, Shape
 from billsmith.usage.duckdb.limbs import LIMB, SCALE, number
 from billsmith.usage.store import Query
 
@@ -31,8 +31,10 @@ ORDERED = (Aggregation.LATEST, Aggregation.TIME_WEIGHTED_SUM, Aggregation.UNIQUE
 #: Keys whose groups are remembered while one meter is read.
 _KEYS = 65_536
 
-#: A row without its type, account and period: start of the window, key, then what the shape has.
+#: Type, account, period, start of the window, key, then what the shape has.
 Row = Sequence[Any]
+#: A group, and the start of a window.
+_Place = tuple[tuple[str, ...], int]
 _decode = msgspec.json.Decoder(list[str | None]).decode
 
 
@@ -61,6 +63,7 @@ class Fold:
 
     def __init__(self, meter: Meter, shape: Shape, query: Query) -> None:
         self._meter, self._shape, self._query = meter, shape, query
+        self._plain = meter.aggregation is Aggregation.SUM and meter.rounding is None
         self._group = lru_cache(maxsize=_KEYS)(self._group_of)
         self._of: Callable[[Iterable[Row], Period], tuple[Quantity, ...]] = (
             self._levels
@@ -90,30 +93,34 @@ class Fold:
 
     # ── sums ──
 
-    def _added(self, rows: Iterable[Row]) -> dict[tuple[tuple[str, ...], int], list[int]]:
-        """By group and window: how many events, then whole numbers, each of two limbs."""
-        found: dict[tuple[tuple[str, ...], int], list[int]] = {}
-        for start, key, n, *limbs in rows:
+    def _sums(self, rows: Iterable[Row], period: Period) -> tuple[Quantity, ...]:
+        found: dict[tuple[str, ...], dict[int, tuple[int, int]]] = {}
+        for _, _, _, start, key, n, top, middle, low in rows:
             group = self._group(key)
             if group is None:
                 continue
-            sums = [n, *(high * LIMB + low for high, low in zip(limbs[::2], limbs[1::2], strict=True))]
-            before = found.get((group, start))
-            found[group, start] = sums if before is None else [old + new for old, new in zip(before, sums, strict=True)]
-        return {place: sums for place, sums in found.items() if sums[0]}
-
-    def _sums(self, rows: Iterable[Row], period: Period) -> tuple[Quantity, ...]:
-        return tuple(
-            Quantity(self._value(n, whole), n, self._named(group), self._start(start))
-            for (group, start), (n, whole) in sorted(self._added(rows).items())
-        )
+            whole = (top * LIMB + middle) * LIMB + low if top or middle else low
+            windows = found.setdefault(group, {})
+            before = windows.get(start)
+            windows[start] = (n, whole) if before is None else (before[0] + n, before[1] + whole)
+        value, total = self._value, self._query.grain is Grain.TOTAL
+        quantities = []
+        for group in sorted(found):
+            named = self._named(group)
+            quantities += [
+                Quantity(value(n, whole), n, named.copy(), None if total else start)
+                for start, (n, whole) in sorted(found[group].items())
+                if n
+            ]
+        return tuple(quantities)
 
     def _value(self, n: int, whole: int) -> Exact:
-        aggregation = self._meter.aggregation
-        if aggregation is Aggregation.COUNT:
+        if self._plain:
+            return number(whole)
+        if self._meter.aggregation is Aggregation.COUNT:
             return self._rounded(Decimal(n))
         value = number(whole)
-        return self._rounded(divide(value, Decimal(n)) if aggregation is Aggregation.AVERAGE else value)
+        return self._rounded(divide(value, Decimal(n)) if self._meter.aggregation is Aggregation.AVERAGE else value)
 
     def _rounded(self, value: Exact) -> Exact:
         if self._meter.rounding is not None:
@@ -121,6 +128,21 @@ class Fold:
         return trimmed(value) if isinstance(value, Decimal) else value
 
     # ── levels ──
+
+    def _added(self, rows: Iterable[Row]) -> dict[_Place, list[int]]:
+        """By group and window: how many events, then whole numbers: values, values × seconds, values × nanoseconds."""
+        found: dict[_Place, list[int]] = {}
+        for _, _, _, start, key, n, *parts in rows:
+            group = self._group(key)
+            if group is None:
+                continue
+            sums = [
+                n,
+                *((t * LIMB + m) * LIMB + low for t, m, low in zip(*(parts[at::PARTS] for at in range(PARTS)), strict=True)),
+            ]
+            before = found.get((group, start))
+            found[group, start] = sums if before is None else [old + new for old, new in zip(before, sums, strict=True)]
+        return {place: sums for place, sums in found.items() if sums[0]}
 
     def _levels(self, rows: Iterable[Row], period: Period) -> tuple[Quantity, ...]:
         """The mean level of each window: a value counts from its time to the window's end, what was before all along."""
@@ -148,10 +170,10 @@ class Fold:
     # ── tallies ──
 
     def _tallies(self, rows: Iterable[Row], period: Period) -> tuple[Quantity, ...]:
-        found: dict[tuple[tuple[str, ...], int], list[tuple[Event, int]]] = {}
-        for start, key, *more in rows:
+        found: dict[_Place, list[tuple[Event, int]]] = {}
+        for _, _, _, start, key, *more in rows:
             group = self._group(key)
-            if group is not None:
+            if group is not None and more[-1]:
                 found.setdefault((group, start), []).append((self._alike(key, more), more[-1]))
         return tuple(
             tally.quantity(self._meter, alike, self._named(group), self._start(start))

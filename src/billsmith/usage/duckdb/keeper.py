@@ -5,6 +5,7 @@ None of it changes an answer, and each step can be killed or fail: the next begi
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -38,6 +39,7 @@ class Keeper:
         self._work, self._closed = True, False
         self._thread = threading.Thread(target=self._run, name="usage-keeper", daemon=True)
         self._thread.start()
+        atexit.register(self.close)  # a thread in the middle of DuckDB's code must not meet the end of the process
 
     # ── what others say to it, and ask ──
 
@@ -83,6 +85,7 @@ class Keeper:
         with self._changed:
             self._closed = True
             self._changed.notify()
+        atexit.unregister(self.close)
         with self.paused():
             pass
         self._thread.join()
@@ -97,7 +100,11 @@ class Keeper:
                 if self._closed:
                     return
                 self._work = False
-            self.catch_up()
+            try:
+                self.catch_up()
+            except BaseException as error:
+                self._failure = f"roll-ups stand still until the store is opened again: {error!r}"[:300]
+                raise
 
     def catch_up(self, least: int | None = None) -> None:
         """Do all there is to do. ``least`` rows make a run."""
@@ -112,10 +119,11 @@ class Keeper:
         """Do the next thing; whether there may be another."""
         with self._step_lock, self._cursor() as cursor:
             self._running = cursor
+            readable = self._readable()  # before the transaction, which then sees all of it
             try:
                 cursor.execute("BEGIN")
                 self._declare(cursor)
-                more = self._fill(cursor) or self._seal(cursor, least) or self._merge(cursor)
+                more = self._fill(cursor) or self._seal(cursor, readable, least) or self._merge(cursor)
                 cursor.execute("COMMIT")
                 found = cells.families(cursor)
                 self._families = {(family.type, family.shape): family for family in found if family.seq}
@@ -145,8 +153,8 @@ class Keeper:
         cells.drop_what_is_not_worth_it(cursor)
         return True
 
-    def _seal(self, cursor: duckdb.DuckDBPyConnection, least: int) -> bool:
-        low, high = max(runs.highs(cursor), default=0), self._readable()
+    def _seal(self, cursor: duckdb.DuckDBPyConnection, high: int, least: int) -> bool:
+        low = max(runs.highs(cursor), default=0)
         if high - low < least:
             return False
         runs.seal(cursor, low, min(high, low + runs.RUN * runs.FAN_IN))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from billsmith.events.limits import MAX_PLACES
-from billsmith.units.rounding import EXACT, trimmed
+from billsmith.units.rounding import EXACT
 
 LIMB = 10**18
 #: What a value is multiplied with to be whole.
@@ -34,4 +34,5 @@ def number(whole: int) -> Decimal:
     >>> number(-1500000000000)
     Decimal('-1.5')
     """
-    return trimmed(Decimal(whole).scaleb(-MAX_PLACES, context=EXACT))
+    units, rest = divmod(whole, SCALE)
+    return Decimal(whole).scaleb(-MAX_PLACES, context=EXACT).normalize(EXACT) if rest else Decimal(units)

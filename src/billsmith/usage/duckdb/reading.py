@@ -17,11 +17,11 @@ from billsmith.events.event import Event
 from billsmith.units.errors import Invalid, Unavailable
 from billsmith.units.periods import Period
 from billsmith.usage.duckdb import cells, compiler, counting
-from billsmith.usage.duckdb.compiler import Ahead, Shape, Statement
+from billsmith.usage.duckdb.compiler import Ahead, Parameters, Shape, Statement
 from billsmith.usage.duckdb.decide import Identity
 from billsmith.usage.duckdb.folding import Fold, nothing, shape_of
 from billsmith.usage.duckdb.keeper import Keeper
-from billsmith.usage.duckdb.rows import EVENT, IN_FORCE, event_of
+from billsmith.usage.duckdb.rows import EVENT, event_of
 from billsmith.usage.duckdb.subjects import Subjects
 from billsmith.usage.store import MAX_PAGE, Entry, Kept, Measured, Place, Query, Selection, Unknown
 
@@ -146,54 +146,28 @@ class Reading:
 
     def events(self, selection: Selection, *, after: Place | None = None, limit: int = 1_000) -> tuple[Kept, ...]:
         """See :class:`UsageStore`."""
-        limit = min(limit, MAX_PAGE)
-        found: list[Kept] = []
-        for kept in self._selected(selection, after):
-            found.append(kept)
-            if len(found) == limit:
-                break
-        return tuple(found)
+        parameters, seq = Parameters(), self._as_of(selection.as_of_seq)
+        condition = compiler.selected(selection, self._chosen(selection), parameters)
+        sql = compiler.page(f"seq, {EVENT}", condition, seq, after, min(limit, MAX_PAGE), parameters)
+        with self.reading() as cursor:
+            rows = cursor.execute(sql, parameters).fetchall()
+        return tuple(
+            Kept(seq, event_of(columns, self._subjects.name), self._subjects.account(columns[0])) for seq, *columns in rows
+        )
 
     def count(self, selection: Selection) -> int:
         """See :class:`UsageStore`."""
-        if not (selection.where or selection.unless):
-            condition, parameters = self._condition(selection, None)
-            with self.reading() as cursor:
-                ((number,),) = cursor.execute(f"SELECT count(*) FROM {IN_FORCE}{condition}", parameters).fetchall()
-                return int(number)
-        return sum(1 for _ in self._selected(selection, None))
-
-    def _selected(self, selection: Selection, after: Place | None) -> Iterator[Kept]:
-        condition, parameters = self._condition(selection, after)
+        parameters, seq = Parameters(), self._as_of(selection.as_of_seq)
+        condition = compiler.selected(selection, self._chosen(selection), parameters)
+        sql = f"SELECT coalesce(sum(sign), 0) FROM events WHERE seq <= {seq} AND {condition}"
         with self.reading() as cursor:
-            cursor.execute(
-                f"SELECT seq, {EVENT} FROM {IN_FORCE}{condition} ORDER BY time, source, id,"
-                " (SELECT owner FROM subjects s WHERE s.subject = events.subject)",
-                parameters,
-            )
-            for seq, *columns in _all(cursor):
-                kept = Kept(seq, event_of(columns, self._subjects.name), self._subjects.account(columns[0]))
-                if _passes(kept.event, selection) and (after is None or _place_of(kept.event) > after):
-                    yield kept
+            ((number,),) = cursor.execute(sql, parameters).fetchall()
+        return int(number)
 
-    def _condition(self, selection: Selection, after: Place | None) -> tuple[str, dict[str, Any]]:
-        parts = [""]
-        parameters: dict[str, Any] = {"seq": self._as_of(selection.as_of_seq)}
-        given = {"source": selection.source, "type": selection.type}
-        for column, value in given.items():
-            if value:
-                parts.append(f"{column} = ${column}")
-                parameters[column] = value
-        if selection.owner or selection.reference or selection.accounts is not None:
-            parts.append("subject IN (SELECT unnest($subjects))")
-            parameters["subjects"] = self._subjects.chosen(selection.owner, selection.reference, selection.accounts)
-        if selection.period is not None:
-            parts.append("time >= $start AND time < $end")
-            parameters |= {"start": selection.period.start, "end": selection.period.end}
-        if after is not None:
-            parts.append("time >= $after")
-            parameters["after"] = after[0]
-        return " AND ".join(parts), parameters
+    def _chosen(self, selection: Selection) -> list[int] | None:
+        if not (selection.owner or selection.reference or selection.accounts is not None):
+            return None
+        return self._subjects.chosen(selection.owner, selection.reference, selection.accounts)
 
     def history(self, owner: str, source: str, id: str) -> tuple[Entry, ...]:
         """See :class:`UsageStore`."""
@@ -219,14 +193,15 @@ class Reading:
         """See :class:`UsageStore`."""
         with self.reading() as cursor:
             rows = cursor.execute(
-                f"SELECT s.owner, s.reference, b.account, e.type, count(*) FROM (SELECT subject, type FROM {IN_FORCE}) e"
+                "SELECT s.owner, s.reference, b.account, e.type, n FROM (SELECT subject, type, sum(sign) AS n FROM events"
+                " WHERE seq <= $seq GROUP BY ALL HAVING n > 0) e"
                 " JOIN subjects s USING (subject) LEFT JOIN bindings b USING (subject)"
                 " WHERE b.account IS NULL OR e.type NOT IN (SELECT unnest($types))"
-                " GROUP BY ALL ORDER BY s.owner, s.reference, e.type LIMIT $limit",
+                " ORDER BY s.owner, s.reference, e.type LIMIT $limit",
                 {"seq": self._seq, "types": sorted(types), "limit": limit},
             ).fetchall()
         return tuple(
-            Unknown(owner=owner, reference=reference, account=account, type=type, events=events)
+            Unknown(owner=owner, reference=reference, account=account, type=type, events=int(events))
             for owner, reference, account, type, events in rows
         )
 
@@ -251,7 +226,7 @@ def _rows(
 def _every(
     rows: Iterable[tuple[Any, ...]], kinds: int, query: Query
 ) -> Iterator[tuple[int, str, int, Iterable[Sequence[Any]]]]:
-    """Rows by type, account and period, without these columns; accounts that were named have theirs even if there are none."""
+    """Rows by type, account and period; accounts that were named have theirs even if there are none."""
     periods = range(len(query.periods))
     waiting = product(range(kinds), sorted(set(query.accounts or ())), periods)
     due = next(waiting, None)
@@ -261,7 +236,7 @@ def _every(
             due = next(waiting, None)
         if due == place:
             due = next(waiting, None)
-        yield *place, (row[3:] for row in found)
+        yield *place, found
     while due is not None:
         yield *due, ()
         due = next(waiting, None)
@@ -274,14 +249,3 @@ def _put(added: list[dict[_Alike, dict[str, int]]], alike: _Alike, type: str, nu
             statements[alike][type] = number
             return
     added.append({alike: {type: number}})
-
-
-def _place_of(event: Event) -> Place:
-    return event.time, event.source, event.id, event.owner
-
-
-def _passes(event: Event, selection: Selection) -> bool:
-    dimensions = event.dimensions
-    return all(dimensions.get(name) in texts for name, texts in selection.where.items()) and not any(
-        dimensions.get(name) in texts for name, texts in selection.unless.items()
-    )

@@ -15,12 +15,6 @@ from billsmith.usage.duckdb.limbs import LIMB, number
 #: What an event is made of, as ``event_of`` reads it.
 EVENT = "subject, type, source, id, time, high, low, dims"
 
-#: Rows in force as of the parameter ``$seq``: those that put a body in force and were not taken back by then.
-IN_FORCE = """
-events WHERE sign = 1 AND seq <= $seq
-AND NOT EXISTS (SELECT 1 FROM events r WHERE r.sign = -1 AND r.seq <= $seq AND r.undoes = events.seq)
-"""
-
 _dimensions = msgspec.json.Decoder(dict[str, str])
 _COLUMNS = ("seq", "sign", "undoes", "subject", "type", "source", "id", "time", "high", "low", "dims")
 _TYPES = (np.int64, np.int8, np.int64, np.int32, object, object, object, np.int64, np.int64, np.int64, object)

@@ -14,9 +14,10 @@ import duckdb
 
 from billsmith.usage.duckdb import cells
 
-#: Rows that make a run; most that are sorted at once; how many of one size become one.
+#: Rows that make a run, and of a run that is merged no more (so less than twice as many are sorted at once); how many times
+#: larger each merge makes them, at least.
 RUN = 500_000
-LARGEST = 8_000_000
+FULL = 8_000_000
 FAN_IN = 4
 
 
@@ -26,26 +27,34 @@ def highs(cursor: duckdb.DuckDBPyConnection) -> list[int]:
 
 
 def to_merge(runs: Sequence[int]) -> tuple[int, int] | None:
-    """The first place and the place after the last of runs that should be one: enough neighbours of one size.
+    """The first place, and the place after the last, of adjacent runs that should be one; ``None`` if there are none.
+
+    Small runs first. Each merge takes a row to a size ``FAN_IN`` times larger, so a row is written a few times in its life; and
+    runs of less than a size never stand side by side in such numbers that they would make it up.
 
     >>> to_merge([8_000_000, 8_500_000, 9_000_000, 9_500_000, 10_000_000])
     (1, 5)
     """
-    levels = [_level(high - low) for low, high in zip([0, *runs], runs, strict=False)]
-    for first in range(len(runs) - FAN_IN, -1, -1):
-        last = first + FAN_IN
-        rows = runs[last - 1] - (runs[first - 1] if first else 0)
-        if len(set(levels[first:last])) == 1 and rows <= LARGEST:
-            return first, last
+    sizes = [high - low for low, high in zip([0, *runs], runs, strict=False)]
+    size = RUN * FAN_IN
+    while size <= FULL:
+        if found := _making_up(size, sizes):
+            return found
+        size *= FAN_IN
     return None
 
 
-def _level(rows: int) -> int:
-    level = 0
-    while rows >= RUN * FAN_IN:
-        rows //= FAN_IN
-        level += 1
-    return level
+def _making_up(size: int, sizes: Sequence[int]) -> tuple[int, int] | None:
+    """The first smaller neighbours that together have the size."""
+    first = rows = 0
+    for place, one in enumerate(sizes):
+        if one >= size:
+            first, rows = place + 1, 0
+            continue
+        rows += one
+        if rows >= size:
+            return first, place + 1
+    return None
 
 
 def seal(cursor: duckdb.DuckDBPyConnection, low: int, high: int) -> None:

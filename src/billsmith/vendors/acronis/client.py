@@ -22,9 +22,11 @@ from billsmith.outbound.walks import Walk
 from billsmith.units.errors import Incomplete
 from billsmith.vendors.acronis.shapes import InvoiceRow, Paging
 from billsmith.vendors.acronis.translate import key_of
-from billsmith.wire.json import decode
+from billsmith.wire.json import decode, decode_part
 
 _API = "/api/advanced-automation/v1"
+#: No page is larger; five hundred invoices are a few hundred kilobytes.
+MAX_PAGE_BYTES = 16 * 1024 * 1024
 PAGE_SIZE = 500
 #: No list is followed further: a server that makes up page after page ends here.
 MAX_PAGES = 100_000
@@ -71,7 +73,7 @@ class Client:
     """One API client of Acronis. Use it in a ``with`` block; one thread at a time."""
 
     def __init__(self, datacenter_url: str, client_id: str, client_secret: str, *, settings: Settings = DEFAULT) -> None:
-        self._session = Session(datacenter_url, settings)
+        self._session = Session(datacenter_url, settings.capped(MAX_PAGE_BYTES))
         pair = b64encode(f"{client_id}:{client_secret}".encode()).decode()
         self._session.hide(client_secret, pair)
         self._client_id = client_id
@@ -84,7 +86,7 @@ class Client:
         """Every invoice that passes. Raises :class:`Incomplete` at the end if the list may not have come whole."""
         for page in self.pages(where, sort=sort, descending=descending):
             for raw in page.rows:
-                yield decode(bytes(raw), InvoiceRow)
+                yield decode_part(raw, InvoiceRow)
 
     def pages(
         self,
@@ -103,7 +105,7 @@ class Client:
         A list that shrinks, overlaps, stops short or goes in a circle raises :class:`Incomplete`, the doubtful ones at the end.
         """
         order = [("SortColumn", sort), ("SortDirection", "Desc" if descending else "Asc")]
-        walk, number, found, step = Walk("acronis"), first, stated, 0
+        walk, number, found, step = Walk(), first, stated, 0
         while number < first + MAX_PAGES:
             asked = [("Page", str(number)), ("PageSize", str(size)), *order, *(where or InvoiceFilter()).parameters()]
             answer = decode(json_of(self._tokens.send(Call(path=f"{_API}/InvoiceOverview", parameters=asked))), _Overview)

@@ -12,7 +12,7 @@ from billsmith.outbound.session import DEFAULT, Settings
 from billsmith.storage.database import Database
 from billsmith.storage.sync_connections import VendorConnection
 from billsmith.units.errors import Incomplete
-from billsmith.vendors.acronis.client import PAGE_SIZE, Client
+from billsmith.vendors.acronis.client import PAGE_SIZE, Client, Page
 from billsmith.vendors.acronis.translate import read_rows
 from billsmith.workflows.import_invoices import Plan
 from billsmith.workflows.sync_source import Ending, Opened, Piece
@@ -35,11 +35,17 @@ class AcronisList(msgspec.Struct, frozen=True, kw_only=True):
                     yield Piece(
                         rows=list(read_rows(page.rows, currency=self.currency, time_zone=self.time_zone)),
                         where=f"page {page.number}",
-                        mark=None if page.doubtful else f"{page.number}/{page.size}/{page.found}",
+                        mark=None if page.doubtful else _mark(page),
                         stated_total=page.found,
                     )
             except Incomplete as error:
                 yield Ending(code=error.code, reason=error.message)
+
+
+def _mark(page: Page) -> str:
+    """A page that is not full is read again by whoever goes on: there may be more on it by then."""
+    number = page.number if len(page.rows) == page.size else page.number - 1
+    return f"{number}/{page.size}/{page.found}"
 
 
 def open_list(

@@ -15,7 +15,7 @@ from billsmith.units.ids import parse_id
 from billsmith.units.instants import DAY, format_instant, local_date, parse_instant, start_of_day
 from billsmith.units.rounding import EXACT, trimmed
 from billsmith.vendors.acronis.shapes import EXTRA_FIELDS, NO_DATE_WITH_OFFSET, NO_DATE_WITHOUT_ZONE, InvoiceRow
-from billsmith.wire.json import RawDecimal, decode, exact
+from billsmith.wire.json import RawDecimal, decode, decode_part, exact
 from billsmith.workflows.import_invoices import NOBODY, Imported, RowError, stated_lines
 
 VENDOR = "acronis"
@@ -125,7 +125,7 @@ def read_rows(rows: Iterable[msgspec.Raw], *, currency: str, time_zone: str) -> 
     for index, raw in enumerate(rows):
         where = f"Invoices[{index}]"
         try:
-            yield _imported(decode(bytes(raw), _Row), where, currency, time_zone)
+            yield _imported(decode_part(raw, _Row), where, currency, time_zone)
         except BillsmithError as error:
             place = f"{where}.{error.where}" if error.where else where
             yield RowError(where=place, code=error.code, message=error.message, vendor_key=key_of(raw))
@@ -134,7 +134,7 @@ def read_rows(rows: Iterable[msgspec.Raw], *, currency: str, time_zone: str) -> 
 def key_of(raw: msgspec.Raw) -> str:
     """A row's id, though the row can't be read; empty where it has none."""
     try:
-        return parse_id(decode(bytes(raw), _Named).Id) or ""
+        return parse_id(decode_part(raw, _Named).Id) or ""
     except BillsmithError:
         return ""
 

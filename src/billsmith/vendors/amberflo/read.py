@@ -47,7 +47,7 @@ from billsmith.vendors.amberflo.shapes import (
     TextMap,
 )
 from billsmith.vendors.amberflo.translate import VendorKey
-from billsmith.wire.json import decode
+from billsmith.wire.json import decode, decode_part
 from billsmith.workflows.import_invoices import NOBODY, Imported, RowError, stated_lines
 from billsmith.workflows.issue_invoice import MAX_LINES, MAX_TOTAL_MINOR
 
@@ -72,7 +72,7 @@ def read_rows(rows: Iterable[tuple[str, msgspec.Raw]], *, currency: str) -> Iter
     """The invoices of an answer's rows, each with its place; one that can't be read comes back as a :class:`RowError`."""
     for place, raw in rows:
         try:
-            yield _Reading(decode(bytes(raw), StatedInvoice), currency).imported(place)
+            yield _Reading(decode_part(raw, StatedInvoice), currency).imported(place)
         except BillsmithError as error:
             where = ".".join(part for part in (place, error.where) if part)
             yield RowError(where=where, code=error.code, message=error.message, vendor_key=key_of(raw))
@@ -81,7 +81,7 @@ def read_rows(rows: Iterable[tuple[str, msgspec.Raw]], *, currency: str) -> Iter
 def key_of(raw: msgspec.Raw) -> str:
     """An invoice's key, though the invoice can't be read; empty where it has none."""
     try:
-        return _Reading(decode(bytes(raw), _Named).as_invoice(), "USD").key().text()
+        return _Reading(decode_part(raw, _Named).as_invoice(), "USD").key().text()
     except BillsmithError:
         return ""
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from billsmith.wire.json import RawDecimal
+from billsmith.wire.json import RawDecimal, exact
 
 #: The one product that Amberflo's clients know.
 PRODUCT_ID = "1"
@@ -385,6 +385,7 @@ class StatedInvoice(msgspec.Struct, frozen=True, kw_only=True):
     invoiceKey: StatedKey
     invoicePriceStatus: Text = None
     invoiceStartTimeInSeconds: Int = None
+    invoiceUri: Text = None
     paymentCreatedInSeconds: Int = None
     paymentCurrencyInfo: StatedCurrencies | None = None
     paymentStatus: Text = None
@@ -393,6 +394,11 @@ class StatedInvoice(msgspec.Struct, frozen=True, kw_only=True):
     productItemInvoices: list[StatedItem] | None = None
     productPlanFees: list[StatedFee] | None = None
     totalBill: StatedBill
+
+    @property
+    def total_price(self) -> Decimal:
+        """The bill's total. Raises ``Invalid`` for one that is no decimal number."""
+        return exact(self.totalBill.totalPrice, "totalBill.totalPrice")
 
 
 class StatedPage(msgspec.Struct, frozen=True, kw_only=True):

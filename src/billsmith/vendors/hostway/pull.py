@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
@@ -12,9 +13,10 @@ from billsmith.outbound.session import DEFAULT, Settings
 from billsmith.storage import accounts
 from billsmith.storage.database import Database
 from billsmith.storage.sync_connections import VendorConnection
-from billsmith.units.errors import Incomplete
+from billsmith.units.errors import BillsmithError, Incomplete
 from billsmith.vendors.hostway import translate
 from billsmith.vendors.hostway.client import Client, Page
+from billsmith.vendors.hostway.shapes import ListedAccount
 from billsmith.workflows.import_invoices import Imported, Plan, RowError
 from billsmith.workflows.sync_source import Ending, Opened, Piece
 
@@ -38,12 +40,13 @@ class HostwayLists(msgspec.Struct, frozen=True, kw_only=True):
         """The lists from the beginning, or from the account after the mark; the vendor has no filter for ``since``."""
         with self.client() as client:
             ending: Ending | None = None
-            names = list(self.only)
+            listed: list[ListedAccount] = []
             try:
-                names = names or [each.accountNumber or each.id for each in client.accounts()]
+                for each in client.accounts() if not self.only else ():
+                    listed.append(each)  # noqa: PERF402  # what came before a fault counts
             except Incomplete as error:
-                yield Ending(code=error.code, reason=f"the list of accounts: {error.message}")
-                return
+                ending = Ending(code=error.code, reason=f"the list of accounts: {error.message}")
+            names = list(dict.fromkeys(self.only or _names(listed)))
             begun = names.index(mark) + 1 if mark in names else 0
             done = names[begun - 1] if begun else None
             for name in names[begun:]:
@@ -55,6 +58,10 @@ class HostwayLists(msgspec.Struct, frozen=True, kw_only=True):
                         before = page
                 except Incomplete as error:
                     ending = ending or Ending(code=error.code, reason=f"account {name}: {error.message}")
+                except BillsmithError:
+                    if before is not None:
+                        yield self._piece(name, before, done)
+                    raise
                 # After a doubt there is no mark: whoever goes on would not know of it.
                 done = name if ending is None else None
                 if before is not None:
@@ -76,6 +83,14 @@ class HostwayLists(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(row, RowError):
             return msgspec.structs.replace(row, vendor_key=key)
         return msgspec.structs.replace(row, vendor_key=key, recipient=name, recipient_name=name)
+
+
+def _names(listed: Sequence[ListedAccount]) -> list[str]:
+    """Accounts by their numbers; a number that several have leads nowhere, so those go by their ids."""
+    once = dict.fromkeys((each.accountNumber, each.id) for each in listed)
+    times = Counter(number for number, _ in once)
+    names = (number if number and times[number] == 1 else id or number for number, id in once)
+    return [name for name in names if name]
 
 
 def open_list(

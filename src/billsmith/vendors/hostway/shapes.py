@@ -38,6 +38,35 @@ class InvoiceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Only where one invoice was asked for."""
 
 
+class ListedInvoice(msgspec.Struct, frozen=True, kw_only=True):
+    """A record as the vendor's lists may have it: an invoice's fields, a transaction's, or both."""
+
+    status: str | None = None
+    currency: str | None = None
+    amount: Decimal
+    amountDue: Decimal | None = None
+    description: str | None = None
+    date: str
+    statusName: str | None = None
+    invoiceNumber: str | None = None
+    startDate: str | None = None
+    endDate: str | None = None
+    productSpecification: str | None = None
+    serviceNumber: str | None = None
+    type: str | None = None
+    number: int | None = None
+    links: tuple[Link, ...] = ()
+
+
+class ListedAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """An account as the vendor's list may have it."""
+
+    accountNumber: str = ""
+    id: str = ""
+    currency: str | None = None
+    status: str | None = None
+
+
 class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One account. ``accountNumber`` is its external id, ``id`` its UUID; both name it in a path."""
 

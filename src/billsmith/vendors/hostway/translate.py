@@ -18,7 +18,7 @@ from billsmith.units.instants import local_date, parse_date, start_of_day
 from billsmith.units.rounding import EXACT, plain, trimmed
 from billsmith.vendors.hostway.filters import STATUS_WORDS, TYPE_OF_KIND, TYPES
 from billsmith.vendors.hostway.shapes import AccountRecord, InvoiceRecord, Link
-from billsmith.wire.json import RawDecimal, decode, exact
+from billsmith.wire.json import RawDecimal, decode, decode_part, exact
 from billsmith.workflows.import_invoices import NOBODY, Imported, RowError, stated_lines
 
 VENDOR = "hostway"
@@ -149,7 +149,7 @@ def read_rows(
     for index, raw in enumerate(rows):
         where = f"list[{index}]"
         try:
-            yield _imported(decode(bytes(raw), _Record), where, currency, time_zone, billing_entity)
+            yield _imported(decode_part(raw, _Record), where, currency, time_zone, billing_entity)
         except BillsmithError as error:
             place = f"{where}.{error.where}" if error.where else where
             yield RowError(where=place, code=error.code, message=error.message, vendor_key=key_of(raw))
@@ -158,7 +158,7 @@ def read_rows(
 def key_of(raw: msgspec.Raw) -> str:
     """A record's number, though the record can't be read; empty where it has none."""
     try:
-        return _number(decode(bytes(raw), _Named))
+        return _number(decode_part(raw, _Named))
     except BillsmithError:
         return ""
 

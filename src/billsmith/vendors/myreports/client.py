@@ -23,7 +23,7 @@ from billsmith.outbound.tokens import Tokens
 from billsmith.outbound.walks import Walk
 from billsmith.vendors.myreports.shapes import BillingRow
 from billsmith.vendors.myreports.translate import key_of
-from billsmith.wire.json import decode
+from billsmith.wire.json import decode, decode_part
 
 LOGIN_URL = "https://login.xarios.cloud"
 _LIST = "/api/v1.0/billingdata"
@@ -86,7 +86,7 @@ class Client:
         """
         listing = self.listing(index=index, size=size)
         for raw in listing.rows:
-            yield decode(bytes(raw), BillingRow)
+            yield decode_part(raw, BillingRow)
         check(listing)
 
     def listing(self, *, index: int | None = None, size: int | None = None) -> Listing:
@@ -148,7 +148,7 @@ class Client:
 
 def check(listing: Listing) -> None:
     """Raise :class:`Incomplete` where a list is not what it says of itself."""
-    walk = Walk("myreports")
+    walk = Walk()
     walk.page([key_of(raw) or bytes(raw).decode("utf-8", "replace") for raw in listing.rows], "the list")
     if listing.stated != len(listing.rows):
         walk.doubt("pull.count", f"the vendor says that the list has {listing.stated} invoices, but {len(listing.rows)} came")

@@ -16,7 +16,7 @@ from billsmith.units.ids import format_id, id_bytes, parse_id
 from billsmith.units.instants import format_instant, local_date, parse_instant
 from billsmith.units.rounding import EXACT, trimmed
 from billsmith.vendors.myreports.shapes import BillingRow
-from billsmith.wire.json import RawDecimal, decode, exact
+from billsmith.wire.json import RawDecimal, decode, decode_part, exact
 from billsmith.workflows.import_invoices import NOBODY, Imported, RowError, stated_lines
 
 VENDOR = "myreports"
@@ -108,7 +108,7 @@ def read_rows(rows: Iterable[msgspec.Raw], *, currency: str, first: int = 0) -> 
     for index, raw in enumerate(rows, first):
         where = f"data[{index}]"
         try:
-            yield _imported(decode(bytes(raw), _Row), where, currency)
+            yield _imported(decode_part(raw, _Row), where, currency)
         except BillsmithError as error:
             place = f"{where}.{error.where}" if error.where else where
             yield RowError(where=place, code=error.code, message=error.message, vendor_key=key_of(raw))
@@ -117,7 +117,7 @@ def read_rows(rows: Iterable[msgspec.Raw], *, currency: str, first: int = 0) -> 
 def key_of(raw: msgspec.Raw) -> str:
     """A row's id, though the row can't be read; empty where it has none."""
     try:
-        return check_text(decode(bytes(raw), _Named).invoiceid, "invoiceid", 128)
+        return check_text(decode_part(raw, _Named).invoiceid, "invoiceid", 128)
     except BillsmithError:
         return ""
 

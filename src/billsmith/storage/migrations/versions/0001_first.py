@@ -292,6 +292,23 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "meter_version",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("account_seq", _seq(), nullable=False),
+        sa.Column("code", _key(64), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("counts_from", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("actor", sa.String(length=128), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("account_seq", "code", "version", name="meter_version_once"),
+    )
+    op.create_table(
         "number_series",
         sa.Column("issuer_seq", _seq(), nullable=False),
         sa.Column("series", sa.String(length=32), nullable=False),
@@ -370,10 +387,9 @@ def upgrade() -> None:
             ["account.seq"],
         ),
         sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("account_seq", "name", name="sync_connection_name"),
         sa.UniqueConstraint("id"),
-        sa.UniqueConstraint("name"),
     )
-    op.create_index(op.f("ix_sync_connection_account_seq"), "sync_connection", ["account_seq"], unique=False)
     op.create_index(op.f("ix_sync_connection_due_at"), "sync_connection", ["due_at"], unique=False)
     op.create_table(
         "vendor_id",

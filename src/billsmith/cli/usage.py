@@ -1,0 +1,103 @@
+"""``billsmith usage``: what was counted."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from billsmith.cli.billing import moment
+from billsmith.cli.common import PLAIN, Common, opened_with_usage
+from billsmith.cli.meters import pairs
+from billsmith.cli.output import Listing, note
+from billsmith.storage import accounts, meters
+from billsmith.units.calendar import Interval, Unit, calendar_schedule
+from billsmith.units.errors import Invalid
+from billsmith.units.instants import format_instant, parse_date, start_of_day
+from billsmith.units.periods import Period
+from billsmith.workflows import ask_usage
+from billsmith.workflows import meters as workflow
+from billsmith.workflows.ask_usage import Question
+from billsmith.workflows.ingest import bind_waiting
+
+
+def usage(
+    account: Annotated[str, Parameter(help="The account whose meters they are, by UUID or external id.")],
+    *codes: Annotated[str, Parameter(help="Meters by their codes (all of the account's).")],
+    of: Annotated[str | None, Parameter(help="The account whose usage is shown (all at or below ACCOUNT).")] = None,
+    period: Annotated[str | None, Parameter(help="A month such as 2026-10, or a year.")] = None,
+    start: Annotated[str | None, Parameter(name="--from", help="The first instant or local day, in place of --period.")] = None,
+    end: Annotated[str | None, Parameter(name="--to", help="The end, which doesn't belong to it.")] = None,
+    by: Annotated[str, Parameter(help="total, or windows such as hour, '6 hours', day, month.")] = "total",
+    group_by: Annotated[str | None, Parameter(help="Dimensions in place of the meter's own groups, with commas.")] = None,
+    filter: Annotated[list[str] | None, Parameter(help="Such as region=eu; several times.", negative=())] = None,
+    top: Annotated[int | None, Parameter(help="Only the accounts and groups with the most.")] = None,
+    fill: Annotated[bool, Parameter(negative=(), help="Also windows in which nothing was counted.")] = False,
+    as_of_seq: Annotated[int | None, Parameter(help="The state after this seq (now).")] = None,
+    common: Common = PLAIN,
+) -> int:
+    """Show what meters counted, exact at every instant.
+
+    Example: billsmith usage my-company api-calls --period 2026-10 --by day --group-by region
+    """
+    with opened_with_usage(common) as (database, opened):
+        with database.read() as connection:
+            owner = accounts.get(connection, account)
+            found = [workflow.get(connection, owner, code) for code in codes] or meters.newest(connection, owner)
+            about = [accounts.get(connection, of, owner)] if of else accounts.below(connection, owner, limit=100_000)
+        if not found:
+            raise Invalid(
+                f"{account} has no meters; `billsmith meters create` makes one", code="usage.no_meters", where="account"
+            )
+        zone = about[0].time_zone if of else owner.time_zone
+        question = Question(
+            period=span(period, start, end, zone),
+            by=by,
+            zone=zone,
+            where=pairs(filter),
+            group_by=None if group_by is None else tuple(group_by.split(",")),
+            top=top,
+            fill=fill,
+            as_of_seq=as_of_seq,
+        )
+        opened.keep_meters()
+        bind_waiting(opened.store, database, [each.meter.event_type for each in found])
+        answer = ask_usage.ask(opened.store, found, [each.id for each in about], question)
+    names = {each.id: each.external_id for each in about}
+    rows = [
+        {
+            "meter": row.meter,
+            "account": names[row.account],
+            "start": format_instant(row.start),
+            "end": format_instant(row.end),
+            **{f"dimensions.{name}": text for name, text in row.dimensions.items()},
+            "value": row.value,
+            "events": row.events,
+            "account_id": row.account,
+        }
+        for row in answer.rows
+        if row.events or row.value or fill or of
+    ]
+    groups = tuple(dict.fromkeys(name for row in rows for name in row if name.startswith("dimensions.")))
+    common.show(
+        Listing(
+            rows=rows,
+            columns=("meter", "account", "start", *groups, "value", "events"),
+            id_field="account_id",
+            empty="nothing was counted",
+        )
+    )
+    for each in answer.parked:
+        note(f"{each.meter} can't be counted for {names[each.account]}: {each.message} [{each.code}]")
+    return 1 if answer.parked else 0
+
+
+def span(period: str | None, start: str | None, end: str | None, zone: str) -> Period:
+    """A month or year in a zone, or a span from its ends. Raises :class:`Invalid`."""
+    if period is not None and start is None and end is None:
+        unit = Unit.YEAR if len(period) == 4 else Unit.MONTH
+        first = parse_date(f"{period}-01-01" if unit is Unit.YEAR else f"{period}-01", where="period")
+        return calendar_schedule(Interval(unit), zone).containing(start_of_day(first, zone))
+    if period is None and start is not None and end is not None:
+        return Period(moment(start, zone, "from"), moment(end, zone, "to"))
+    raise Invalid("give --period, or both --from and --to", code="usage.period", where="period")

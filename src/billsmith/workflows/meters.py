@@ -1,0 +1,61 @@
+"""What is counted: a meter is made, changed by a new version, and told to the usage store."""
+
+from __future__ import annotations
+
+import msgspec
+
+from billsmith.accounts.model import Account
+from billsmith.metering.meter import Meter
+from billsmith.storage import meters
+from billsmith.storage.database import Connection
+from billsmith.storage.meters import Metered
+from billsmith.units.errors import Invalid, NotFound
+
+#: Dimensions that a meter may group by, and values that its filter may list.
+MAX_GROUPS = 8
+MAX_FILTER = 100
+MAX_CODE = 64
+
+
+def put(
+    connection: Connection, account: Account, meter: Meter, *, counts_from: int | None = None, now: int, actor: str
+) -> tuple[Metered, bool]:
+    """Make a meter, or its next version; whether anything is new. The same again changes nothing.
+
+    ``counts_from``: events before it don't count (``None``: all that ever came do). Raises :class:`Invalid`.
+    """
+    check(meter)
+    known = meters.find(connection, account, meter.code)
+    before = known if known is not None and known.account_seq == account.seq else None
+    if before is not None:
+        if msgspec.structs.replace(before.meter, version=1) == meter and before.counts_from == counts_from:
+            return before, False
+        meter = msgspec.structs.replace(meter, version=before.meter.version + 1)
+    return meters.add(connection, account, meter, counts_from=counts_from, now=now, actor=actor), True
+
+
+def get(connection: Connection, account: Account, code: str, version: int | None = None) -> Metered:
+    """A meter of an account or of one above it. Raises :class:`NotFound`."""
+    found = meters.find(connection, account, code, version) if len(code) <= MAX_CODE else None
+    if found is None:
+        raise NotFound("there is no such meter; `billsmith meters list` shows them", code="meter.unknown")
+    return found
+
+
+def check(meter: Meter) -> None:
+    """Refuse a meter whose answers would have no bound. Raises :class:`Invalid`."""
+    if not 0 < len(meter.code) <= MAX_CODE:
+        raise Invalid(f"a meter's code has 1 to {MAX_CODE} characters", code="meter.code", where="code")
+    if not meter.event_type:
+        raise Invalid("a meter counts events of a type; name it", code="meter.event_type", where="event_type")
+    if len(meter.group_by) > MAX_GROUPS:
+        raise Invalid(
+            f"{len(meter.group_by)} dimensions to group by; at most {MAX_GROUPS}, for each makes more groups of every other",
+            code="meter.too_many_groups",
+            where="group_by",
+        )
+    for name, filters in (("where", meter.where), ("unless", meter.unless)):
+        if len(filters) > MAX_GROUPS or any(len(values) > MAX_FILTER for values in filters.values()):
+            raise Invalid(
+                f"a filter has at most {MAX_GROUPS} dimensions of {MAX_FILTER} values", code="meter.filter_too_long", where=name
+            )

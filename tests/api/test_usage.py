@@ -1,0 +1,247 @@
+"""Meters and questions about usage: versions, windows across DST, groups, filters, the top, states in the past, whose."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from billsmith.accounts.authorisation import CredentialKind, Scope
+from billsmith.accounts.model import Account
+from tests.support.house import House
+
+USAGE = [Scope.EVENTS_WRITE, Scope.USAGE_READ, Scope.USAGE_WRITE]
+DAY = {"from": "2026-10-24T22:00:00Z", "to": "2026-10-25T23:00:00Z"}
+
+
+class World:
+    """A reseller with two customers, and a key that may send, count and ask."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.reseller = house.account("Reseller", external_id="reseller")
+        self.north = house.account("North", self.reseller, external_id="north")
+        self.south = house.account("South", self.reseller, external_id="south")
+        self.headers = self.key(self.reseller)
+
+    def key(self, account: Account) -> dict[str, str]:
+        _, secret = self.house.key(account, CredentialKind.API_KEY, USAGE)
+        return {"Authorization": f"Bearer {secret}"}
+
+    def send(self, *events: dict[str, Any], headers: dict[str, str] | None = None) -> int:
+        numbered = [
+            {"id": f"{len(events)}-{place}-{each['time']}", "type": "call", **each} for place, each in enumerate(events)
+        ]
+        answer = self.house.client.post("/v1/events", json=numbered, headers=headers or self.headers)
+        assert answer.json()["accepted"] == len(events), answer.text
+        return int(answer.json()["seq"])
+
+    def meter(self, headers: dict[str, str] | None = None, **fields: Any) -> Any:
+        body = {"code": "calls", "event_type": "call", **fields}
+        return self.house.client.post("/v1/meters", json=body, headers=headers or self.headers)
+
+    def ask(self, path: str = "/v1/meters/calls/query", headers: dict[str, str] | None = None, **parameters: Any) -> Any:
+        return self.house.client.get(path, params={**DAY, **parameters}, headers=headers or self.headers)
+
+    def rows(self, **parameters: Any) -> list[tuple[str, str, Decimal]]:
+        names = {each.id: each.external_id for each in (self.reseller, self.north, self.south)}
+        answer = self.ask(**parameters)
+        assert answer.status_code == 200, answer.text
+        return [
+            (names[row["account_id"]], row["start"], None if row["value"] is None else Decimal(row["value"]))
+            for row in answer.json()["rows"]
+        ]
+
+
+@pytest.fixture
+def world(sqlite_house: House) -> World:
+    return World(sqlite_house)
+
+
+@pytest.fixture
+def counted(world: World) -> World:
+    """The day on which Amsterdam's clocks go back: 25 hours, the third of them twice."""
+    world.send(
+        {"account": "north", "time": "2026-10-25T00:30:00Z", "value": "0.1", "dimensions": {"region": "eu", "plan": "a"}},
+        {"account": "north", "time": "2026-10-25T01:30:00Z", "value": "0.2", "dimensions": {"region": "us", "plan": "a"}},
+        {
+            "account": "south",
+            "time": "2026-10-25T22:59:59.999999999Z",
+            "value": "7",
+            "dimensions": {"region": "eu", "plan": "b"},
+        },
+        {"account": "south", "time": "2026-10-25T23:00:00Z", "value": "9", "dimensions": {"region": "eu", "plan": "b"}},
+    )
+    assert world.meter().status_code == 201
+    return world
+
+
+def test_a_meter_is_made_changed_and_read(world: World) -> None:
+    first = world.meter(unit="calls")
+    assert (first.status_code, first.json()["version"], first.headers["location"]) == (201, 1, "/v1/meters/calls")
+    assert world.meter(unit="calls").json()["version"] == 1
+    second = world.meter(unit="calls", group_by=["region"]).json()
+    assert (second["version"], second["group_by"]) == (2, ["region"])
+    client = world.house.client
+    assert client.get("/v1/meters/calls", headers=world.headers).json()["version"] == 2
+    assert client.get("/v1/meters/calls?version=1", headers=world.headers).json()["group_by"] == []
+    assert [each["code"] for each in client.get("/v1/meters", headers=world.headers).json()["items"]] == ["calls"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"code": ""}, "code"),
+        ({"code": "a b"}, "code"),
+        ({"aggregation": "median"}, "aggregation"),
+        ({"aggregation": "percentile"}, "percentile"),
+        ({"aggregation": "percentile", "percentile": 101}, "percentile"),
+        ({"aggregation": "expression"}, "expression"),
+        ({"group_by": [f"d{number}" for number in range(9)]}, "group_by"),
+        ({"where": {"region": ["x"] * 101}}, "where[...]"),
+        ({"counts_from": "soon"}, "counts_from"),
+    ],
+)
+def test_a_meter_that_can_not_be(world: World, fields: dict[str, Any], where: str) -> None:
+    answer = world.meter(**fields)
+    assert (answer.status_code, answer.json().get("where")) == (400, where)
+    assert world.house.client.get("/v1/meters", headers=world.headers).json()["items"] == []
+
+
+def test_a_day_of_25_hours_is_whole(counted: World) -> None:
+    assert set(counted.rows()) == {
+        ("north", "2026-10-24T22:00:00Z", Decimal("0.3")),
+        ("south", "2026-10-24T22:00:00Z", Decimal(7)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("by", "starts"),
+    [
+        ("hour", ["2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z"]),
+        ("day", ["2026-10-24T22:00:00Z"]),
+        ("month", ["2026-10-24T22:00:00Z"]),
+        ("12 hours", ["2026-10-24T22:00:00Z"]),
+        ("3hours", ["2026-10-24T22:00:00Z", "2026-10-25T01:00:00Z"]),
+    ],
+)
+def test_windows(counted: World, by: str, starts: list[str]) -> None:
+    found = [start for _, start, value in counted.rows(by=by, account="north") if value]
+    assert found == starts
+
+
+def test_windows_without_usage_are_filled_when_asked_for(counted: World) -> None:
+    assert len(counted.rows(by="hour", account="north")) == 2
+    filled = counted.rows(by="hour", account="north", fill="true")
+    assert len(filled) == 25
+    assert sum(value for _, _, value in filled) == Decimal("0.3")
+    days = counted.rows(
+        by="day", account="south", fill="true", **{"from": "2026-10-23T22:00:00Z", "to": "2026-10-27T23:00:00Z"}
+    )
+    assert [start for _, start, _ in days] == [
+        "2026-10-23T22:00:00Z", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z", "2026-10-26T23:00:00Z"
+    ]  # fmt: skip
+    assert [value for _, _, value in days] == [0, 7, 9, 0]
+
+
+def test_groups_filters_and_the_top(counted: World) -> None:
+    answer = counted.ask(group_by="region,plan").json()
+    assert {tuple(row["dimensions"].values()): row["value"] for row in answer["rows"]} == {
+        ("eu", "a"): "0.1",
+        ("us", "a"): "0.2",
+        ("eu", "b"): "7",
+    }
+    assert counted.rows(filter="region=us") == [("north", DAY["from"], Decimal("0.2"))]
+    assert len(counted.rows(filter="region=us,region=eu,plan=a")) == 1
+    assert counted.rows(top=1) == [("south", DAY["from"], Decimal(7))]
+    assert [name for name, _, _ in counted.rows(top=1, by="hour")] == ["south"]
+
+
+def test_a_state_in_the_past_stays_as_it_was(counted: World) -> None:
+    before = counted.ask().json()
+    counted.send({"account": "north", "time": "2026-10-25T02:00:00Z", "value": 5})
+    assert counted.ask().json()["rows"] != before["rows"]
+    assert counted.ask(as_of_seq=before["seq"]).json() == before
+
+
+def test_a_meter_may_count_from_an_instant_on(counted: World) -> None:
+    counted.meter(counts_from="2026-10-25T01:00:00Z")
+    assert counted.rows(account="north")[0][2] == Decimal("0.2")
+    # the version before it still counts all
+    assert counted.rows(account="north", version=1)[0][2] == Decimal("0.3")
+
+
+def test_several_meters_at_once(counted: World) -> None:
+    counted.meter(code="number", aggregation="count")
+    counted.meter(code="mean", aggregation="average")
+    answer = counted.ask("/v1/usage", account="north").json()
+    assert [(row["meter"], row["value"], row["rounded"]) for row in answer["rows"]] == [
+        ("calls", "0.3", False),
+        ("mean", "0.15", False),
+        ("number", "2", False),
+    ]
+    assert {row["meter"] for row in counted.ask("/v1/usage", meters="calls,mean").json()["rows"]} == {"calls", "mean"}
+
+
+def test_what_can_not_be_counted_parks_that_account_alone(counted: World) -> None:
+    counted.meter(code="sizes", field="size")
+    counted.send({"account": "north", "time": "2026-10-25T03:00:00Z", "dimensions": {"size": "big"}})
+    answer = counted.ask("/v1/meters/sizes/query").json()
+    assert {each["account_id"] for each in answer["parked"]} == {counted.north.id, counted.south.id}
+    assert all(each["code"].startswith("event.") and each["message"] for each in answer["parked"])
+
+
+def test_events_wait_for_their_account(world: World) -> None:
+    world.send({"account": "later", "time": "2026-10-25T00:30:00Z", "value": 3})
+    world.meter()
+    assert world.rows() == []
+    later = world.house.account("Later", world.reseller, external_id="later")
+    answer = world.ask().json()
+    assert [(row["account_id"], row["value"]) for row in answer["rows"]] == [(later.id, "3")]
+
+
+def test_nobody_sees_another_branch(counted: World) -> None:
+    """A customer sees its own usage by its reseller's meter; a stranger sees neither meter, usage nor account (P16)."""
+    north = counted.key(counted.north)
+    answer = counted.ask(headers=north)
+    assert [row["account_id"] for row in answer.json()["rows"]] == [counted.north.id]
+    missing = counted.ask(headers=north, account="south")
+    assert missing.status_code == 400
+    assert missing.content == counted.ask(headers=north, account="nobody").content
+    stranger = counted.key(counted.house.account("Stranger", external_id="stranger"))
+    for path in ("/v1/meters/calls", "/v1/meters/calls/query"):
+        hidden = counted.ask(path, headers=stranger) if path.endswith("query") else None
+        hidden = hidden or counted.house.client.get(path, headers=stranger)
+        assert hidden.status_code == 404
+    counted.meter(headers=stranger)
+    nothing = counted.ask(headers=stranger).json()["rows"]
+    assert [(row["value"], row["events"]) for row in nothing] == [("0", 0)]
+    # the control: its own events are seen
+    counted.send({"account": "stranger", "time": "2026-10-25T00:30:00Z", "value": 4}, headers=stranger)
+    assert [row["value"] for row in counted.ask(headers=stranger).json()["rows"]] == ["4"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "where"),
+    [
+        ({"from": "x"}, "from"),
+        ({"to": "2026-10-24T22:00:00Z"}, "to"),
+        ({"by": "fortnight"}, "by"),
+        ({"by": "0 hours"}, "by"),
+        ({"zone": "Mars/Olympus"}, "time_zone"),
+        ({"filter": "region"}, "filter"),
+        ({"group_by": ","}, "group_by"),
+        ({"top": "0"}, "top"),
+        ({"as_of_seq": "-1"}, "as_of_seq"),
+        ({"account": "nobody"}, "account"),
+    ],
+)
+def test_questions_that_can_not_be(counted: World, parameters: dict[str, str], where: str) -> None:
+    answer = counted.ask(**parameters)
+    assert (answer.status_code, answer.json().get("where")) == (400, where)
+
+
+def test_an_answer_is_bounded(counted: World) -> None:
+    answer = counted.ask(by="hour", fill="true", **{"from": "1970-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"})
+    assert answer.status_code == 413

@@ -1,0 +1,123 @@
+"""``meters`` and ``usage``: what is counted, what was, and what waits."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from billsmith.events.event import Event
+from billsmith.units.instants import parse_instant
+from billsmith.usage.duckdb.owner import SharedStore
+from tests.cli.run import Program
+
+MONTH = ("--period", "2026-10")
+
+
+@pytest.fixture
+def company(program: Program) -> str:
+    """A company with two customers' usage, sent before there was any meter."""
+    root = program.json(
+        "accounts", "create", "Company", "--external-id", "company", "--currency", "EUR", "--timezone", "Europe/Amsterdam"
+    )
+    program.json("accounts", "create", "North", "--external-id", "north", "--parent", "company")
+    store = SharedStore(program.home)
+    store.ingest(
+        [
+            Event(
+                owner=root["id"],
+                source="gw",
+                id=str(number),
+                type="call",
+                account=account,
+                time=parse_instant(time),
+                value=Decimal(value),
+                dimensions={"region": region},
+            )
+            for number, (account, time, value, region) in enumerate(
+                [
+                    ("north", "2026-09-30T22:00:00Z", "0.1", "eu"),
+                    ("north", "2026-10-31T22:59:59Z", "0.2", "us"),
+                    ("north", "2026-10-31T23:00:00Z", "5", "us"),
+                    ("later", "2026-10-10T00:00:00Z", "7", "eu"),
+                ]
+            )
+        ]
+    )
+    store.close()
+    return str(root["id"])
+
+
+def test_meters_are_made_and_changed(program: Program, company: str) -> None:
+    made = program.json("meters", "create", "company", "calls", "call", "--group-by", "region")
+    assert (made["version"], made["group_by"], made["aggregation"]) == (1, ["region"], "sum")
+    assert program.json("meters", "create", "company", "calls", "call", "--group-by", "region")["version"] == 1
+    assert program.json("meters", "create", "company", "calls", "call", "--where", "region=eu")["version"] == 2
+    shown = program.json("meters", "show", "company", "calls")
+    assert [each["version"] for each in shown["versions"]] == [1, 2]
+    assert [each["code"] for each in program.json("meters", "list", "company")] == ["calls"]
+
+
+def test_meters_from_a_file(program: Program, company: str, tmp_path: Path) -> None:
+    file = tmp_path / "meters.yaml"
+    file.write_text(
+        "- {code: calls, event_type: call}\n- {code: p95, event_type: call, aggregation: percentile, percentile: 95.5}\n"
+    )
+    rows = program.json("meters", "apply", "company", str(file))
+    assert [(row["code"], row["changed"]) for row in rows] == [("calls", True), ("p95", True)]
+    assert [row["changed"] for row in program.json("meters", "apply", "company", str(file))] == [False, False]
+    assert program.json("meters", "show", "company", "p95")["percentile"] == "95.5"
+    file.write_text("- {code: calls, evnt_type: call}\n")
+    ran = program("meters", "apply", "company", str(file), "--json")
+    assert (ran.code != 0, "catalog." in ran.err) == (True, True)
+
+
+def test_what_was_counted_before_there_was_a_meter(program: Program, company: str) -> None:
+    program.json("meters", "create", "company", "calls", "call")
+    (row,) = program.json("usage", "company", "calls", *MONTH)
+    assert (row["account"], row["value"], row["events"]) == ("north", "0.3", 2)
+    by_day = program.json("usage", "company", "--from", "2026-10-01", "--to", "2026-11-02", "--by", "day")
+    assert [each["start"] for each in by_day] == ["2026-09-30T22:00:00Z", "2026-10-30T23:00:00Z", "2026-10-31T23:00:00Z"]
+    grouped = program.json("usage", "company", "calls", *MONTH, "--group-by", "region")
+    assert [each["dimensions.region"] for each in grouped] == ["eu", "us"]
+    assert len(program.json("usage", "company", "calls", *MONTH, "--filter", "region=us")) == 1
+
+
+def test_what_waits_is_shown_until_it_has_what_it_lacks(program: Program, company: str) -> None:
+    waiting = program.json("meters", "unknown")
+    assert {(each["reference"], each["lacks"]) for each in waiting} == {
+        ("north", "a meter"),
+        ("later", "an account and a meter"),
+    }
+    program.json("meters", "create", "company", "calls", "call")
+    (left,) = program.json("meters", "unknown")
+    assert (left["reference"], left["lacks"], left["events"]) == ("later", "an account", 1)
+    program.json("accounts", "create", "Later", "--external-id", "later", "--parent", "company")
+    assert program.json("meters", "unknown") == []
+    assert {each["account"] for each in program.json("usage", "company", "calls", *MONTH)} == {"north", "later"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("usage", "company", "calls"), "usage.period"),
+        (("usage", "company", "nothing", *MONTH), "meter.unknown"),
+        (("usage", "company", "calls", *MONTH, "--by", "fortnight"), "usage.by"),
+        (("usage", "company", "calls", "--period", "2026-13"), "time"),
+        (("usage", "company", "calls", *MONTH, "--filter", "region"), "usage.filter"),
+        (("meters", "create", "company", "x", "call", "--aggregation", "percentile"), "meter.percentile"),
+    ],
+)
+def test_what_can_not_be_asked(program: Program, company: str, arguments: tuple[str, ...], code: str) -> None:
+    program.json("meters", "create", "company", "calls", "call")
+    ran = program(*arguments, "--json")
+    assert ran.code != 0
+    assert code in ran.err
+
+
+def test_the_answer_is_one_json_value(program: Program, company: str) -> None:
+    program.json("meters", "create", "company", "calls", "call")
+    ran = program("usage", "company", "calls", *MONTH, "--json")
+    assert isinstance(json.loads(ran.out), list)
