@@ -184,3 +184,5 @@ def test_the_documents_examples_work_as_they_stand(house: House) -> None:
             ids["grant"] = caller.post("/v1/wallets", {"account": "acme", "amount": 5})["id"]
         answer = caller(operation.method, operation.path.format(**ids), dict(operation.example))
         assert answer.status_code == operation.status, (operation.id, answer.text)
+        if operation.path == "/v1/connections":
+            ids["connection"] = answer.json()["id"]
