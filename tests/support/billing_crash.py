@@ -30,12 +30,18 @@ from billsmith.storage.database import SQLITE_FILE, Database, sqlite_url
 from billsmith.storage.verify import verify
 from billsmith.subscriptions.agreements import CouponGiven
 from billsmith.units.ids import derived_id
+from billsmith.units.instants import parse_instant
+from billsmith.units.spans import parse_span
+from billsmith.usage.store import Binding, Selection, UsageStore
 from billsmith.workflows import billing_run, wallets
+from billsmith.workflows import rerate as rerating
+from billsmith.workflows.rerate import rerate
 from tests.support.billing import Company
 from tests.support.house import House
+from tests.support.reference_store import ReferenceStore
 
 ROOT = Path(__file__).parents[2]
-CUSTOMERS = 11
+CUSTOMERS = 8
 
 #: What billing writes: compared row by row, whole.
 TABLES = (
@@ -50,6 +56,7 @@ TABLES = (
     schema_billing.run_item,
     schema_billing.subscription_bill,
     schema_billing.billed_line,
+    schema_billing.correction,
     schema_billing.ledger_entry,
 )
 
@@ -86,14 +93,37 @@ def company(url: str) -> Company:
     return made
 
 
+def with_late_usage(made: Company) -> UsageStore:
+    """The same usage, and some that came in late."""
+    store = ReferenceStore()
+    store.bind([Binding("provider", name, account.id) for name, account in made.customers.items()])
+    store.ingest([kept.event for kept in made.usage.events(Selection(), limit=1000)])
+    made.usage, calm = store, made.usage
+    for number, name in enumerate(made.customers):
+        if number % 2 == 0:
+            made.use(name, "2026-09-20T10:00:00Z", str(number + 1))
+    made.usage = calm
+    return store
+
+
 def run_once(made: Company, url: str, step: Callable[[str], None]) -> None:
-    """Bill two months in one store."""
-    database = Database(url)
+    """Bill two months in one store, and rate the first anew with what came in late."""
+    database, usage = Database(url), made.usage
     made.database = database
     try:
         made.bill("2026-09", "2026-10-02T00:00:00Z", step=step)
         made.bill("2026-10", "2026-11-02T00:00:00Z", step=step)
+        rerate(
+            database,
+            with_late_usage(made),
+            made.issuer,
+            parse_span("2026-09"),
+            at=parse_instant("2026-11-03T00:00:00Z"),
+            actor="test",
+            step=step,
+        )
     finally:
+        made.usage = usage
         database.close()
 
 
@@ -192,9 +222,10 @@ class Nursery:
             self.found.faults.append(f"{what}: {', '.join(differing)} differ")
 
     def at_steps(self) -> None:
-        """Kill at every occurrence of every step, and again, at a step by chance, while another run recovers."""
+        """Kill at every step, where it occurs first, in the middle and last; and again, by chance, while another run recovers."""
         for name in dict.fromkeys(self.steps):
-            for number in range(1, self.steps.count(name) + 1):
+            count = self.steps.count(name)
+            for number in sorted({1, (count + 1) // 2, count}):
                 home = self.copy("killed")
                 self.kill(home, Killer(name, number))
                 again = self.chance.choice(self.steps)
@@ -264,6 +295,7 @@ def nursery(*arguments: str) -> Findings:
     environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PATH": os.environ.get("PATH", "/usr/bin:/bin")}
     ran = subprocess.run(
         [sys.executable, "-m", "tests.support.billing_crash", *arguments],
+        timeout=300,
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -276,7 +308,7 @@ def nursery(*arguments: str) -> Findings:
 
 
 def _main(what: str, home: str, seed: str, *more: Any) -> Findings:
-    billing_run.CHUNK = 3
+    billing_run.CHUNK = rerating.CHUNK = 3
     made = Nursery(Path(home), int(seed))
     if what == "steps":
         made.at_steps()

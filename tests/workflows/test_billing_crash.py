@@ -11,8 +11,8 @@ from tests.support.house import House
 def test_killed_at_every_step_and_again_while_recovering(tmp_path: Path) -> None:
     found = nursery("steps", str(tmp_path), "1")
     assert found.faults == []
-    assert found.documents == 22
-    assert found.kills >= 2 * 9
+    assert found.documents == 18
+    assert found.kills >= 2 * 11
 
 
 def test_killed_at_random(tmp_path: Path) -> None:

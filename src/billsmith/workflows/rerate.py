@@ -1,7 +1,8 @@
 """Late, voided or replaced usage: what was billed is rated anew, and the difference is a credit or debit note (decision 0124).
 
 A re-rating is a run of its own: one present, one state of the usage store, a cursor over the invoices. It opens with the first
-note, so that a run that finds nothing leaves nothing. A note's lines name the lines that they correct.
+note, so that a run that finds nothing leaves nothing. Of processes that find the same, one notes it: the others see under the
+lock that the invoice has one note more. A note's lines name the lines that they correct.
 """
 
 from __future__ import annotations
@@ -79,19 +80,17 @@ def rerate(
                 connection, issuer.seq, span.period(issuer.time_zone), scope=scope, after_seq=after, limit=CHUNK
             )
             noted = rater.noted(connection, batch, present, seq)
+        _tell_parked(report, noted, rater)
         step("rated anew")
-        if noted and not dry_run:
+        if not dry_run and any(isinstance(each.outcome, Note) for each in noted):
             with database.write() as connection:
                 runs.lock_issuer(connection, issuer)
-                current = run or _open(connection, issuer, span, scope, at, as_of_seq, actor)
-                current = runs.lock(connection, current)
-                if current.cursor == after or run is None:
+                noted = rater.still(connection, noted)
+                if noted:
+                    current = runs.lock(connection, run or _open(connection, issuer, span, scope, at, as_of_seq, actor))
                     items = rater.issue(connection, current, noted, actor)
-                    run = runs.advance(connection, current, batch[-1].seq, items)
+                    run = runs.advance(connection, current, max(current.cursor, batch[-1].seq), items)
                     step("noted")
-                else:  # another process has come further
-                    run, after = current, current.cursor
-                    continue
             step("committed")
         _tell(report, noted, rater, dry_run)
         progress(len(batch))
@@ -183,16 +182,21 @@ class _Rater:
             self._books[key] = load_books(connection, self.issuer, run.catalogs)
         return self._books[key]
 
-    def issue(self, connection: Connection, run: Run, noted: Sequence[Noted], actor: str) -> list[Item]:
-        """Number and issue the notes; those whose invoice was corrected or voided meanwhile are left out."""
+    def still(self, connection: Connection, noted: Sequence[Noted]) -> list[Noted]:
+        """Those whose invoice was neither corrected nor voided meanwhile, and that can be rated."""
         now = runs.corrections(connection, [each.found.seq for each in noted])
         states = invoices.by_seqs(connection, [each.found.seq for each in noted])
-        still = [
+        return [
             each
             for each in noted
-            if tuple(now[each.found.seq]) == each.earlier and states[each.found.seq].invoice.voided_at is None
+            if isinstance(each.outcome, Note)
+            and tuple(now[each.found.seq]) == each.earlier
+            and states[each.found.seq].invoice.voided_at is None
         ]
-        ready = [(each, each.outcome) for each in still if isinstance(each.outcome, Note)]
+
+    def issue(self, connection: Connection, run: Run, noted: Sequence[Noted], actor: str) -> list[Item]:
+        """Number and issue the notes."""
+        ready = [(each, each.outcome) for each in noted if isinstance(each.outcome, Note)]
         date = local_date(run.at, self.issuer.time_zone)
         kinds = [note.kind for _, note in ready]
         numbers = {
@@ -210,17 +214,8 @@ class _Rater:
             run,
             [(each.found.seq, len(each.earlier) + 1, seq) for seq, (each, _) in zip(seqs, ready, strict=True)],
         )
-        of_found = {each.found.seq: seq for seq, (each, _) in zip(seqs, ready, strict=True)}
         return [
-            Item(
-                each.found.recipient_seq,
-                each.found.seq,
-                "parked" if isinstance(each.outcome, Parked) else "billed",
-                of_found.get(each.found.seq),
-                each.outcome.code if isinstance(each.outcome, Parked) else None,
-                each.outcome.reason if isinstance(each.outcome, Parked) else None,
-            )
-            for each in still
+            Item(each.found.recipient_seq, each.found.seq, "billed", seq) for seq, (each, _) in zip(seqs, ready, strict=True)
         ]
 
     def _document(self, run: Run, found: Stored, note: Note, number: str, actor: str) -> NewInvoice:
@@ -291,17 +286,24 @@ def _open(
     )
 
 
-def _tell(report: Report, noted: Sequence[Noted], rater: _Rater, dry_run: bool) -> None:
+def _row(each: Noted, rater: _Rater) -> Billed:
+    recipient, invoice = rater.people[each.found.recipient_seq], each.found.invoice
+    return Billed(account=recipient.id, name=recipient.name, currency=invoice.currency, state="billed", number=invoice.number)
+
+
+def _tell_parked(report: Report, noted: Sequence[Noted], rater: _Rater) -> None:
     for each in noted:
-        recipient, currency = rater.people[each.found.recipient_seq], each.found.invoice.currency
-        row = Billed(
-            account=recipient.id, name=recipient.name, currency=currency, state="billed", number=each.found.invoice.number
-        )
         if isinstance(each.outcome, Parked):
             report.parked += 1
-            report.rows.append(msgspec.structs.replace(row, state="parked", code=each.outcome.code, reason=each.outcome.reason))
-            continue
-        report.billed += 1
-        report.totals[currency] = report.totals.get(currency, 0) + each.outcome.total_minor
-        if dry_run:
-            report.rows.append(msgspec.structs.replace(row, total_minor=each.outcome.total_minor))
+            row = msgspec.structs.replace(_row(each, rater), state="parked", code=each.outcome.code)
+            report.rows.append(msgspec.structs.replace(row, reason=each.outcome.reason))
+
+
+def _tell(report: Report, noted: Sequence[Noted], rater: _Rater, dry_run: bool) -> None:
+    for each in noted:
+        if isinstance(each.outcome, Note):
+            currency = each.found.invoice.currency
+            report.billed += 1
+            report.totals[currency] = report.totals.get(currency, 0) + each.outcome.total_minor
+            if dry_run:
+                report.rows.append(msgspec.structs.replace(_row(each, rater), total_minor=each.outcome.total_minor))
