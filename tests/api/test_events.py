@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from billsmith.accounts.authorisation import CredentialKind, Scope
 from billsmith.usage.store import Selection
 from billsmith.wire import face
+from billsmith.wire.gate import Gate
 from tests.support.house import House
 
 EVENT = {"id": "1", "type": "call", "account": "acme", "time": "2026-10-31T12:00:00Z", "value": 2.50}
@@ -159,12 +160,36 @@ def test_too_many_at_once(sender: Sender) -> None:
     assert (answer.status_code, answer.json()["code"]) == (413, "event.too_many")
 
 
-def test_a_full_house_says_when_to_come_back(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(face, "MOST_WAITING", 10)
-    answer = sender.send(EVENT)
-    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (429, "input.backlog", "1")
-    monkeypatch.undo()
+def gate_of(sender: Sender) -> Gate:
+    return next(each.gate for each in sender.house.app.faces if each.name == "native")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_full_house_says_when_to_come_back(sender: Sender, packed: bool) -> None:
+    """P17: bytes are counted as they come and as they are inflated, and are let go with the answer."""
+    gate = gate_of(sender)
+    body = json.dumps([EVENT] * 50).encode()
+    sent, headers = (gzip.compress(body), {"Content_Encoding": "gzip"}) if packed else (body, {})
+    room = len(body) + (len(sent) if packed else 0)
+    with gate.visit() as other:
+        other.take(1)
+        gate.most_bytes = room
+        answer = sender.send(sent, **headers)
+        assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (429, "input.backlog", "1")
+        gate.most_bytes = room + 1
+        assert sender.send(sent, **headers).json()["accepted"] == 1
+        assert sender.send(sent, **headers).json()["duplicates"] == 50
+
+
+def test_a_request_that_is_alone_passes_any_gate(sender: Sender) -> None:
+    gate_of(sender).most_bytes = 1
     assert sender.send(EVENT).json()["accepted"] == 1
+
+
+def test_who_is_calling_is_asked_before_a_byte_of_the_body_is_read(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(face, "read_body", None)
+    sender.headers = {"Authorization": "Bearer nobody"}
+    assert sender.send(EVENT).status_code == 401
 
 
 def test_only_who_may_send_events_does(sender: Sender) -> None:

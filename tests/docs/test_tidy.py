@@ -18,6 +18,10 @@ CORE = ("units", "accounts", "events", "metering", "catalog", "subscriptions", "
 ALLOWED = {
     ("json is read in wire/json.py", "wire/json.py"): "the one place: it looks for keys that stand twice, and keeps no value",
     ("the clock is read in one place", "workflows/clock.py"): "the one place",
+    ("the clock is read in one place", "sender/events.py"): "a client: the time of an event whose sender gives none",
+    ("no float in the core, storage and workflows", "sender/events.py"): "seconds to wait",
+    ("no float in the core, storage and workflows", "sender/delivery.py"): "seconds to wait",
+    ("no float literal in the core", "sender/events.py"): "seconds to wait",
     ("no value stands in the text of SQL", "storage/backup.py"): "the names of its own tables",
 }
 

@@ -76,7 +76,7 @@ def differential(runs: int) -> Callable[[Callable[..., None]], Callable[..., Non
     """A test of random scenarios and questions, run so many times."""
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
-        random = given(scenario=usage.scenarios(), asked=st.lists(usage.queries(), min_size=1, max_size=2))
+        random = given(scenario=usage.scenarios(), asked=usage.queries().map(lambda query: [query]))
         return settings(max_examples=runs, deadline=None, suppress_health_check=list(HealthCheck))(random(test))
 
     return decorate

@@ -90,6 +90,21 @@ def test_corrections_reach_roll_ups_of_the_past(store: DuckDBStore) -> None:
     assert list(checks.faults(store)) == []
 
 
+def test_a_run_whose_days_come_to_nothing_still_has_its_hours(store: DuckDBStore) -> None:
+    store.keep([GB])
+    store.ingest([used(1, "5")])
+    store.catch_up(1)
+    rows(store, "DELETE FROM cells")
+    rows(store, "UPDATE families SET seq = 1")
+    store.ingest([void(1), used(2, "5", START + HOUR)])
+    store.catch_up(1)
+    assert rows(store, "SELECT length, time, n FROM cells ORDER BY time, length") == [
+        (HOUR, START, -1),
+        (HOUR, START + HOUR, 1),
+    ]
+    assert store.health().notes == ()
+
+
 def test_meters_that_come_later_are_filled_from_the_rows_and_those_that_go_take_their_roll_ups(store: DuckDBStore) -> None:
     for batch in range(5):
         store.ingest([used(f"{batch}/{number}", region="eu") for number in range(20)])

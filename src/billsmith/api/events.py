@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -68,9 +69,14 @@ _LINE_TYPES = ("application/x-ndjson", "application/jsonl", "application/ndjson"
 
 def take_events(call: Call) -> IngestReport:
     """``POST /v1/events``: keep them. The answer comes when they are durable."""
-    body = inflate(call.body, call.headers.get("content-encoding", ""), call.services.settings.max_body)
+    body = inflate(call.body, call.headers.get("content-encoding", ""), call.services.settings.max_body, _take_of(call))
     owner = call.principal.account
     return call.services.ingest.keep(call.services.usage, owner, _read(call, body, owner.id))
+
+
+def _take_of(call: Call) -> Callable[[int], None]:
+    assert call.visit is not None, "this route waits"
+    return call.visit.take
 
 
 def _read(call: Call, body: bytes, owner: str) -> Reading:

@@ -14,6 +14,7 @@ from billsmith.cli.progress import progress
 from billsmith.cli.verify import report_of
 from billsmith.server import settings as server_settings
 from billsmith.storage import backup as store
+from billsmith.workflows import usage_upkeep
 
 
 def restore(
@@ -34,8 +35,10 @@ def restore(
         _make_folder(settings.home)
     database = server_settings.open_database(settings)
     try:
+        copy = usage_upkeep.prepare(database, described, force=force)
         with progress("rows restored", described.rows) as advance:
             store.restore(database, file, force=force, progress=advance)
+        usage_upkeep.put_in_place(database, copy, force=force)
         problems = report_of(database)
     finally:
         database.close()

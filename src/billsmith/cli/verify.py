@@ -7,6 +7,7 @@ from billsmith.cli.output import Form, Listing, Record, note, show
 from billsmith.cli.progress import progress
 from billsmith.storage import verify as store
 from billsmith.storage.database import Database
+from billsmith.workflows import usage_upkeep
 
 
 def verify(*, common: Common = PLAIN) -> int:
@@ -48,7 +49,12 @@ def report_of(database: Database) -> int:
 
 def _checked(database: Database) -> store.Report:
     with progress("invoices verified", store.count_invoices(database)) as advance:
-        return store.verify(database, progress=advance)
+        report = store.verify(database, progress=advance)
+    events, faults = usage_upkeep.faults(database)
+    report.note("usage", events)
+    for fault in faults:
+        report.add("usage", "usage store", fault)
+    return report
 
 
 def _problems(report: store.Report) -> list[dict[str, str]]:

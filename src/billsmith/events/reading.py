@@ -6,6 +6,7 @@ other out. Numbers are decimals from their text; a key that stands twice in an o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -14,19 +15,23 @@ import msgspec
 
 from billsmith.events.event import Event
 from billsmith.events.limits import check
+from billsmith.events.quick import DEFAULT_SOURCE, quickly
 from billsmith.units.errors import BillsmithError, Invalid, InvalidEvent, TooLarge
 from billsmith.units.instants import parse_instant
 from billsmith.units.rounding import parse_decimal
 
 #: Events in one body.
 MAX_EVENTS = 50_000
-#: The source of events whose sender gives none.
-DEFAULT_SOURCE = "api"
 #: CloudEvents' own attributes; others are extensions, which say nothing of usage and aren't kept.
 _ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "data", "datacontenttype", "dataschema")
 
 
 _ONE = msgspec.Raw(b"1")
+#: Levels of a body that is counted; what is deeper counts as if it stood in the array itself.
+MAX_DEPTH = 32
+_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_GROUP = re.compile(rb"[\[{],*+[\]}]")
+_NO_MARKS = bytes(set(range(256)) - set(b"[]{},"))
 #: Characters of a number, as it is written.
 MAX_NUMBER = 64
 
@@ -70,11 +75,10 @@ class PlainEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dimensions: dict[str, str] = {}
 
 
-_events = msgspec.json.Decoder(list[PlainEvent])
 _event = msgspec.json.Decoder(PlainEvent)
 _raw = msgspec.json.Decoder(list[msgspec.Raw])
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_text = msgspec.json.Decoder(str)
+_letters = msgspec.json.Decoder(str)
 
 
 def read(body: bytes, form: Form, owner: str) -> Reading:
@@ -90,18 +94,13 @@ def read(body: bytes, form: Form, owner: str) -> Reading:
         start = body.lstrip()[:1]
         if start == b"{":
             return _one_by_one([body], owner)
-        try:
-            return _all(_events.decode(body), owner)
-        except msgspec.ValidationError:
-            return _one_by_one(_split(body), owner)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise _not_json(error) from None
+        events = quickly(body, owner)
+        return _one_by_one(_split(body), owner) if events is None else _whole(events)
     lines = [line for line in body.split(b"\n") if line and not line.isspace()]
     _count(lines)
-    try:
-        return _all(_events.decode(b"[" + b",".join(lines) + b"]"), owner)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return _one_by_one(lines, owner)
+    events = quickly(b"[" + b",".join(lines) + b"]", owner)
+    # As many events as lines: a line that holds two, with a comma between them, is none.
+    return _one_by_one(lines, owner) if events is None or len(events) != len(lines) else _whole(events)
 
 
 def read_binary(headers: Mapping[str, str], body: bytes, owner: str) -> Reading:
@@ -112,12 +111,29 @@ def read_binary(headers: Mapping[str, str], body: bytes, owner: str) -> Reading:
     return _gathered([(0, lambda: _cloud_event(attributes, owner))])
 
 
+def _whole(events: list[Event]) -> Reading:
+    _count(events)
+    return Reading(events, list(range(len(events))), [])
+
+
 def _split(body: bytes) -> list[bytes]:
+    if body.count(b",") >= MAX_EVENTS:  # before millions of pieces are made
+        _count(range(_items(body)))
     try:
         parts = _raw.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise _not_json(error) from None
     return [bytes(part) for part in parts]
+
+
+def _items(body: bytes) -> int:
+    """How many items an array has, at most: the commas that stand in nothing deeper."""
+    inner = _TEXT.sub(b"", body).translate(None, _NO_MARKS).strip()[1:-1]
+    for _ in range(MAX_DEPTH):
+        inner, found = _GROUP.subn(b"", inner)
+        if not found:
+            break
+    return inner.count(b",") + 1
 
 
 def _not_json(error: Exception) -> Invalid:
@@ -129,22 +145,6 @@ def _count(parts: Sequence[object]) -> None:
         raise TooLarge(
             f"{len(parts)} events; at most {MAX_EVENTS} in one request. Send the rest in others", code="event.too_many"
         )
-
-
-def _all(plain: Sequence[PlainEvent], owner: str) -> Reading:
-    _count(plain)
-    events: list[Event] = []
-    places: list[int] = []
-    rejected: list[Rejected] = []
-    for place, each in enumerate(plain):
-        try:
-            event = _made(each, owner)
-        except BillsmithError as error:
-            rejected.append(_rejected(place, error, each.id))
-        else:
-            events.append(event)
-            places.append(place)
-    return Reading(events, places, rejected)
 
 
 def _one_by_one(parts: Sequence[bytes], owner: str) -> Reading:
@@ -244,7 +244,7 @@ def _text_of(fields: Mapping[str, msgspec.Raw], name: str) -> str:
     if raw is None:
         return ""
     try:
-        return _text.decode(raw)
+        return _letters.decode(raw)
     except msgspec.DecodeError:
         raise InvalidEvent("it is not a text", code="event.malformed", where=name) from None
 
@@ -270,7 +270,7 @@ def _scalar(raw: msgspec.Raw, where: str) -> str:
     """A text as it is; a number, true or false by its own letters."""
     text = bytes(raw).strip()
     if text[:1] == b'"':
-        return _text.decode(text)
+        return _letters.decode(text)
     if text[:1] in (b"{", b"[") or text == b"null":
         raise InvalidEvent("a dimension is a text, a number, true or false", code="event.malformed", where=where[:80])
     return text.decode()
@@ -284,7 +284,7 @@ def _number(raw: msgspec.Raw, where: str) -> Decimal:
             f"a number of {len(text)} characters; at most {MAX_NUMBER}", code="event.value_too_fine", where=where
         )
     if text[:1] == b'"':
-        return parse_decimal(_text.decode(text), where=where)
+        return parse_decimal(_letters.decode(text), where=where)
     if text[:1] not in b"-0123456789":
         raise InvalidEvent("it is not a number", code="event.malformed", where=where)
     try:

@@ -70,6 +70,8 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
     program: str
     made_at: int
     rows: int
+    usage: bool = False
+    """Whether the usage store was copied too, into the file beside it (:func:`usage_file`)."""
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -77,6 +79,7 @@ class _Header(msgspec.Struct, frozen=True):
     form: str
     program: str
     made_at: int
+    usage: bool = False
 
 
 class _TableStart(msgspec.Struct, frozen=True):
@@ -95,24 +98,39 @@ class _Complete(msgspec.Struct, frozen=True):
 
 
 def backup(
-    database: Database, file: Path, *, now: int, force: bool = False, progress: Progress = lambda _count: None
+    database: Database,
+    file: Path,
+    *,
+    now: int,
+    force: bool = False,
+    progress: Progress = lambda _count: None,
+    copy_usage: Callable[[Path], None] | None = None,
 ) -> Described:
     """Write the store into ``file``, as it is at one instant, and read it back.
+
+    ``copy_usage`` writes a copy of the usage store into the path that it is given. It is asked after the instant, so that every
+    event that an invoice was made of is in the copy.
 
     Raises :class:`Conflict` when the file is there and ``force`` is off, :class:`Unavailable` when the disk is full.
     """
     if file.exists() and not force:
         raise Conflict(f"{file} is there already; name another file, or write over it with --force", code="backup.file_exists")
     temporary = file.with_name(f".{file.name}.{os.getpid()}.part")
+    beside = file.with_name(f".{file.name}.{os.getpid()}.usage")
     try:
         with open(temporary, "xb", opener=_owner_only) as raw:
-            _write(database, raw, now, progress)
+            _write(database, raw, now, progress, usage=copy_usage is not None)
             raw.flush()
             os.fsync(raw.fileno())
         described = inspect(temporary)
+        if copy_usage is not None:
+            copy_usage(beside)
+            _sync_file(beside)
+            os.replace(beside, usage_file(file))
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
     _sync_folder(file.parent)
     return msgspec.structs.replace(described, file=file)
 
@@ -131,7 +149,13 @@ def inspect(file: Path) -> Described:
         program=header.program,
         made_at=header.made_at,
         rows=rows,
+        usage=header.usage,
     )
+
+
+def usage_file(file: Path) -> Path:
+    """Where the copy of the usage store stands beside a backup."""
+    return file.with_name(f"{file.name}.usage")
 
 
 def restore(database: Database, file: Path, *, force: bool = False, progress: Progress = lambda _count: None) -> None:
@@ -162,12 +186,12 @@ def count_rows(database: Database) -> int:
         return sum(counts)
 
 
-def _write(database: Database, raw: IO[bytes], now: int, progress: Progress) -> None:
+def _write(database: Database, raw: IO[bytes], now: int, progress: Progress, *, usage: bool) -> None:
     sealed = _Hashing(raw)
     # No size in the frame's header: it is written as a stream.
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
     with database.snapshot() as connection, compressor.stream_writer(cast("IO[bytes]", sealed), closefd=False) as out:
-        out.write(_line(_Header(_VERSION, upgrade.newest_form(), __version__, now)))
+        out.write(_line(_Header(_VERSION, upgrade.newest_form(), __version__, now, usage)))
         total = sum(_write_table(connection, table, out, progress) for table in metadata.sorted_tables)
         out.write(_line(_Complete(True, total)))
     raw.write(_SEAL + sealed.digest.digest())
@@ -331,6 +355,11 @@ def _set_sequences(connection: Connection) -> None:
 
 def _owner_only(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def _sync_file(file: Path) -> None:
+    with file.open("rb") as raw:
+        os.fsync(raw.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -58,6 +58,7 @@ CHECKS = (
     "versions",
     "numbers",
     "vendor ids",
+    "usage",
     "ledger",
     "billed",
 )

@@ -26,7 +26,8 @@ from starlette.types import Receive, Scope, Send
 from billsmith.accounts.authorisation import Principal
 from billsmith.accounts.model import is_clean_text
 from billsmith.storage.patience import TakesLong, in_a_hurry
-from billsmith.units.errors import BillsmithError, Busy, Invalid, NotFound, TooLarge
+from billsmith.units.errors import BillsmithError, Invalid, NotFound, TooLarge
+from billsmith.wire.gate import Gate, Visit
 from billsmith.wire.parameters import Parameters
 from billsmith.wire.services import Services
 
@@ -34,9 +35,6 @@ log = logging.getLogger("billsmith.wire")
 
 JSON = "application/json"
 MAX_QUERY = 16 * 1024
-#: Threads in which calls wait for a shared commit, and bytes of bodies that may wait so.
-WAITING_THREADS = 64
-MOST_WAITING = 128 * 1024 * 1024
 NO_PARAMETERS = Parameters(())
 
 
@@ -55,6 +53,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     query: str
     principal_or_none: Principal | None = None
+    visit: Visit | None = None
+    """Of a route that waits: the bytes that this request holds."""
 
     @property
     def principal(self) -> Principal:
@@ -70,6 +70,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One path of a face. ``{name}`` in ``path`` is one segment of the path; ``open`` routes need no credential.
 
     A route that ``waits`` shares its commits with others: its calls wait in threads of their own and hold up nobody.
+    Who calls it is asked before a byte of the body is read, and the bytes of all its calls together are bounded.
     """
 
     method: str
@@ -118,8 +119,7 @@ class Face:
         self._error = error
         self._not_allowed = not_allowed
         self._broken = broken
-        self._waiting: anyio.CapacityLimiter | None = None
-        self._waiting_bytes = 0
+        self.gate = Gate()
 
     def matches(self, path: str) -> bool:
         """Whether the path is this face's: one of its routes, or one that begins like them."""
@@ -164,11 +164,11 @@ class Face:
                 return Response(None, 204, {"Allow": allowed}) if call.method == "OPTIONS" else self._not_allowed(call, allowed)
             route, match = chosen
             call = msgspec.structs.replace(call, path_values=_path_values(match))
+            if route.waits:
+                return await self._run_waiting(request, route, call)
             if call.method in ("POST", "PUT", "PATCH"):
                 body = await read_body(request, call.services.settings.max_body, call.services.settings.body_seconds)
                 call = msgspec.structs.replace(call, body=body)
-            if route.waits:
-                return await self._run_waiting(route, call)
             if route.writes or not call.services.database.is_sqlite:
                 return await anyio.to_thread.run_sync(self._run, route, call)
             try:
@@ -179,24 +179,27 @@ class Face:
         except BillsmithError as error:
             return self._error(error, call)
 
-    async def _run_waiting(self, route: Route, call: Call) -> Response:
-        """Run a call that waits with others; refuse it where so many bodies wait already that memory would grow."""
-        size = len(call.body)
-        if self._waiting_bytes + size > MOST_WAITING:
-            raise Busy("more is waiting than is written; send again", code="input.backlog", retry_after=1)
-        if self._waiting is None:
-            self._waiting = anyio.CapacityLimiter(WAITING_THREADS)
-        self._waiting_bytes += size
-        try:
-            return await anyio.to_thread.run_sync(self._run, route, call, limiter=self._waiting)
-        finally:
-            self._waiting_bytes -= size
+    async def _run_waiting(self, request: Request, route: Route, call: Call) -> Response:
+        """Run a call that waits with others; refuse it where so much waits already that memory would grow."""
+        settings = call.services.settings
+        if call.services.database.is_sqlite:
+            call = self._known(route, call)
+        else:
+            call = await anyio.to_thread.run_sync(self._known, route, call)
+        with self.gate.visit() as visit:
+            body = await read_body(request, settings.max_body, settings.body_seconds, visit.take)
+            call = msgspec.structs.replace(call, body=body, visit=visit)
+            return await anyio.to_thread.run_sync(self._run, route, call, limiter=self.gate.threads)
+
+    def _known(self, route: Route, call: Call) -> Call:
+        """The call with its caller."""
+        if route.open or call.principal_or_none is not None:
+            return call
+        return msgspec.structs.replace(call, principal_or_none=self._authenticate(call))
 
     def _run(self, route: Route, call: Call) -> Response:
         try:
-            if not route.open:
-                call = msgspec.structs.replace(call, principal_or_none=self._authenticate(call))
-            return route.handler(call)
+            return route.handler(self._known(route, call))
         except BillsmithError as error:
             return self._error(error, call)
         except TakesLong:
@@ -212,19 +215,19 @@ def raw_path(scope: Scope) -> str:
     return raw.split(b"?", 1)[0].decode("latin-1") if raw else str(scope["path"])
 
 
-async def read_body(request: Request, limit: int, seconds: int) -> bytes:
-    """A body of at most ``limit`` bytes, read as it comes, within ``seconds``.
+async def read_body(request: Request, limit: int, seconds: int, take: Callable[[int], None] = lambda _count: None) -> bytes:
+    """A body of at most ``limit`` bytes, read as it comes, within ``seconds``; ``take`` is told of each piece.
 
     Raises :class:`TooLarge`, and :class:`Invalid` when it comes too slowly.
     """
     try:
         with anyio.fail_after(seconds):
-            return await _read_body(request, limit)
+            return await _read_body(request, limit, take)
     except TimeoutError:
         raise Invalid(f"the body did not arrive within {seconds} s", code="input.too_slow") from None
 
 
-async def _read_body(request: Request, limit: int) -> bytes:
+async def _read_body(request: Request, limit: int, take: Callable[[int], None]) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:19]) > limit:
         raise TooLarge(f"the body has more than {limit} bytes", code="input.body_too_large")
@@ -234,6 +237,7 @@ async def _read_body(request: Request, limit: int) -> bytes:
         size += len(piece)
         if size > limit:
             raise TooLarge(f"the body has more than {limit} bytes", code="input.body_too_large")
+        take(len(piece))
         pieces.append(piece)
     return b"".join(pieces)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import zlib
+from collections.abc import Callable
 
 import zstandard
 
@@ -15,8 +16,8 @@ _LAST = secrets.token_bytes(16)
 _LAST_FRAME = zstandard.ZstdCompressor(write_checksum=True).compress(_LAST)
 
 
-def inflate(body: bytes, encoding: str, most: int) -> bytes:
-    """A body as it was before its ``Content-Encoding``; one encoding at most.
+def inflate(body: bytes, encoding: str, most: int, take: Callable[[int], None] = lambda _count: None) -> bytes:
+    """A body as it was before its ``Content-Encoding``; one encoding at most. ``take`` is told of each piece.
 
     Raises :class:`Invalid` for an encoding that isn't read or a body that isn't of it, :class:`TooLarge` beyond ``most`` bytes.
 
@@ -28,9 +29,9 @@ def inflate(body: bytes, encoding: str, most: int) -> bytes:
     if name in ("", "identity"):
         return body
     if name in ("gzip", "x-gzip"):
-        return _gzip(body, most)
+        return _gzip(body, most, take)
     if name == "zstd":
-        return _zstd(body, most)
+        return _zstd(body, most, take)
     raise Invalid(
         f"a body in {name[:40]!r} is not read here; send it in gzip, in zstd or as it is",
         code="input.content_encoding",
@@ -38,7 +39,7 @@ def inflate(body: bytes, encoding: str, most: int) -> bytes:
     )
 
 
-def _gzip(body: bytes, most: int) -> bytes:
+def _gzip(body: bytes, most: int, take: Callable[[int], None]) -> bytes:
     pieces: list[bytes] = []
     size = 0
     while body:
@@ -51,6 +52,7 @@ def _gzip(body: bytes, most: int) -> bytes:
                 raise _broken("gzip", error) from None
             size += len(piece)
             _check(size, most)
+            take(len(piece))
             pieces.append(piece)
             rest = member.unconsumed_tail
             if not rest and not piece and not member.eof:
@@ -59,7 +61,7 @@ def _gzip(body: bytes, most: int) -> bytes:
     return b"".join(pieces)
 
 
-def _zstd(body: bytes, most: int) -> bytes:
+def _zstd(body: bytes, most: int, take: Callable[[int], None]) -> bytes:
     """The library says nothing of a frame that ends too early: so one of ours comes last, which is read only after theirs."""
     pieces: list[bytes] = []
     size = -len(_LAST)
@@ -70,6 +72,7 @@ def _zstd(body: bytes, most: int) -> bytes:
             while piece := reader.read(_PIECE):
                 size += len(piece)
                 _check(size, most)
+                take(len(piece))
                 pieces.append(piece)
     except zstandard.ZstdError as error:
         raise _broken("zstd", error) from None

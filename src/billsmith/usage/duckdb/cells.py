@@ -151,7 +151,7 @@ def drop_what_is_not_worth_it(cursor: duckdb.DuckDBPyConnection) -> None:
     """Drop the hours of families, or all of them, where cells are hardly fewer than events."""
     counted = cursor.execute(
         f"SELECT family, count(*) FILTER (length = {HOUR}), count(*) FILTER (length = {DAY}),"
-        f" sum(n) FILTER (length = {DAY}) FROM cells GROUP BY family"
+        f" coalesce(sum(n) FILTER (length = {DAY}), 0) FROM cells GROUP BY family"
     ).fetchall()
     for family, hours, days, events in counted:
         if events < ENOUGH:

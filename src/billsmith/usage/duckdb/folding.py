@@ -63,6 +63,7 @@ class Fold:
 
     def __init__(self, meter: Meter, shape: Shape, query: Query) -> None:
         self._meter, self._shape, self._query = meter, shape, query
+        self._plain = meter.aggregation is Aggregation.SUM and meter.rounding is None
         self._group = lru_cache(maxsize=_KEYS)(self._group_of)
         self._of: Callable[[Iterable[Row], Period], tuple[Quantity, ...]] = (
             self._levels
@@ -93,31 +94,33 @@ class Fold:
     # ── sums ──
 
     def _sums(self, rows: Iterable[Row], period: Period) -> tuple[Quantity, ...]:
-        found: dict[_Place, tuple[int, int]] = {}
+        found: dict[tuple[str, ...], dict[int, tuple[int, int]]] = {}
         for _, _, _, start, key, n, top, middle, low in rows:
             group = self._group(key)
             if group is None:
                 continue
             whole = (top * LIMB + middle) * LIMB + low if top or middle else low
-            before = found.get((group, start))
-            found[group, start] = (n, whole) if before is None else (before[0] + n, before[1] + whole)
-        total = self._query.grain is Grain.TOTAL
-        return tuple(
-            [
-                Quantity(self._value(n, whole), n, self._named(group), None if total else start)
-                for (group, start), (n, whole) in (sorted(found.items()) if len(found) > 1 else found.items())
+            windows = found.setdefault(group, {})
+            before = windows.get(start)
+            windows[start] = (n, whole) if before is None else (before[0] + n, before[1] + whole)
+        value, total = self._value, self._query.grain is Grain.TOTAL
+        quantities = []
+        for group in sorted(found):
+            named = self._named(group)
+            quantities += [
+                Quantity(value(n, whole), n, named.copy(), None if total else start)
+                for start, (n, whole) in sorted(found[group].items())
                 if n
             ]
-        )
+        return tuple(quantities)
 
     def _value(self, n: int, whole: int) -> Exact:
-        aggregation = self._meter.aggregation
-        value: Exact = Decimal(n) if aggregation is Aggregation.COUNT else number(whole)
-        if aggregation is Aggregation.AVERAGE and n:
-            value = divide(value, Decimal(n))
-        elif self._meter.rounding is None:
-            return value  # trimmed already
-        return self._rounded(value)
+        if self._plain:
+            return number(whole)
+        if self._meter.aggregation is Aggregation.COUNT:
+            return self._rounded(Decimal(n))
+        value = number(whole)
+        return self._rounded(divide(value, Decimal(n)) if self._meter.aggregation is Aggregation.AVERAGE else value)
 
     def _rounded(self, value: Exact) -> Exact:
         if self._meter.rounding is not None:

@@ -21,7 +21,7 @@ import msgspec
 
 from billsmith.metering.meter import Meter
 from billsmith.units.errors import Unavailable
-from billsmith.usage.duckdb import protocol
+from billsmith.usage.duckdb import checks, protocol
 from billsmith.usage.duckdb.engine import MEMORY_LIMIT, DuckDBStore
 from billsmith.usage.duckdb.protocol import Call, Frame, Kind
 from billsmith.usage.store import (
@@ -36,7 +36,6 @@ from billsmith.usage.store import (
     Receipt,
     Selection,
     Unknown,
-    UsageStore,
 )
 
 LOCK = "usage.lock"
@@ -67,7 +66,7 @@ class SharedStore:
         """Whether this process is the owner."""
         return self._owner is not None
 
-    def _call(self, use: Callable[[UsageStore], T]) -> T:
+    def _call(self, use: Callable[[DuckDBStore | Client], T]) -> T:
         until = time.monotonic() + self._patience
         while True:
             try:
@@ -80,7 +79,7 @@ class SharedStore:
                     ) from error
                 time.sleep(0.02)
 
-    def _store(self) -> UsageStore:
+    def _store(self) -> DuckDBStore | Client:
         with self._lock:
             if self._owner is None:
                 lock = _try_lock(self._home / LOCK)
@@ -136,6 +135,15 @@ class SharedStore:
     def health(self) -> Health:
         """See :class:`UsageStore`."""
         return self._call(lambda store: store.health())
+
+    def backup(self, into: Path) -> None:
+        """Write a copy of the store as of now into a file that isn't there yet, while it goes on."""
+        path = into.absolute()
+        self._call(lambda store: store.backup(path) if isinstance(store, Client) else checks.backup(store, path))
+
+    def faults(self) -> list[str]:
+        """What is wrong with the store: its rows, its index, its roll-ups."""
+        return self._call(lambda store: store.faults() if isinstance(store, Client) else list(checks.faults(store)))
 
     def close(self) -> None:
         """See :class:`UsageStore`. The next to call becomes the owner."""
@@ -224,7 +232,7 @@ class _Owner:
         os.close(self._lock)
 
 
-def _perform(store: UsageStore, call: Call, connection: socket.socket) -> None:
+def _perform(store: DuckDBStore, call: Call, connection: socket.socket) -> None:
     arguments: Any = protocol.ARGUMENTS[call.method](call.arguments)
     match call.method:
         case "measure":
@@ -245,6 +253,11 @@ def _perform(store: UsageStore, call: Call, connection: socket.socket) -> None:
             answer = store.history(*arguments)
         case "watermark" | "health":
             answer = getattr(store, call.method)()
+        case "backup":
+            checks.backup(store, Path(arguments))
+            answer = None
+        case "faults":
+            answer = list(checks.faults(store))
         case method:
             answer = getattr(store, method)(arguments)
     _frame(connection, Kind.END, answer)
@@ -339,6 +352,15 @@ class Client:
     def health(self) -> Health:
         """See :class:`UsageStore`."""
         found: Health = self._one("health")
+        return found
+
+    def backup(self, into: Path) -> None:
+        """See :meth:`SharedStore.backup`."""
+        self._one("backup", str(into))
+
+    def faults(self) -> list[str]:
+        """See :meth:`SharedStore.faults`."""
+        found: list[str] = self._one("faults")
         return found
 
     def close(self) -> None:

@@ -132,6 +132,8 @@ METHODS: dict[str, tuple[Any, Any]] = {
     "unknown": (Types, tuple[Unknown, ...]),
     "watermark": (None, int),
     "health": (None, Health),
+    "backup": (str, None),
+    "faults": (None, list[str]),
 }
 
 encode = msgspec.msgpack.Encoder().encode

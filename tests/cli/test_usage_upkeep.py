@@ -1,0 +1,119 @@
+"""Usage in ``backup``, ``restore`` and ``verify``: copied while it is used, restored whole, and damage is seen (P14)."""
+
+from __future__ import annotations
+
+import threading
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from billsmith.events.event import Event
+from billsmith.usage.duckdb.owner import SharedStore
+from billsmith.usage.store import Selection, Void
+from tests.cli.run import Program
+
+
+def events(first: int, count: int) -> list[Event]:
+    return [
+        Event(owner="o", source="s", id=str(number), type="call", account="a", time=number, value=Decimal(number) / 8)
+        for number in range(first, first + count)
+    ]
+
+
+@pytest.fixture
+def used(program: Program) -> Program:
+    store = SharedStore(program.home)
+    store.ingest(events(0, 2_000))
+    store.ingest([Void(owner="o", source="s", id="7")])
+    store.close()
+    return program
+
+
+def kept(home: Path) -> list[tuple[str, Decimal]]:
+    store = SharedStore(home)
+    try:
+        return [(each.event.id, each.event.value) for each in store.events(Selection(), limit=10_000)]
+    finally:
+        store.close()
+
+
+def test_usage_is_backed_up_and_restored(used: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = used.json("backup", str(tmp_path / "all.billsmith"))
+    assert made["usage_file"] == str(tmp_path / "all.billsmith.usage")
+    assert (tmp_path / "all.billsmith.usage").stat().st_mode & 0o777 == 0o600
+    restored = Program(tmp_path / "new", "", monkeypatch)
+    assert restored.json("restore", str(tmp_path / "all.billsmith"))["problems"] == 0
+    assert len(kept(restored.home)) == 1_999
+    assert kept(restored.home) == kept(used.home)
+    # the identities are known again: what was sent before is a duplicate, what was voided stays so
+    store = SharedStore(restored.home)
+    receipt = store.ingest(events(0, 2_000))
+    store.close()
+    assert (receipt.accepted, len(receipt.duplicates)) == (0, 2_000)
+    assert restored.json("verify")["ok"]
+
+
+def test_a_backup_beside_an_owner_that_goes_on(used: Program, tmp_path: Path) -> None:
+    store = SharedStore(used.home)
+    stop = threading.Event()
+
+    def send() -> None:
+        first = 10_000
+        while not stop.is_set():
+            store.ingest(events(first, 50))
+            first += 50
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        used.json("backup", str(tmp_path / "live.billsmith"))
+    finally:
+        stop.set()
+        sender.join()
+        store.close()
+    copy = duckdb.connect(tmp_path / "live.billsmith.usage", read_only=True)
+    ((count, highest),) = copy.execute("SELECT count(*), max(seq) FROM events").fetchall()
+    copy.close()
+    assert count == highest >= 2_001
+
+
+def test_a_store_without_usage_makes_none(program: Program, tmp_path: Path) -> None:
+    made = program.json("backup", str(tmp_path / "plain.billsmith"))
+    assert made["usage_file"] is None
+    assert not (program.home / "usage.duckdb").exists()
+    assert program.json("verify")["ok"]
+
+
+def test_a_copy_that_lacks_its_usage_is_refused(used: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used.json("backup", str(tmp_path / "all.billsmith"))
+    (tmp_path / "all.billsmith.usage").unlink()
+    ran = Program(tmp_path / "new", "", monkeypatch)("restore", str(tmp_path / "all.billsmith"), "--json")
+    assert (ran.code != 0, "backup.usage_missing" in ran.err) == (True, True)
+
+
+def test_usage_that_is_there_is_not_replaced_unasked(used: Program, tmp_path: Path) -> None:
+    used.json("backup", str(tmp_path / "all.billsmith"))
+    store = SharedStore(used.home)
+    store.ingest(events(5_000, 1))
+    store.close()
+    ran = used("restore", str(tmp_path / "all.billsmith"), "--json")
+    assert (ran.code != 0, "backup.store_not_empty" in ran.err) == (True, True)
+    assert len(kept(used.home)) == 2_000
+    store = SharedStore(used.home)
+    ran = used("restore", str(tmp_path / "all.billsmith"), "--force", "--json")
+    store.close()
+    assert "backup.usage_open" in ran.err
+    assert used("restore", str(tmp_path / "all.billsmith"), "--force", "--json").code == 0
+    assert len(kept(used.home)) == 1_999
+
+
+def test_verify_sees_a_changed_row(used: Program) -> None:
+    assert used.json("verify")["ok"]
+    file = duckdb.connect(used.home / "usage.duckdb")
+    file.execute("UPDATE events SET low = low + 1 WHERE id = '9'")
+    file.close()
+    ran = used("verify", "--json")
+    assert ran.code == 1
+    assert {problem["check"] for problem in ran.json["problems"]} == {"usage"}
