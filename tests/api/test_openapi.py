@@ -182,6 +182,9 @@ def test_the_documents_examples_work_as_they_stand(house: House) -> None:
             ids["subscription"] = caller.post("/v1/subscriptions", {"account": "acme", "plan": "starter"})["id"]
         if "{grant}" in operation.path:
             ids["grant"] = caller.post("/v1/wallets", {"account": "acme", "amount": 5})["id"]
+        if "{connection}" in operation.path:
+            vendor = {"vendor": "amberflo", "name": operation.id, "url": "https://vendor.example", "secret": "correct horse"}
+            ids["connection"] = caller.post("/v1/connections", vendor)["id"]
         answer = caller(operation.method, operation.path.format(**ids), dict(operation.example))
         assert answer.status_code == operation.status, (operation.id, answer.text)
         if operation.path == "/v1/connections":

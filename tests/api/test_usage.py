@@ -9,6 +9,7 @@ import pytest
 
 from billsmith.accounts.authorisation import CredentialKind, Scope
 from billsmith.accounts.model import Account
+from billsmith.workflows import ingest
 from tests.support.house import House
 
 USAGE = [Scope.EVENTS_WRITE, Scope.USAGE_READ, Scope.USAGE_WRITE]
@@ -199,6 +200,19 @@ def test_events_wait_for_their_account(world: World) -> None:
     later = world.house.account("Later", world.reseller, external_id="later")
     answer = world.ask().json()
     assert [(row["account_id"], row["value"]) for row in answer["rows"]] == [(later.id, "3")]
+
+
+def test_one_senders_unknown_names_keep_no_other_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "_FEW", 3)
+    rival = world.key(world.house.account("Rival", external_id="a-rival"))
+    world.send(*[{"account": f"made-up-{number}", "time": "2026-10-25T00:30:00Z"} for number in range(9)], headers=rival)
+    world.send({"account": "later", "time": "2026-10-25T00:30:00Z", "value": 3})
+    world.meter()
+    assert world.rows() == []
+    for name in ("Earlier", "Later"):
+        world.house.now += 1
+        made = world.house.account(name, world.reseller, external_id=name.lower())
+    assert [(row["account_id"], row["value"]) for row in world.ask().json()["rows"]] == [(made.id, "3")]
 
 
 def test_nobody_sees_another_branch(counted: World) -> None:

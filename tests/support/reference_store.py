@@ -151,6 +151,12 @@ class ReferenceStore:
         with self._lock:
             return tuple(row for row in self._rows if row.event.identity == (owner, source, id))
 
+    def waiting(self, names: Collection[tuple[str, str]] | None = None, *, limit: int = 1_000) -> tuple[tuple[str, str], ...]:
+        with self._lock:
+            known = dict.fromkeys((row.event.owner, row.event.account) for row in self._rows)
+        unbound = [name for name in known if name not in self._accounts]
+        return tuple(unbound[:limit]) if names is None else tuple(name for name in names if name in set(unbound))
+
     def unknown(self, types: Collection[str], *, limit: int = 1_000) -> tuple[Unknown, ...]:
         with self._lock:
             tally = Counter(

@@ -27,7 +27,6 @@ from billsmith.wire.json import RawDecimal, exact
 from billsmith.workflows import ask_usage
 from billsmith.workflows import meters as workflow
 from billsmith.workflows.ask_usage import MAX_TOP, Question
-from billsmith.workflows.ingest import bind_waiting
 from billsmith.workflows.meters import MAX_CODE
 
 #: Accounts that one question may be about, and meters.
@@ -213,9 +212,7 @@ def _answer(call: Call, found: Sequence[Metered], about: Sequence[Account]) -> U
     may_take_long()
     chosen = about[0] if len(about) == 1 else call.principal.account
     question = read_question(call, chosen.time_zone)
-    store = call.services.usage
-    call.services.keep_meters()
-    bind_waiting(store, call.services.database, [each.meter.event_type for each in found])
+    store = call.services.current_usage
     answer = ask_usage.ask(store, found, [each.id for each in about], question)
     return UsageView(
         rows=[

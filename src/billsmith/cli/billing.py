@@ -54,7 +54,7 @@ def usage_store(common: Common, database: Database) -> Iterator[UsageStore | Non
 
 def _store(usage: Usage) -> UsageStore | None:
     try:
-        return usage.store
+        return usage.catch_up()
     except Unavailable as error:
         if error.code != "usage.no_engine":
             raise

@@ -19,7 +19,6 @@ from billsmith.units.instants import format_instant, parse_instant
 from billsmith.units.rounding import parse_decimal, plain
 from billsmith.workflows import meters as workflow
 from billsmith.workflows.clock import system_clock
-from billsmith.workflows.ingest import bind_waiting
 
 app = App(name="meters", help="Meters: which events are counted, how, and by what.")
 
@@ -130,8 +129,7 @@ def unknown(
         with database.read() as connection:
             owner = None if account is None else accounts.get(connection, account)
             types = sorted({meter.event_type for meter in meters.every(connection)})
-        bind_waiting(opened.store, database, types)
-        found = [each for each in opened.store.unknown(types, limit=10_000) if owner is None or each.owner == owner.id]
+        found = [each for each in opened.catch_up().unknown(types, limit=10_000) if owner is None or each.owner == owner.id]
     common.show(
         Listing(
             rows=[

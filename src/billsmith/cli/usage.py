@@ -18,7 +18,6 @@ from billsmith.units.periods import Period
 from billsmith.workflows import ask_usage
 from billsmith.workflows import meters as workflow
 from billsmith.workflows.ask_usage import Question
-from billsmith.workflows.ingest import bind_waiting
 
 
 def usage(
@@ -60,9 +59,7 @@ def usage(
             fill=fill,
             as_of_seq=as_of_seq,
         )
-        opened.keep_meters()
-        bind_waiting(opened.store, database, [each.meter.event_type for each in found])
-        answer = ask_usage.ask(opened.store, found, [each.id for each in about], question)
+        answer = ask_usage.ask(opened.catch_up(), found, [each.id for each in about], question)
     names = {each.id: each.external_id for each in about}
     rows = [
         {

@@ -88,6 +88,10 @@ class Binding(msgspec.Struct, frozen=True):
     account: str
 
 
+#: A sender's id, and the reference by which it calls an account.
+Name = tuple[str, str]
+
+
 class Query(Value, frozen=True, kw_only=True):
     """What to measure: each meter, for each account, over each period.
 
@@ -215,6 +219,9 @@ class UsageStore(Protocol):
 
     def bind(self, bindings: Sequence[Binding]) -> None:
         """Say which account a reference names, durably. The first binding of a reference stands."""
+
+    def waiting(self, names: Collection[Name] | None = None, *, limit: int = 1_000) -> tuple[Name, ...]:
+        """Which of these names events gave and nobody is bound to yet; ``None``: the first ``limit`` of all such names."""
 
     def keep(self, meters: Collection[Meter]) -> None:
         """Name all meters that will be asked for, so that the store may count ahead of the question.

@@ -47,10 +47,11 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         assert self.usage_or_none is not None, "these services were made without a usage store"
         return self.usage_or_none.store
 
-    def keep_meters(self) -> None:
-        """Tell the usage store which meters there are, where that has changed: it counts ahead for them."""
+    @property
+    def current_usage(self) -> UsageStore:
+        """The usage store, once it knows the accounts and meters that there are by now."""
         assert self.usage_or_none is not None, "these services were made without a usage store"
-        self.usage_or_none.keep_meters()
+        return self.usage_or_none.catch_up()
 
     @property
     def ingest(self) -> Ingest:

@@ -1,13 +1,13 @@
 """Events on their way in: kept durably by the usage store, and the accounts that they name found.
 
 An account that is known when its event comes is bound to the name that the sender uses for it, for ever. One that is not yet
-known stays unbound: its events are kept and visible as unknown, and are bound when the account is there (:func:`bind_waiting`).
+known stays unbound: its events are kept and visible as unknown, and are bound when the account is there (:class:`Waiting`).
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -17,11 +17,14 @@ from billsmith.events.event import Event
 from billsmith.events.reading import Reading, Rejected
 from billsmith.storage import accounts
 from billsmith.storage.database import Connection, Database
+from billsmith.storage.direct import Direct
 from billsmith.units.errors import BillsmithError
 from billsmith.usage.store import Binding, UsageStore
 
 #: Names remembered as bound; where more would be, all are forgotten and looked up again.
 _MOST_NAMES = 200_000
+#: Waiting names that are looked at one by one; of more, those of changed accounts are asked for.
+_FEW = 2_000
 
 
 class Differing(msgspec.Struct, frozen=True):
@@ -118,21 +121,56 @@ def bindings(connection: Connection, owner: Account, references: Iterable[str]) 
     return found
 
 
-def bind_waiting(store: UsageStore, database: Database, types: Collection[str]) -> int:
-    """Bind the names of waiting events whose accounts are there by now; how many. Done before anything is billed or shown.
+class Waiting:
+    """Binds the names of events that came before their accounts: whenever accounts have changed since it last looked."""
 
-    ``types`` are those that meters count: events of other types are waiting for more than an account.
-    """
-    waiting = {(each.owner, each.reference) for each in store.unknown(types, limit=10_000) if each.account is None}
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._seen = -1
+        self._since = 0
+
+    def bind(self, store: UsageStore) -> int:
+        """Bind what can be bound by now; how many names. Done before usage is shown or billed."""
+        with self._database.read() as connection:
+            version = accounts.accounts_version(Direct(connection))
+            if version == self._seen:
+                return 0
+            waiting = store.waiting(limit=_FEW + 1)
+            if len(waiting) > _FEW:  # one sender's unknown names must not keep another's from being found: ask by account
+                names, latest = _names_since(connection, self._since)
+                waiting = tuple(
+                    name for start in range(0, len(names), _FEW) for name in store.waiting(names[start : start + _FEW])
+                )
+            else:
+                latest = self._since
+            found = _bindings_of(connection, waiting)
+        if found:
+            store.bind(found)
+        self._seen, self._since = version, latest
+        return len(found)
+
+
+def _names_since(connection: Connection, since: int) -> tuple[list[tuple[str, str]], int]:
+    """Every name by which an account that changed since an instant could be called by those above it, and the last change."""
+    names: list[tuple[str, str]] = []
+    latest = since
+    ids: dict[int, str] = {}
+    for account in accounts.changed_since(connection, since):
+        latest = max(latest, account.updated_at)
+        above = accounts.ancestors(account.path)
+        missing = [seq for seq in above if seq not in ids]
+        ids.update((seq, each.id) for seq, each in accounts.by_seqs(connection, missing).items())
+        names += [(ids[seq], name) for seq in above for name in {account.id, account.external_id}]
+    return names, latest
+
+
+def _bindings_of(connection: Connection, waiting: Iterable[tuple[str, str]]) -> list[Binding]:
+    by_owner: dict[str, list[str]] = {}
+    for owner, reference in waiting:
+        by_owner.setdefault(owner, []).append(reference)
     found: list[Binding] = []
-    with database.read() as connection:
-        owners: dict[str, list[str]] = {}
-        for owner, reference in sorted(waiting):
-            owners.setdefault(owner, []).append(reference)
-        for id, references in owners.items():
-            account = accounts.by_id(connection, id)
-            if account is not None:
-                found += bindings(connection, account, references)
-    if found:
-        store.bind(found)
-    return len(found)
+    for id, references in by_owner.items():
+        account = accounts.by_id(connection, id)
+        if account is not None:
+            found += bindings(connection, account, references)
+    return found

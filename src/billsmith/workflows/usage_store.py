@@ -9,6 +9,7 @@ from billsmith.storage import meters
 from billsmith.storage.database import Database
 from billsmith.units.errors import Unavailable
 from billsmith.usage.store import UsageStore
+from billsmith.workflows.ingest import Waiting
 
 #: Bytes of memory that the usage store may take, unless told otherwise.
 MEMORY = 2 * 1024**3
@@ -24,6 +25,7 @@ class Usage:
         self._lock = threading.Lock()
         self._store: UsageStore | None = None
         self._kept = 0
+        self._waiting = Waiting(database)
 
     @property
     def store(self) -> UsageStore:
@@ -38,8 +40,16 @@ class Usage:
         """Whether anybody has asked for it."""
         return self._store is not None
 
-    def keep_meters(self) -> None:
-        """Tell the store which meters there are, where that has changed since it was told: it counts ahead for them."""
+    def catch_up(self) -> UsageStore:
+        """The store, once it knows the accounts and the meters that there are by now: before usage is shown or billed.
+
+        Names of events that came before their accounts are bound, and the store counts ahead for new meters.
+        """
+        self._waiting.bind(self.store)
+        self._keep_meters()
+        return self.store
+
+    def _keep_meters(self) -> None:
         with self._database.read() as connection:
             latest = meters.latest(connection)
             if latest == self._kept:

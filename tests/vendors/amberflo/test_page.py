@@ -47,7 +47,7 @@ def test_the_page_has_calls() -> None:
 
 
 def test_the_program_of_the_page(sqlite_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    [program] = re.findall(r"```python\n(.+?)```", PAGE, re.DOTALL)
+    program = re.findall(r"```python\n(.+?)```", PAGE, re.DOTALL)[0]
     account = northwind(sqlite_house)
     _, secret = sqlite_house.key(account, CredentialKind.API_KEY)
     monkeypatch.setattr(ApiSession, "root_url", ApiSession.root_url)  # put back afterwards

@@ -31,6 +31,7 @@ from billsmith.usage.store import (
     Item,
     Kept,
     Measured,
+    Name,
     Place,
     Query,
     Receipt,
@@ -99,6 +100,10 @@ class SharedStore:
     def bind(self, bindings: Sequence[Binding]) -> None:
         """See :class:`UsageStore`."""
         self._call(lambda store: store.bind(bindings))
+
+    def waiting(self, names: Collection[Name] | None = None, *, limit: int = 1_000) -> tuple[Name, ...]:
+        """See :class:`UsageStore`."""
+        return self._call(lambda store: store.waiting(names, limit=limit))
 
     def keep(self, meters: Collection[Meter]) -> None:
         """See :class:`UsageStore`."""
@@ -247,6 +252,8 @@ def _perform(store: DuckDBStore, call: Call, connection: socket.socket) -> None:
             answer = store.ingest(protocol.unpack_items(arguments))
         case "events":
             answer = store.events(arguments.selection, after=arguments.after, limit=arguments.limit)
+        case "waiting":
+            answer = store.waiting(arguments.names, limit=arguments.limit)
         case "unknown":
             answer = store.unknown(arguments.types, limit=arguments.limit)
         case "history":
@@ -316,6 +323,11 @@ class Client:
     def bind(self, bindings: Sequence[Binding]) -> None:
         """See :class:`UsageStore`."""
         self._one("bind", bindings)
+
+    def waiting(self, names: Collection[Name] | None = None, *, limit: int = 1_000) -> tuple[Name, ...]:
+        """See :class:`UsageStore`."""
+        found: tuple[Name, ...] = self._one("waiting", protocol.Names(None if names is None else list(names), limit))
+        return found
 
     def keep(self, meters: Collection[Meter]) -> None:
         """See :class:`UsageStore`."""

@@ -29,6 +29,7 @@ from billsmith.usage.store import (
     Item,
     Kept,
     Measured,
+    Name,
     Place,
     Query,
     Receipt,
@@ -113,6 +114,13 @@ class Events(msgspec.Struct, array_like=True):
     limit: int
 
 
+class Names(msgspec.Struct, array_like=True):
+    """The arguments of ``waiting``."""
+
+    names: list[Name] | None
+    limit: int
+
+
 class Types(msgspec.Struct, array_like=True):
     """The arguments of ``unknown``."""
 
@@ -129,6 +137,7 @@ METHODS: dict[str, tuple[Any, Any]] = {
     "events": (Events, tuple[Kept, ...]),
     "count": (Selection, int),
     "history": (tuple[str, str, str], tuple[Entry, ...]),
+    "waiting": (Names, tuple[Name, ...]),
     "unknown": (Types, tuple[Unknown, ...]),
     "watermark": (None, int),
     "health": (None, Health),

@@ -23,7 +23,7 @@ from billsmith.usage.duckdb.folding import Fold, nothing, shape_of
 from billsmith.usage.duckdb.keeper import Keeper
 from billsmith.usage.duckdb.rows import EVENT, event_of
 from billsmith.usage.duckdb.subjects import Subjects
-from billsmith.usage.store import MAX_PAGE, Entry, Kept, Measured, Place, Query, Selection, Unknown
+from billsmith.usage.store import MAX_PAGE, Entry, Kept, Measured, Name, Place, Query, Selection, Unknown
 
 _FETCH = 10_000
 #: Meters that one statement can add up: of one shape, counted ahead to the same seq.
@@ -188,6 +188,10 @@ class Reading:
                 if event.identity in wanted:
                     found.setdefault(event.identity, []).append(Entry(seq, sign, event))
         return found
+
+    def waiting(self, names: Collection[Name] | None = None, *, limit: int = 1_000) -> tuple[Name, ...]:
+        """See :class:`UsageStore`."""
+        return self._subjects.waiting(names, limit)
 
     def unknown(self, types: Collection[str], *, limit: int = 1_000) -> tuple[Unknown, ...]:
         """See :class:`UsageStore`."""

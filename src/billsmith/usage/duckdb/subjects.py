@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable
+from itertools import islice
 
 import duckdb
 
@@ -74,6 +75,15 @@ class Subjects:
             and reference in ("", named[1])
             and (accounts is None or self._accounts.get(number) in accounts)
         )
+
+    def waiting(self, names: Collection[tuple[str, str]] | None, limit: int) -> tuple[tuple[str, str], ...]:
+        """Names that are known and bound to nobody: of those given, or the first ``limit`` of all."""
+        with self._lock:
+            if names is None:
+                unbound = (name for number, name in self._names.items() if number not in self._accounts)
+                return tuple(islice(unbound, limit))
+            numbers = ((name, self._numbers.get(name)) for name in names)
+            return tuple(name for name, number in numbers if number is not None and number not in self._accounts)
 
     def next_number(self) -> int:
         """One that is not taken."""
