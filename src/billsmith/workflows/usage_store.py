@@ -1,8 +1,7 @@
-"""The usage store of an installation, opened when first asked for: beside SQLite in the data folder, else in PostgreSQL."""
+"""The usage store of an installation, opened when first asked for: beside the SQLite database in the data folder."""
 
 from __future__ import annotations
 
-import importlib
 import threading
 
 from billsmith.storage import meters
@@ -35,11 +34,6 @@ class Usage:
                 self._store = self._opened()
             return self._store
 
-    @property
-    def is_open(self) -> bool:
-        """Whether anybody has asked for it."""
-        return self._store is not None
-
     def catch_up(self) -> UsageStore:
         """The store, once it knows the accounts and the meters that there are by now: before usage is shown or billed.
 
@@ -48,6 +42,10 @@ class Usage:
         self._waiting.bind(self.store)
         self._keep_meters()
         return self.store
+
+    def catch_up_if_any(self) -> UsageStore | None:
+        """As :meth:`catch_up`; ``None`` where this release has no usage store for the database, so that there is no usage."""
+        return None if self._database.file is None else self.catch_up()
 
     def _keep_meters(self) -> None:
         with self._database.read() as connection:
@@ -68,18 +66,9 @@ class Usage:
     def _opened(self) -> UsageStore:
         file = self._database.file
         if file is None:
-            return _postgres(self._database)
+            raise Unavailable(
+                "usage is kept in a data folder alone; this release has no usage store on PostgreSQL", code="usage.no_engine"
+            )
         from billsmith.usage.duckdb.owner import SharedStore  # DuckDB takes a tenth of a second to load
 
         return SharedStore(file.parent, memory_limit=f"{self._memory // 2**20}MB")
-
-
-def _postgres(database: Database) -> UsageStore:
-    try:
-        engine = importlib.import_module("billsmith.usage.postgres.engine")
-    except ImportError:
-        raise Unavailable(
-            "usage on PostgreSQL is not part of this release; keep it in a data folder of its own", code="usage.no_engine"
-        ) from None
-    store: UsageStore = engine.PostgresStore(database.url.set(drivername="postgresql").render_as_string(hide_password=False))
-    return store

@@ -8,20 +8,20 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from billsmith.storage.backup import Described, usage_file
 from billsmith.storage.database import Database
 from billsmith.units.errors import Conflict, Invalid
-
-_FILE, _LOCK, _INDEX = "usage.duckdb", "usage.lock", "usage.index"
+from billsmith.usage.duckdb.names import FILE, INDEX, LOCK, LOG
 
 
 def home_of(database: Database) -> Path | None:
     """The data folder, where it holds a usage store."""
     file = database.file
-    return file.parent if file is not None and (file.parent / _FILE).exists() else None
+    return file.parent if file is not None and (file.parent / FILE).exists() else None
 
 
 def copier(database: Database) -> Callable[[Path], None] | None:
@@ -57,12 +57,30 @@ def faults(database: Database) -> tuple[int, list[str]]:
         store.close()
 
 
-def prepare(database: Database, described: Described, *, force: bool) -> Path | None:
-    """Before a restore: the copy of the usage store, where the backup has one; nothing is changed yet.
+@contextmanager
+def replacing(database: Database, described: Described, *, force: bool) -> Iterator[None]:
+    """Around a restore: the backup's usage is put in the place of the folder's when the block has ended well.
 
-    Raises :class:`Invalid` where the copy isn't there or the engine can't take it, :class:`Conflict` where a usage store is
-    there already and ``force`` is off, or another process has it open.
+    No process can open the usage store meanwhile. Where the backup has no usage, the folder's is left alone, or with ``force``
+    taken away as the rest of the old store was. Before anything is changed it raises :class:`Invalid` where the copy isn't
+    there or the database can't have usage, :class:`Conflict` where usage is there and ``force`` is off, or is in use.
     """
+    copy = _copy_of(database, described)
+    home = home_of(database) if copy is None else _folder(database)
+    if home is None or (copy is None and not force):
+        yield
+        return
+    if (home / FILE).exists() and not force:
+        raise Conflict(
+            "the folder holds usage; restore into a new folder (--home NEW), or replace it with --force",
+            code="backup.store_not_empty",
+        )
+    with _locked(home):
+        yield
+        _put_in_place(home, copy)
+
+
+def _copy_of(database: Database, described: Described) -> Path | None:
     if not described.usage:
         return None
     copy = usage_file(described.file)
@@ -76,37 +94,47 @@ def prepare(database: Database, described: Described, *, force: bool) -> Path | 
             code="backup.usage_engine",
             where="database_url",
         )
-    home = database.file.parent
-    if (home / _FILE).exists() and not force:
-        raise Conflict(
-            "the folder holds usage; restore into a new folder (--home NEW), or replace it with --force",
-            code="backup.store_not_empty",
-        )
-    with (home / _LOCK).open("a+b") as lock:
-        os.chmod(home / _LOCK, 0o600)
+    return copy
+
+
+def _folder(database: Database) -> Path:
+    assert database.file is not None, "a backup with usage is refused elsewhere"
+    return database.file.parent
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """Hold the store as its owner would, without opening it. Raises :class:`Conflict`."""
+    lock = os.open(home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Conflict("another process has the usage store open; stop it first", code="backup.usage_open") from None
-    return copy
+        yield
+    finally:
+        os.close(lock)
 
 
-def put_in_place(database: Database, copy: Path | None, *, force: bool) -> None:
-    """After a restore: the copy becomes the usage store, whose index and roll-ups are built anew.
-
-    Where the backup has none, one that is there is left alone, or with ``force`` taken away as the rest of the old store was.
-    """
-    if database.file is None or (copy is None and not force):
-        return
-    home = database.file.parent
-    fresh = home / f"{_FILE}.new"
+def _put_in_place(home: Path, copy: Path | None) -> None:
+    """The copy becomes the data in one step, whole and durable; the index and the roll-ups are built anew from it."""
+    fresh = home / f"{FILE}.new"
     if copy is not None:
         shutil.copyfile(copy, fresh)
         fresh.chmod(0o600)
-        with fresh.open("rb") as raw:
-            os.fsync(raw.fileno())
-    for old in (f"{_FILE}.wal", _FILE):
-        (home / old).unlink(missing_ok=True)
-    shutil.rmtree(home / _INDEX, ignore_errors=True)
-    if copy is not None:
-        fresh.replace(home / _FILE)
+        _sync(fresh)
+    (home / LOG).unlink(missing_ok=True)  # of the old data; it must not be read into the new
+    shutil.rmtree(home / INDEX, ignore_errors=True)
+    if copy is None:
+        (home / FILE).unlink(missing_ok=True)
+    else:
+        fresh.replace(home / FILE)
+    _sync(home)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
