@@ -22,6 +22,7 @@ from billsmith.storage import accounts, invoices, schema
 from billsmith.storage.database import Database
 from billsmith.storage.invoices import ISSUED_BY, ISSUED_TO, Stored
 from billsmith.storage.verify_billing import check_billed, check_ledger
+from billsmith.storage.verify_sync import check_pulls
 from billsmith.units.currency import from_minor
 from billsmith.units.errors import BillsmithError, Invalid
 
@@ -61,6 +62,7 @@ CHECKS = (
     "usage",
     "ledger",
     "billed",
+    "pulls",
 )
 
 
@@ -107,6 +109,7 @@ def verify(database: Database, *, progress: Progress = lambda _count: None) -> R
         "vendor ids": lambda: _vendor_ids(database, report),
         "ledger": lambda: report.note("ledger", 1 + check_ledger(database, partial(report.add, "ledger"))),
         "billed": lambda: report.note("billed", 1 + check_billed(database, partial(report.add, "billed"))),
+        "pulls": lambda: report.note("pulls", 1 + check_pulls(database, partial(report.add, "pulls"))),
     }
     for check, step in steps.items():
         try:
