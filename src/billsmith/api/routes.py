@@ -10,6 +10,7 @@ from billsmith.accounts.authorisation import Principal
 from billsmith.api import (
     accounts,
     catalogs,
+    changes,
     connections,
     credentials,
     errors,
@@ -49,6 +50,7 @@ OPERATIONS = (
     *connections.OPERATIONS,
     *reconciliations.OPERATIONS,
     *runs.OPERATIONS,
+    *changes.OPERATIONS,
 )
 
 

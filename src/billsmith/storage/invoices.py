@@ -31,11 +31,13 @@ from billsmith.invoicing.model import (
     Payment,
     Period,
 )
-from billsmith.storage import schema
+from billsmith.storage import changes, schema
 from billsmith.storage.account_ids import id_text
 from billsmith.storage.accounts import ancestors, path_range
+from billsmith.storage.changes import Change
 from billsmith.storage.direct import Direct
 from billsmith.storage.schema import invoice as table
+from billsmith.units.currency import from_minor
 from billsmith.units.errors import Conflict, NotFound
 from billsmith.units.instants import start_of_day
 from billsmith.units.rounding import plain
@@ -82,6 +84,10 @@ class NewInvoice(msgspec.Struct, frozen=True, kw_only=True):
     vendor_owner: Account | None = None
     vendor_key: str = ""
     stated: str = ""
+    recorded_at: int | None = None
+    """When it came in, where that is not when it was made."""
+    recorded_by: str | None = None
+    """Who brought it in, where that is not who issued it."""
 
 
 class Known(NamedTuple):
@@ -129,6 +135,7 @@ def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
             for seq, new in zip(seqs, batch, strict=True)
         ],
     )
+    changes.note(connection, *map(_made, batch))
     return seqs
 
 
@@ -389,6 +396,11 @@ def move(
         [_Change(found.seq, found.issuer_seq, found.recipient_seq, flags_of(before), flags_of(after), after.batch)],
         lock=True,
     )
+    kind = f"{after.kind.value}.{_verb(before, after, what)}"
+    changes.note(
+        connection,
+        Change(kind, found.recipient_seq, after.id, at, actor, _facts(after), issuer=found.issuer_seq),
+    )
     return found._replace(invoice=after)
 
 
@@ -584,6 +596,58 @@ def by_seqs(connection: Connection, seqs: Iterable[int]) -> dict[int, Stored]:
 def number_key(number: str) -> str:
     """How numbers are compared and sorted: without case."""
     return number.casefold()
+
+
+class _Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the change log says of an invoice."""
+
+    number: str
+    status: str
+    issuer: str
+    currency: str
+    total: str
+    paid: str
+    date: dt.date
+    due_date: dt.date | None
+    batch: str
+
+
+def _facts(invoice: Invoice) -> _Facts:
+    return _Facts(
+        number=invoice.number,
+        status=invoice.status.word,
+        issuer=invoice.issuer_id,
+        currency=invoice.currency,
+        total=plain(from_minor(invoice.total_minor, invoice.currency)),
+        paid=plain(from_minor(invoice.paid_minor, invoice.currency)),
+        date=invoice.date,
+        due_date=invoice.due_date,
+        batch=invoice.batch,
+    )
+
+
+def _made(new: NewInvoice) -> Change:
+    invoice = new.invoice
+    at = new.recorded_at if new.recorded_at is not None else invoice.created_at
+    actor = invoice.invoiced_by if new.recorded_by is None else new.recorded_by
+    kind = f"{invoice.kind.value}.{'imported' if new.vendor else 'issued'}"
+    return Change(kind, new.recipient.seq, invoice.id, at, actor, _facts(invoice), issuer=new.issuer.seq)
+
+
+#: How the change log names a status that was just reached.
+_VERBS = {
+    InvoiceStatus.ISSUED: "reopened",
+    InvoiceStatus.PARTIALLY_PAID: "partially_paid",
+    InvoiceStatus.PAID: "paid",
+    InvoiceStatus.PAST_DUE: "past_due",
+    InvoiceStatus.VOID: "voided",
+    InvoiceStatus.WRITTEN_OFF: "written_off",
+}
+
+
+def _verb(before: Invoice, after: Invoice, what: str) -> str:
+    reached = after.status is not before.status or what == "payment"
+    return _VERBS.get(after.status, "changed") if reached else "changed"
 
 
 class _Change(NamedTuple):

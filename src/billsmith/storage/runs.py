@@ -14,6 +14,8 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
 
 from billsmith.accounts.model import Account
 from billsmith.invoicing.cases import Mark as LineMark
+from billsmith.storage import changes
+from billsmith.storage.changes import Change
 from billsmith.storage.direct import Direct, is_integrity_error
 from billsmith.storage.schema_billing import billed_line, billing_run, correction, run_item, subscription_bill
 from billsmith.subscriptions.learnt import Mark
@@ -131,7 +133,10 @@ def create(
         "empty": 0,
         "opened_by": actor,
     }
-    return _run(connection.execute(insert(table).values(values).returning(table)).one())
+    run = _run(connection.execute(insert(table).values(values).returning(table)).one())
+    facts = {"batch": run.batch, "period": period}
+    changes.note(connection, Change("run.begun", issuer.seq, run.id, at, actor, facts))
+    return run
 
 
 def lock(connection: Connection, run: Run) -> Run:
@@ -162,7 +167,11 @@ def advance(connection: Connection, run: Run, cursor: int, items: Sequence[Item]
 
 def finish(connection: Connection, run: Run) -> Run:
     """Note that a run has come to its end."""
-    connection.execute(update(billing_run).where(billing_run.c.seq == run.seq).values(state=DONE))
+    running = (billing_run.c.seq == run.seq) & (billing_run.c.state == RUNNING)
+    ended = connection.execute(update(billing_run).where(running).values(state=DONE).returning(billing_run)).first()
+    if ended is not None:
+        facts = {"batch": run.batch, "billed": ended.billed, "parked": ended.parked, "nothing": ended.empty}
+        changes.note(connection, Change("run.ended", run.issuer_seq, run.id, run.at, ended.opened_by, facts))
     return msgspec.structs.replace(run, state=DONE)
 
 

@@ -182,6 +182,30 @@ def upgrade() -> None:
         sa.UniqueConstraint("issuer_seq", "code", "version", name="catalog_version_once"),
     )
     op.create_table(
+        "change",
+        sa.Column("seq", _seq(), autoincrement=False, nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("kind", _key(64), nullable=False),
+        sa.Column("account_seq", _seq(), nullable=False),
+        sa.Column("issuer_seq", _seq(), nullable=True),
+        sa.Column("subject", _key(160), nullable=False),
+        sa.Column("actor", sa.String(length=200), nullable=False),
+        sa.Column("facts", sa.Text(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index("change_of_account", "change", ["account_seq", "seq"], unique=False)
+    op.create_table(
         "credential",
         sa.Column("seq", _seq(), nullable=False),
         sa.Column("id", _id(), nullable=False),
@@ -807,3 +831,16 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_wallet_movement_invoice_seq"), "wallet_movement", ["invoice_seq"], unique=False)
     op.create_index("account_sibling", "account", [sa.literal_column("coalesce(parent_seq, 0)"), "external_id"], unique=True)
+    for statement in {
+        "sqlite": [
+            "CREATE TRIGGER change_stays BEFORE UPDATE ON change BEGIN SELECT RAISE(ABORT, 'the change log only grows'); END",
+            "CREATE TRIGGER change_is_kept BEFORE DELETE ON change BEGIN SELECT RAISE(ABORT, 'the change log only grows'); END",
+        ],
+        "postgresql": [
+            "CREATE OR REPLACE FUNCTION billsmith_log_only_grows() RETURNS trigger LANGUAGE plpgsql AS\n$$ BEGIN RAISE EXCEPTION 'the change log only grows' USING ERRCODE = 'restrict_violation'; END $$",
+            "CREATE TRIGGER change_stays BEFORE UPDATE ON change FOR EACH ROW EXECUTE FUNCTION billsmith_log_only_grows()",
+            "CREATE TRIGGER change_is_kept BEFORE DELETE ON change FOR EACH ROW EXECUTE FUNCTION billsmith_log_only_grows()",
+            "CREATE TRIGGER change_is_not_emptied BEFORE TRUNCATE ON change FOR EACH STATEMENT EXECUTE FUNCTION billsmith_log_only_grows()",
+        ],
+    }[op.get_bind().dialect.name]:
+        op.get_bind().exec_driver_sql(statement)
