@@ -342,12 +342,13 @@ class _Maker:
     ) -> list[NewInvoice]:
         date = today(run, self.issuer)
         kinds = [outcome.kind for _, outcome in drafted]
-        numbers = {
-            kind: iter(invoices.numbers(connection, self.issuer, kind, date, kinds.count(kind)))
-            for kind in dict.fromkeys(kinds)
+        numbered = {
+            kind: invoices.numbers(connection, self.issuer, kind, date, kinds.count(kind)) for kind in dict.fromkeys(kinds)
         }
+        texts = {kind: iter(each.texts) for kind, each in numbered.items()}
         new = []
         for case, outcome in drafted:
+            date = numbered[outcome.kind].date
             recipient = loaded.accounts[case.recipient]
             agreed = case.terms_agreed
             settled = sum(each.amount_minor for each in outcome.settlements)
@@ -357,7 +358,7 @@ class _Maker:
                 issuer_id=self.issuer.id,
                 recipient_id=recipient.id,
                 kind=outcome.kind,
-                number=next(numbers[outcome.kind]),
+                number=next(texts[outcome.kind]),
                 status=_status(paid, settled),
                 currency=case.currency,
                 total_minor=outcome.total_minor,
@@ -377,7 +378,15 @@ class _Maker:
                 batch=run.batch,
                 invoiced_by=actor,
             )
-            new.append(NewInvoice(invoice=invoice, issuer=self.issuer, recipient=recipient, body=outcome.body))
+            new.append(
+                NewInvoice(
+                    invoice=invoice,
+                    issuer=self.issuer,
+                    recipient=recipient,
+                    body=outcome.body,
+                    series=numbered[outcome.kind].series,
+                )
+            )
         return new
 
     def _settle(
