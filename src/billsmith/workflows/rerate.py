@@ -30,8 +30,10 @@ from billsmith.units.ids import derived_id
 from billsmith.units.instants import local_date
 from billsmith.units.spans import NamedSpan
 from billsmith.usage.store import UsageStore
+from billsmith.workflows.billing_answers import worked_out
 from billsmith.workflows.billing_cases import held_by, load_books
-from billsmith.workflows.billing_run import Billed, Report, Step, worked_out
+from billsmith.workflows.billing_issue import Step
+from billsmith.workflows.billing_report import Billed, Report
 from billsmith.workflows.billing_work import Parked, Work
 from billsmith.workflows.parties import party
 

@@ -28,8 +28,9 @@ from billsmith.units.errors import NotFound
 from billsmith.units.instants import local_date
 from billsmith.units.spans import NamedSpan
 from billsmith.usage.store import UsageStore
+from billsmith.workflows.billing_answers import worked_out
 from billsmith.workflows.billing_cases import held_by, load_books, plan_at
-from billsmith.workflows.billing_run import imagined, worked_out
+from billsmith.workflows.billing_run import imagined
 from billsmith.workflows.billing_work import Bench, Drafted, Outcome, Parked, bench
 
 #: Recipients that are looked at together.
