@@ -115,9 +115,11 @@ def _documents(
     drafted = [(case, outcome) for case, outcome in kept if isinstance(outcome, Drafted)]
     date = today(run, issuer)
     kinds = [outcome.kind for _, outcome in drafted]
-    numbers = {kind: iter(invoices.numbers(connection, issuer, kind, date, kinds.count(kind))) for kind in dict.fromkeys(kinds)}
+    numbered = {kind: invoices.numbers(connection, issuer, kind, date, kinds.count(kind)) for kind in dict.fromkeys(kinds)}
+    texts = {kind: iter(each.texts) for kind, each in numbered.items()}
     new = []
     for case, outcome in drafted:
+        series, date = numbered[outcome.kind].series, numbered[outcome.kind].date
         recipient = loaded.accounts[case.recipient]
         agreed = case.terms_agreed
         settled = sum(each.amount_minor for each in outcome.settlements)
@@ -127,7 +129,7 @@ def _documents(
             issuer_id=issuer.id,
             recipient_id=recipient.id,
             kind=outcome.kind,
-            number=next(numbers[outcome.kind]),
+            number=next(texts[outcome.kind]),
             status=_status(paid, settled),
             currency=case.currency,
             total_minor=outcome.total_minor,
@@ -147,7 +149,7 @@ def _documents(
             batch=run.batch,
             invoiced_by=actor,
         )
-        new.append(NewInvoice(invoice=invoice, issuer=issuer, recipient=recipient, body=outcome.body))
+        new.append(NewInvoice(invoice=invoice, issuer=issuer, recipient=recipient, body=outcome.body, series=series))
     step("numbered")
     seqs = invoices.add(connection, new)
     return [Document(seq, each, *made) for seq, each, made in zip(seqs, new, drafted, strict=True)]
