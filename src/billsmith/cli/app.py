@@ -22,6 +22,7 @@ from billsmith.cli import (
     ingest,
     init,
     invoices,
+    jobs,
     keys,
     meters,
     rebill,
@@ -70,6 +71,7 @@ app.command(ingest.ingest)
 app.command(bill.bill)
 app.command(bill.rerate)
 app.command(bill.due)
+app.command(jobs.app)
 app.command(simulate.simulate)
 app.command(audit.app)
 app.command(backup.backup)
