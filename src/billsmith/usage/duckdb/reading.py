@@ -173,6 +173,11 @@ class Reading:
         """See :class:`UsageStore`."""
         return tuple(self._histories([(owner, source, id)]).get((owner, source, id), ()))
 
+    def histories(self, owner: str, names: Collection[tuple[str, str]]) -> tuple[Entry, ...]:
+        """See :class:`UsageStore`."""
+        found = self._histories((owner, source, id) for source, id in names)
+        return tuple(sorted((entry for entries in found.values() for entry in entries), key=lambda entry: entry.seq))
+
     def _histories(self, identities: Iterable[Identity]) -> dict[Identity, list[Entry]]:
         """All rows of some identities that can be read."""
         wanted = set(identities)
