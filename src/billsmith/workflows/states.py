@@ -33,22 +33,31 @@ class States:
 
     def write(self, database: Database, account: str, seq: int) -> str:
         """A state for an account to see."""
-        nonce = secrets.token_bytes(_NONCE)
-        sealed = self._of(database).encrypt(nonce, seq.to_bytes(_BYTES, "big"), account.encode())
-        return base64.urlsafe_b64encode(nonce + sealed).decode()
+        return self.seal(database, account, seq.to_bytes(_BYTES, "big"))
 
     def read(self, database: Database, account: str, text: str, where: str) -> int:
         """The number of a state. Raises :class:`Invalid` unless it was written for just this account."""
-        try:
-            raw = base64.b64decode(text.encode(), altchars=b"-_", validate=True)
-            number = self._of(database).decrypt(raw[:_NONCE], raw[_NONCE:], account.encode())
-        except (binascii.Error, ValueError, InvalidTag):
+        number = self.open(database, account, text)
+        if number is None:
             raise Invalid(
                 "it is not the seq of an answer to this account; take it from one, or leave it out for the state of now",
                 code="usage.state",
                 where=where,
-            ) from None
+            )
         return int.from_bytes(number, "big")
+
+    def seal(self, database: Database, bound_to: str, content: bytes) -> str:
+        """What a cursor holds, opaque."""
+        nonce = secrets.token_bytes(_NONCE)
+        return base64.urlsafe_b64encode(nonce + self._of(database).encrypt(nonce, content, bound_to.encode())).decode()
+
+    def open(self, database: Database, bound_to: str, text: str) -> bytes | None:
+        """What was sealed for the same use; ``None`` for anything else."""
+        try:
+            raw = base64.b64decode(text.encode(), altchars=b"-_", validate=True)
+            return self._of(database).decrypt(raw[:_NONCE], raw[_NONCE:], bound_to.encode())
+        except (binascii.Error, ValueError, InvalidTag):
+            return None
 
     def _of(self, database: Database) -> AESGCM:
         if self._cipher is None:

@@ -167,7 +167,8 @@ class Reading:
     def _chosen(self, selection: Selection) -> list[int] | None:
         if not (selection.owner or selection.reference or selection.accounts is not None):
             return None
-        return self._subjects.chosen(selection.owner, selection.reference, selection.accounts)
+        accounts = None if selection.accounts is None else frozenset(selection.accounts)
+        return self._subjects.chosen(selection.owner, selection.reference, accounts)
 
     def history(self, owner: str, source: str, id: str) -> tuple[Entry, ...]:
         """See :class:`UsageStore`."""
