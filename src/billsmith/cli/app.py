@@ -22,6 +22,7 @@ from billsmith.cli import (
     ingest,
     init,
     invoices,
+    jobs,
     keys,
     meters,
     rebill,
@@ -71,6 +72,7 @@ app.command(events.app)
 app.command(bill.bill)
 app.command(bill.rerate)
 app.command(bill.due)
+app.command(jobs.app)
 app.command(simulate.simulate)
 app.command(backup.backup)
 app.command(restore.restore)
