@@ -18,7 +18,7 @@ Identity = tuple[str, str, str]
 
 
 class _State(msgspec.Struct):
-    """What is known of an identity: its first body, its last one, whether that is in force, and the row that put it there."""
+    """What is known of an identity: its first body, its last one, whether that is in force, and its newest row."""
 
     first: Event
     last: Event
@@ -151,6 +151,8 @@ class _Decision:
                 "there is no event of this owner with that source and id to correct. Send it first, or mend the id",
                 "id",
             )
+        if item.as_of_seq is not None and state.row > item.as_of_seq:
+            return "duplicate"
         if isinstance(item, Void):
             return self._void(state, identity)
         return self._replace(state, canonical(item.event), identity)
@@ -181,5 +183,5 @@ class _Decision:
 
     def _take_back(self, state: _State, identity: bytes) -> None:
         self.put(state.last, columns_of(state.last), sign=-1, undoes=state.row)
-        state.live = False
+        state.live, state.row = False, self.seq
         self.result.index[identity] = CORRECTED

@@ -129,6 +129,10 @@ class SharedStore:
         """See :class:`UsageStore`."""
         return self._call(lambda store: store.history(owner, source, id))
 
+    def histories(self, owner: str, names: Collection[tuple[str, str]]) -> tuple[Entry, ...]:
+        """See :class:`UsageStore`."""
+        return self._call(lambda store: store.histories(owner, names))
+
     def unknown(self, types: Collection[str], *, limit: int = 1_000) -> tuple[Unknown, ...]:
         """See :class:`UsageStore`."""
         return self._call(lambda store: store.unknown(types, limit=limit))
@@ -258,6 +262,8 @@ def _perform(store: DuckDBStore, call: Call, connection: socket.socket) -> None:
             answer = store.unknown(arguments.types, limit=arguments.limit)
         case "history":
             answer = store.history(*arguments)
+        case "histories":
+            answer = store.histories(*arguments)
         case "watermark" | "health":
             answer = getattr(store, call.method)()
         case "backup":
@@ -350,6 +356,11 @@ class Client:
     def history(self, owner: str, source: str, id: str) -> tuple[Entry, ...]:
         """See :class:`UsageStore`."""
         found: tuple[Entry, ...] = self._one("history", (owner, source, id))
+        return found
+
+    def histories(self, owner: str, names: Collection[tuple[str, str]]) -> tuple[Entry, ...]:
+        """See :class:`UsageStore`."""
+        found: tuple[Entry, ...] = self._one("histories", (owner, list(names)))
         return found
 
     def unknown(self, types: Collection[str], *, limit: int = 1_000) -> tuple[Unknown, ...]:

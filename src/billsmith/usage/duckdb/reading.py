@@ -167,11 +167,17 @@ class Reading:
     def _chosen(self, selection: Selection) -> list[int] | None:
         if not (selection.owner or selection.reference or selection.accounts is not None):
             return None
-        return self._subjects.chosen(selection.owner, selection.reference, selection.accounts)
+        accounts = None if selection.accounts is None else frozenset(selection.accounts)
+        return self._subjects.chosen(selection.owner, selection.reference, accounts)
 
     def history(self, owner: str, source: str, id: str) -> tuple[Entry, ...]:
         """See :class:`UsageStore`."""
         return tuple(self._histories([(owner, source, id)]).get((owner, source, id), ()))
+
+    def histories(self, owner: str, names: Collection[tuple[str, str]]) -> tuple[Entry, ...]:
+        """See :class:`UsageStore`."""
+        found = self._histories((owner, source, id) for source, id in names)
+        return tuple(sorted((entry for entries in found.values() for entry in entries), key=lambda entry: entry.seq))
 
     def _histories(self, identities: Iterable[Identity]) -> dict[Identity, list[Entry]]:
         """All rows of some identities that can be read."""

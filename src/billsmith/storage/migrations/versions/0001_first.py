@@ -418,6 +418,32 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_sync_connection_due_at"), "sync_connection", ["due_at"], unique=False)
     op.create_table(
+        "usage_correction",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("sender_seq", _seq(), nullable=False),
+        sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.Column("state", sa.String(length=8), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("reason", sa.String(length=200), nullable=False),
+        sa.Column("expected", sa.BigInteger(), nullable=False),
+        sa.Column("as_of_seq", sa.BigInteger(), nullable=True),
+        sa.Column("matched", sa.BigInteger(), nullable=True),
+        sa.Column("changed", sa.BigInteger(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=True),
+        sa.Column("end_seq", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.Column("actor", sa.String(length=128), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["sender_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index("usage_correction_of_sender", "usage_correction", ["sender_seq", "seq"], unique=False)
+    op.create_table(
         "vendor_id",
         sa.Column("vendor", sa.String(length=16), nullable=False),
         sa.Column("owner_seq", _seq(), nullable=False),
