@@ -10,12 +10,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from billsmith.metering.meter import Meter
 from billsmith.units.errors import Unavailable
 from billsmith.usage.duckdb import checks, file, index, runs
 from billsmith.usage.duckdb.engine import DuckDBStore
+from billsmith.usage.duckdb.hashing import Hashes, Words
 from billsmith.usage.duckdb.index import ABSENT, IdentityIndex
 from billsmith.usage.duckdb.owner import Client, SharedStore
 from billsmith.usage.store import Binding, Query, Replace, UsageStore
@@ -69,10 +71,14 @@ class TestThroughTheSocket(Suite):
 # ── the index ──
 
 
+def _arrays(entries: dict[bytes, int]) -> tuple[Hashes, Words]:
+    hashes = np.frombuffer(b"".join(entries), "<u8").reshape(-1, 2).T.astype(np.uint64)
+    return hashes, np.array(list(entries.values()), np.uint64)
+
+
 def test_the_index_finds_what_it_was_given_through_runs_and_merges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "MEMORY_LIMIT", 500)
     monkeypatch.setattr(index, "SLICE", 700)
-    monkeypatch.setattr(index, "STRIDE", 16)
     chance = random.Random(20261031)
     known: dict[bytes, int] = {}
     kept = IdentityIndex(tmp_path)
@@ -82,12 +88,14 @@ def test_the_index_finds_what_it_was_given_through_runs_and_merges(tmp_path: Pat
         new |= {key[:8] + chance.randbytes(8): 7 for key in list(new)[:3]}
         new |= dict.fromkeys(chance.sample(sorted(known), min(len(known), 5)), index.CORRECTED)
         known |= new
-        kept.add(list(new), list(new.values()), seq)
+        kept.add(*_arrays(new), seq)
     strangers = [chance.randbytes(16) for _ in range(1000)] + [key[:8] + bytes(8) for key in list(known)[:1000]]
     for opened in (kept, _reopened(kept, tmp_path)):
-        assert opened.find(list(known)).tolist() == list(known.values())
-        assert set(opened.find(strangers).tolist()) == {ABSENT}
+        hashes, entries = _arrays(known)
+        assert opened.find(hashes).tolist() == entries.tolist()
+        assert set(opened.find(_arrays(dict.fromkeys(strangers, 0))[0]).tolist()) == {ABSENT}
         assert len(opened) >= len(known)
+        assert not opened.failure
 
 
 def _reopened(kept: IdentityIndex, folder: Path) -> IdentityIndex:

@@ -11,19 +11,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
+import numpy as np
 
-from billsmith.events.canonical import body_hash, identity_hash
 from billsmith.metering.meter import Meter
 from billsmith.units.errors import TooLarge, Unavailable
 from billsmith.usage.duckdb import file
 from billsmith.usage.duckdb.cells import wanted
 from billsmith.usage.duckdb.decide import Decided, decide
-from billsmith.usage.duckdb.index import CORRECTED, IdentityIndex, fingerprint
+from billsmith.usage.duckdb.hashing import Hashing
+from billsmith.usage.duckdb.index import IdentityIndex
 from billsmith.usage.duckdb.keeper import Keeper
 from billsmith.usage.duckdb.prepare import Prepared, prepare
 from billsmith.usage.duckdb.reading import Reading
-from billsmith.usage.duckdb.rows import EVENT, append, event_of
-from billsmith.usage.duckdb.subjects import Subjects
+from billsmith.usage.duckdb.replay import replay
+from billsmith.usage.duckdb.rows import append
+from billsmith.usage.duckdb.subjects import Numbering, Subjects
 from billsmith.usage.duckdb.writer import Writer
 from billsmith.usage.store import (
     MAX_BATCH,
@@ -34,7 +36,6 @@ from billsmith.usage.store import (
 )
 
 MEMORY_LIMIT = "1GB"
-_FETCH = 10_000
 
 
 class DuckDBStore(Reading):
@@ -62,34 +63,15 @@ class DuckDBStore(Reading):
                 f"{self._path} can't be opened: {error}. Make room on the disk, or see `billsmith doctor`",
                 code="usage.cannot_open",
             ) from error
-        ((self.key,),) = connection.execute("SELECT key FROM secret").fetchall()
+        ((key,),) = connection.execute("SELECT key FROM secret").fetchall()
+        self.hashing = Hashing(key)
         self._subjects.load(connection)
         ((highest,),) = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchall()
         if self.index.seq > highest:
             self.index.clear()
-        self._replay(connection, highest)
+        replay(self.index, connection, highest, self.hashing, self._subjects.name)
         self._seq = highest
         return connection
-
-    def _replay(self, connection: duckdb.DuckDBPyConnection, highest: int) -> None:
-        """Put into the index what the table has beyond it."""
-        rows = connection.execute(f"SELECT seq, sign, undoes, {EVENT} FROM events WHERE seq > ? ORDER BY seq", [self.index.seq])
-        while chunk := rows.fetchmany(_FETCH):
-            identities, bodies = [], []
-            for _, sign, _, *columns in chunk:
-                event = event_of(columns, self._subjects.name)
-                identities.append(identity_hash(*event.identity, self.key))
-                bodies.append(fingerprint(body_hash(event, self.key)) if sign > 0 else CORRECTED)
-            known = self.index.find(identities)
-            seen: set[bytes] = set()
-            for place, identity in enumerate(identities):
-                if known[place] == CORRECTED or identity in seen:
-                    bodies[place] = CORRECTED  # a second row of an identity is a correction
-                elif known[place] != 1 and known[place] != bodies[place]:
-                    bodies[place] = CORRECTED
-                seen.add(identity)
-            self.index.add(identities, bodies, chunk[-1][0])
-        self.index.seq = highest
 
     def _reopen(self) -> None:
         """After a failed write: let go of the file and open it anew, so that only what is durable is believed."""
@@ -105,24 +87,17 @@ class DuckDBStore(Reading):
         """See :class:`UsageStore`."""
         if len(items) > MAX_BATCH:
             raise TooLarge(f"{len(items)} items; at most {MAX_BATCH} in one batch", code="usage.batch_too_large")
-        return self._writer.submit(prepare(items, self.key))
+        return self._writer.submit(prepare(items, self.hashing))
 
     def _write(self, group: list[Prepared]) -> list[Receipt]:
         if self._reason:
             self._try_again()
-        known = self.index.find([identity for batch in group for identity in batch.identities])
-        decided = decide(
-            group,
-            known,
-            seq=self._seq,
-            next_subject=self._subjects.next_number(),
-            subject=self._subjects.number,
-            history=self._histories,
-        )
-        if decided.rows:
-            with self._binding:
+        known = self.index.find(np.concatenate([batch.identities for batch in group], axis=1))
+        with self._binding:
+            decided = decide(group, known, seq=self._seq, numbering=Numbering(self._subjects), history=self._histories)
+            if len(decided.rows.seq):
                 self._commit(decided)
-            self.index.add(list(decided.index), list(decided.index.values()), decided.rows[-1][0])
+                self.index.add(decided.hashes, decided.entries, self._seq)
         return decided.receipts
 
     def _commit(self, decided: Decided) -> None:
@@ -132,7 +107,7 @@ class DuckDBStore(Reading):
                 connection.executemany("INSERT INTO subjects VALUES (?, ?, ?)", names)
             append(connection, decided.rows)
         self._subjects.add(names)
-        self._seq = decided.rows[-1][0]
+        self._seq = decided.receipts[-1].seq
         self._keeper.written()
 
     @contextmanager
