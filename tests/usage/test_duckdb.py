@@ -20,13 +20,20 @@ from billsmith.usage.duckdb.engine import DuckDBStore
 from billsmith.usage.duckdb.hashing import Hashes, Words
 from billsmith.usage.duckdb.index import ABSENT, IdentityIndex
 from billsmith.usage.duckdb.owner import Client, SharedStore
-from billsmith.usage.store import Binding, Query, Replace, UsageStore
+from billsmith.usage.store import Binding, Clash, Query, Replace, UsageStore
 from tests.support import usage
 from tests.support.crash import ROOT, compiler
 from tests.support.usage_crash import run
 from tests.usage.suite import Suite, differential, fresh_salt, total, used, void
 
 KILLS = 60
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[DuckDBStore]:
+    opened = DuckDBStore(tmp_path)
+    yield opened
+    opened.close()
 
 
 class TestDuckDB(Suite):
@@ -66,6 +73,23 @@ class TestThroughTheSocket(Suite):
         """Few runs: the engine behind has had the others; here every value passes the wire."""
         found = usage.differences(shared, fresh_salt(), scenario, asked)
         assert not found, "\n".join(found)
+
+
+# ── deciding ──
+
+
+def test_rows_are_read_for_clashes_and_corrections_alone(store: DuckDBStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often a body is sent again, in one batch or later, no row is searched for."""
+    read: list[object] = []
+    histories = store._histories
+    monkeypatch.setattr(store, "_histories", lambda identities: read.append(identities) or histories(identities))
+    assert store.ingest([used(1), used(2), used(1), used(3), used(1)]).duplicates == (2, 4)
+    assert store.ingest([used(4), used(1), used(1), used(4)]).duplicates == (1, 2, 3)
+    assert store.ingest([used(5), used(5, "2")]).conflicts == (Clash(1, used(5, "2"), used(5)),)
+    assert read == []
+    assert store.ingest([used(1, "2"), used(1)]).duplicates == (1,)
+    assert store.ingest([void(1), void(1)]).duplicates == (1,)
+    assert read == [{("o", "s", "1")}] * 2
 
 
 # ── the index ──

@@ -68,12 +68,14 @@ def texts(given: Sequence[Any]) -> Texts:
     return column
 
 
-def identities(hashing: Hashing, named: Iterable[tuple[str, str, str]]) -> Hashes:
-    """The hashes of identities ``(owner, source, id)``."""
-    return hashing.identities([f"{owner}\0{source}\0{id}" for owner, source, id in named])
+def identities(hashing: Hashing, owners: Iterable[str], columns: Columns) -> Hashes:
+    """The hashes of rows' identities."""
+    sources, ids = columns.source.tolist(), columns.id.tolist()
+    return hashing.identities([f"{owner}\0{source}\0{id}" for owner, source, id in zip(owners, sources, ids, strict=True)])
 
 
 def bodies(hashing: Hashing, references: Iterable[str], columns: Columns) -> Words:
     """What tells bodies apart: the account that each names, and its columns but for source and id."""
-    said = [f"{type}\0{to}\0{dims}" for type, to, dims in zip(columns.type, references, columns.dims, strict=True)]
+    types, dims = columns.type.tolist(), columns.dims.tolist()
+    said = [f"{type}\0{to}\0{dims}" for type, to, dims in zip(types, references, dims, strict=True)]
     return hashing.bodies(said, np.stack((columns.time, columns.high, columns.low)))

@@ -1,6 +1,6 @@
 """What becomes of each item of a group of batches: the rows to write, and a receipt for each batch.
 
-An item that is alone in the group with its identity, and that is new or the first body again, needs nothing but the index; all
+An event that is new, or the first body again, needs nothing but the index, also where it stands in the group several times; all
 of these are decided at once. The others go one by one, in their order, by the rows of their identities (``singly``).
 """
 
@@ -22,6 +22,9 @@ from billsmith.usage.duckdb.subjects import Numbering
 from billsmith.usage.store import Clash, Name, Receipt, Rejection
 
 Mask = NDArray[np.bool_]
+Places = NDArray[np.intp]
+
+_MIXED = -1
 
 
 class Decided(msgspec.Struct, frozen=True):
@@ -48,8 +51,11 @@ def decide(
     """
     hashes = np.concatenate([batch.identities for batch in group], axis=1)
     bodies = np.concatenate([batch.bodies for batch in group])
-    alone = (bodies != 0) & ~_repeated(hashes)
+    leader = _leaders(hashes, bodies)
+    alone = leader == np.arange(len(leader))
     fresh, again = alone & (known == ABSENT), alone & (known == bodies)
+    follows = (leader != _MIXED) & ~alone
+    again[follows] = (fresh | again)[leader[follows]]
     others = Singly(numbering)
     others.learn(_to_look_up(group, ~fresh & ~again & (known != ABSENT)), history)
     fresh_before = np.concatenate(([0], np.cumsum(fresh)))
@@ -87,15 +93,20 @@ def decide(
     )
 
 
-def _repeated(hashes: Hashes) -> Mask:
-    """Which identities may stand several times in the group: by their first words."""
+def _leaders(hashes: Hashes, bodies: Words) -> Places:
+    """For each item, the first of the group with its identity; :data:`_MIXED` where bodies differ, or one corrects."""
+    leader = np.where(bodies != 0, np.arange(len(bodies)), _MIXED)
     order = np.argsort(hashes[0])
     first = hashes[0, order]
-    same = first[1:] == first[:-1]
-    found = np.zeros(len(first), bool)
-    found[order[1:]] |= same
-    found[order[:-1]] |= same
-    return found
+    same = np.flatnonzero(first[1:] == first[:-1])
+    if len(same):
+        some = np.unique(np.concatenate((order[same], order[same + 1])))
+        some = some[np.lexsort((hashes[1, some], hashes[0, some]))]  # stable: within an identity by place
+        starts = np.flatnonzero(np.concatenate(([True], (hashes[:, some[1:]] != hashes[:, some[:-1]]).any(axis=0))))
+        alike = np.minimum.reduceat(bodies[some], starts) == np.maximum.reduceat(bodies[some], starts)
+        times = np.diff(np.append(starts, len(some)))
+        leader[some] = np.where(np.repeat(alike, times) & (bodies[some] != 0), np.repeat(some[starts], times), _MIXED)
+    return leader
 
 
 def _to_look_up(group: Sequence[Prepared], which: Mask) -> set[Identity]:

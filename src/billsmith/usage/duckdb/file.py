@@ -43,6 +43,7 @@ def connect(path: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
             "memory_limit": memory_limit,
             "checkpoint_threshold": "256MB",
             "preserve_insertion_order": "false",
+            "pandas_analyze_sample": 1,  # columns of objects are texts alone: one tells
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "temp_directory": str(path.with_suffix(".tmp")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from billsmith.events.event import Event
 from billsmith.usage.duckdb.columns import Columns, bodies, columns_of, identities
 from billsmith.usage.duckdb.hashing import Hashes, Hashing, Words
-from billsmith.usage.store import Item, Name, Replace, Void
+from billsmith.usage.store import Item, Name, Replace
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -33,17 +33,19 @@ def prepare(items: Sequence[Item], hashing: Hashing) -> Prepared:
     """Hash every item, and spell every event as its row."""
     events = [item for item in items if isinstance(item, Event)]
     columns = columns_of(events)
-    said = np.zeros(len(items), np.uint64)
-    of_events = bodies(hashing, [event.account for event in events], columns)
+    said = bodies(hashing, [event.account for event in events], columns)
     if len(events) == len(items):
-        said[:] = of_events
+        who = identities(hashing, [event.owner for event in events], columns)
     else:
-        said[[isinstance(item, Event) for item in items]] = of_events
+        who = hashing.identities([_identity(item) for item in items])
+        every = np.zeros(len(items), np.uint64)
+        every[[isinstance(item, Event) for item in items]] = said
+        said = every
     names: dict[Name, int] = {}
     named = [names.setdefault((event.owner, event.account), len(names)) for event in events]
-    return Prepared(items, identities(hashing, _identities(items)), said, columns, list(names), np.array(named, np.intp))
+    return Prepared(items, who, said, columns, list(names), np.array(named, np.intp))
 
 
-def _identities(items: Sequence[Item]) -> Iterable[tuple[str, str, str]]:
-    named: Iterable[Event | Void] = [item.event if isinstance(item, Replace) else item for item in items]
-    return [(each.owner, each.source, each.id) for each in named]
+def _identity(item: Item) -> str:
+    named = item.event if isinstance(item, Replace) else item
+    return f"{named.owner}\0{named.source}\0{named.id}"

@@ -32,8 +32,11 @@ def hashed(connection: duckdb.DuckDBPyConnection, low: int, high: int, hashing: 
     found = connection.execute(f"SELECT {wanted} FROM events WHERE seq > {low} AND seq <= {high}").fetchnumpy()
     names = [name(subject) for subject in found["subject"].tolist()]
     columns = Columns(*(found[field] for field in Columns._fields))
-    named = zip((owner for owner, _ in names), columns.source, columns.id, strict=True)
-    return Hashed(identities(hashing, named), bodies(hashing, (reference for _, reference in names), columns), found["sign"])
+    return Hashed(
+        identities(hashing, (owner for owner, _ in names), columns),
+        bodies(hashing, (reference for _, reference in names), columns),
+        found["sign"],
+    )
 
 
 def replay(
