@@ -77,7 +77,7 @@ def ingest(home: Path, count: int, size: int) -> tuple[float, list[float], DuckD
 def ceiling(home: Path, count: int, size: int) -> list[float]:
     """Seconds of each of DuckDB's appends of the same rows, ready-made arrays, durable batch by batch; nothing is looked up."""
     home.mkdir()
-    connection, times, seq = file.connect(home / file.FILE, "1GB"), [], 0
+    connection, times, seq = file.connect(home / file.FILE, 1024**3), [], 0
     for batch in batches(count, size):
         rows = Rows(
             seq=np.arange(seq, seq + size),

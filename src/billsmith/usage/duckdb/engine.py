@@ -21,6 +21,7 @@ from billsmith.usage.duckdb.decide import Decided, decide
 from billsmith.usage.duckdb.hashing import Hashing
 from billsmith.usage.duckdb.index import IdentityIndex
 from billsmith.usage.duckdb.keeper import Keeper
+from billsmith.usage.duckdb.memory import MEMORY, shares, weight
 from billsmith.usage.duckdb.prepare import Prepared, prepare
 from billsmith.usage.duckdb.reading import Reading
 from billsmith.usage.duckdb.replay import replay
@@ -35,29 +36,28 @@ from billsmith.usage.store import (
     Receipt,
 )
 
-MEMORY_LIMIT = "1GB"
-
 
 class DuckDBStore(Reading):
-    """A :class:`billsmith.usage.store.UsageStore` in a folder. ``memory_limit`` bounds DuckDB's memory."""
+    """A :class:`billsmith.usage.store.UsageStore` in a folder, which takes about ``memory`` bytes at most."""
 
-    def __init__(self, home: Path, *, memory_limit: str = MEMORY_LIMIT) -> None:
+    def __init__(self, home: Path, *, memory: int = MEMORY) -> None:
         self._path = home / file.FILE
-        self._memory_limit = memory_limit
+        self._memory = memory
+        share = shares(memory)
         self._subjects = Subjects()
         self._binding = threading.Lock()
         self._reason = ""
         self._seq = 0
-        self.index = IdentityIndex(home / file.INDEX)
+        self.index = IdentityIndex(home / file.INDEX, recent=share.recent, merged=share.merged)
         self._connection = self._open()
-        self._keeper = Keeper(self.reading, self.watermark)
-        self._writer = Writer(self._write)
+        self._keeper = Keeper(self.reading, lambda cursor: file.commit(cursor, self._path), self.watermark)
+        self._writer = Writer(self._write, share.waiting)
 
     # ── opening, and opening again ──
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         try:
-            connection = file.connect(self._path, self._memory_limit)
+            connection = file.connect(self._path, shares(self._memory).duckdb)
         except duckdb.Error as error:
             raise Unavailable(
                 f"{self._path} can't be opened: {error}. Make room on the disk, or see `billsmith doctor`",
@@ -87,7 +87,7 @@ class DuckDBStore(Reading):
         """See :class:`UsageStore`."""
         if len(items) > MAX_BATCH:
             raise TooLarge(f"{len(items)} items; at most {MAX_BATCH} in one batch", code="usage.batch_too_large")
-        return self._writer.submit(prepare(items, self.hashing))
+        return self._writer.submit(len(items), weight(items), lambda: prepare(items, self.hashing))
 
     def _write(self, group: list[Prepared]) -> list[Receipt]:
         if self._reason:
@@ -116,14 +116,23 @@ class DuckDBStore(Reading):
         try:
             self._connection.execute("BEGIN")
             yield self._connection
-            self._connection.execute("COMMIT")
+            file.commit(self._connection, self._path)
         except (duckdb.Error, OSError) as error:
             self._reason = f"the usage store can't write: {error}"[:500]
             self._try_again()
-            raise Unavailable(
-                f"the usage store can't write: {str(error)[:300]}. Make room on the disk, then send again",
-                code="usage.cannot_write",
-            ) from error
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: Exception) -> Unavailable:
+        if isinstance(error, duckdb.OutOfMemoryException):
+            return Unavailable(
+                f"the usage store's {self._memory // 2**20} MB of memory don't suffice: {str(error)[:300]}. Give it"
+                " more, then send again",
+                code="usage.out_of_memory",
+            )
+        return Unavailable(
+            f"the usage store can't write: {str(error)[:300]}. Make room on the disk, then send again",
+            code="usage.cannot_write",
+        )
 
     def _try_again(self) -> None:
         """Open the file anew; what then stands in the table counts."""
@@ -175,7 +184,7 @@ class DuckDBStore(Reading):
         """See :class:`UsageStore`."""
         with self.reading() as cursor:
             ((events,),) = cursor.execute("SELECT coalesce(sum(sign), 0) FROM events WHERE seq <= ?", [self._seq]).fetchall()
-        sizes = [self._path, self._path.with_name(f"{file.FILE}.wal")]
+        sizes = [self._path, self._path.with_name(file.LOG)]
         return Health(
             engine="duckdb",
             seq=self._seq,
@@ -184,7 +193,7 @@ class DuckDBStore(Reading):
             writable=not self._reason,
             reason=self._reason,
             waiting=self._writer.waiting,
-            notes=self._keeper.notes(),
+            notes=(*self._keeper.notes(), *([self.index.failure] if self.index.failure else ())),
         )
 
     def close(self) -> None:

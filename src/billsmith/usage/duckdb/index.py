@@ -26,10 +26,10 @@ from billsmith.usage.duckdb.recent import Recent
 #: The mark of an identity that was corrected: ask the table. No body has it, nor :data:`ABSENT` (see ``hashing``).
 CORRECTED = 0
 
-#: Identities in memory before they become a run; runs of one level before they are merged.
+#: Identities in memory before they become a run, at most; runs of one level before they are merged.
 MEMORY_LIMIT = 250_000
 FAN_IN = 4
-#: Rows of all runs together that a merge holds at a time.
+#: Rows of all runs together that a merge holds at a time, at most.
 SLICE = 500_000
 _WORD = 8
 
@@ -90,14 +90,18 @@ class Run:
 
 
 class IdentityIndex:
-    """The index in its folder. One thread adds; any may look up. ``stored_seq`` is what needs no replay."""
+    """The index in its folder. One thread adds; any may look up. ``stored_seq`` is what needs no replay.
 
-    def __init__(self, folder: Path) -> None:
+    ``recent`` and ``merged`` are the identities that memory has room for: new ones, and those of a merge.
+    """
+
+    def __init__(self, folder: Path, *, recent: int = MEMORY_LIMIT, merged: int = SLICE) -> None:
         self._folder = folder
+        self._room, self._slice = min(recent, MEMORY_LIMIT), min(merged, SLICE)
         self._lock = threading.RLock()
         self._merging: threading.Thread | None = None
         self._closed = False
-        self._memory = Recent(MEMORY_LIMIT)
+        self._memory = Recent(self._room)
         self._runs: list[Run] = []
         self._next = 1
         self.stored_seq = 0
@@ -123,7 +127,7 @@ class IdentityIndex:
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
-            self._runs, self._memory, self.stored_seq, self.seq = [], Recent(MEMORY_LIMIT), 0, 0
+            self._runs, self._memory, self.stored_seq, self.seq = [], Recent(self._room), 0, 0
             for path in self._folder.iterdir():
                 path.unlink()
 
@@ -154,7 +158,7 @@ class IdentityIndex:
         with self._lock:
             self._memory.add(hashes, entries)
             self.seq = seq
-            if len(self._memory) >= MEMORY_LIMIT:
+            if len(self._memory) >= self._room:
                 with suppress(OSError):  # a full disk: the memory holds it, and the table has it all
                     self.flush()
 
@@ -166,7 +170,7 @@ class IdentityIndex:
                 with self._new_run(len(entries)) as writer:
                     writer.write(*_sorted(hashes, entries))
                     self._runs = [*self._runs, writer.finish(0)]
-                self._memory = Recent(MEMORY_LIMIT)
+                self._memory = Recent(self._room)
             self.stored_seq = self.seq
             self._write_manifest()
             self._start_merge()
@@ -242,7 +246,7 @@ class IdentityIndex:
     def _merge(self, runs: list[Run]) -> Run:
         """One run of several: slice by slice of the hash space, the newest entry of a hash wins."""
         rows = sum(run.line.rows for run in runs)
-        slices = -(-rows // SLICE)
+        slices = -(-rows // self._slice)
         bounds = np.array([2**64 * number // slices for number in range(1, slices)], np.uint64)
         newest_first = runs[::-1]
         cuts = [run.cuts(bounds) for run in newest_first]
