@@ -22,7 +22,8 @@ import msgspec
 from billsmith.metering.meter import Meter
 from billsmith.units.errors import Unavailable
 from billsmith.usage.duckdb import checks, protocol
-from billsmith.usage.duckdb.engine import MEMORY_LIMIT, DuckDBStore
+from billsmith.usage.duckdb.engine import DuckDBStore
+from billsmith.usage.duckdb.memory import MEMORY
 from billsmith.usage.duckdb.names import LOCK as LOCK
 from billsmith.usage.duckdb.names import SOCKET as SOCKET
 from billsmith.usage.duckdb.protocol import Call, Frame, Kind
@@ -56,8 +57,8 @@ T = TypeVar("T")
 class SharedStore:
     """The :class:`UsageStore` of a data folder, from any process: as its owner, or through it."""
 
-    def __init__(self, home: Path, *, memory_limit: str = MEMORY_LIMIT, patience: float = PATIENCE) -> None:
-        self._home, self._memory_limit, self._patience = home, memory_limit, patience
+    def __init__(self, home: Path, *, memory: int = MEMORY, patience: float = PATIENCE) -> None:
+        self._home, self._memory, self._patience = home, memory, patience
         self._lock = threading.Lock()
         self._owner: _Owner | None = None
         self._call(lambda store: store.watermark())
@@ -87,7 +88,7 @@ class SharedStore:
                 if lock is None:
                     return Client(self._home)
                 try:
-                    self._owner = _Owner(self._home, DuckDBStore(self._home, memory_limit=self._memory_limit), lock)
+                    self._owner = _Owner(self._home, DuckDBStore(self._home, memory=self._memory), lock)
                 except BaseException:
                     os.close(lock)
                     raise

@@ -18,10 +18,10 @@ from billsmith.units.errors import Invalid, Unavailable
 from billsmith.units.periods import Period
 from billsmith.usage.duckdb import cells, compiler, counting
 from billsmith.usage.duckdb.compiler import Ahead, Parameters, Shape, Statement
-from billsmith.usage.duckdb.decide import Identity
 from billsmith.usage.duckdb.folding import Fold, nothing, shape_of
 from billsmith.usage.duckdb.keeper import Keeper
 from billsmith.usage.duckdb.rows import EVENT, event_of
+from billsmith.usage.duckdb.singly import Identity
 from billsmith.usage.duckdb.subjects import Subjects
 from billsmith.usage.store import MAX_PAGE, Entry, Kept, Measured, Name, Place, Query, Selection, Unknown
 
