@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from billsmith.accounts.model import Account
 from billsmith.ledger.wallets import Grant
+from billsmith.storage.direct import Direct
 from billsmith.storage.schema_billing import agreement as table
 from billsmith.storage.schema_billing import agreement_use as use_table
 from billsmith.storage.schema_billing import wallet_grant, wallet_movement
@@ -94,9 +95,7 @@ def uses(connection: Connection, seqs: Sequence[int], before: int | None = None)
 
 def add_uses(connection: Connection, rows: Iterable[tuple[int, int, Exact]]) -> None:
     """Keep what invoices used: agreement, invoice, amount."""
-    values = [{"agreement_seq": seq, "invoice_seq": invoice, "amount": str(amount)} for seq, invoice, amount in rows]
-    if values:
-        connection.execute(insert(use_table), values)
+    Direct(connection).add(use_table, [(seq, invoice, str(amount)) for seq, invoice, amount in rows])
 
 
 def forget_uses(connection: Connection, invoice_seq: int) -> None:

@@ -7,19 +7,18 @@ same span of the same usage by what is known at one instant; wallets and credit 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from typing import Any
 
 import msgspec
 
 from billsmith.accounts.model import Account
 from billsmith.catalog.versions import Shelf
+from billsmith.documents.packed import unpack_content
 from billsmith.invoicing.billing import Book
 from billsmith.invoicing.cases import Case, Charged
 from billsmith.invoicing.model import Line
 from billsmith.storage import accounts, subscriptions
 from billsmith.storage.database import Connection, Database
-from billsmith.storage.invoices import unpack_content
 from billsmith.storage.runs import Run
 from billsmith.storage.subscriptions import Stored
 from billsmith.subscriptions.learnt import Mark, Step
@@ -124,7 +123,7 @@ def simulate(
 class _Chunk(msgspec.Struct, kw_only=True):
     people: dict[int, Account]
     keys: list[tuple[int, str]]
-    futures: list[Future[list[Outcome]]]
+    outcomes: Callable[[], list[Outcome]]
 
 
 def _chunks(
@@ -153,7 +152,7 @@ def _chunks(
         after = recipients[-1]
         cases = [case for pair in sides.values() for case in pair]
         works = worked_out(usage, issuer, cases, people, books, run.as_of_seq)
-        yield _Chunk(people=people, keys=list(sides), futures=at_work.submit(works))
+        yield _Chunk(people=people, keys=list(sides), outcomes=at_work.submit(works))
 
 
 def _sides(
@@ -206,7 +205,7 @@ def _charged(each: Stored, subscription: Subscription, catalog: str, run: Run, s
 
 
 def _differences(chunk: _Chunk, progress: Callable[[int], None]) -> Iterator[Difference]:
-    outcomes = [outcome for future in chunk.futures for outcome in future.result()]
+    outcomes = chunk.outcomes()
     for place, (recipient, currency) in enumerate(chunk.keys):
         old, new = outcomes[2 * place : 2 * place + 2]
         problems = [f"{side}: {each.reason}" for side, each in (("now", old), ("then", new)) if isinstance(each, Parked)]
