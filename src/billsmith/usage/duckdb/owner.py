@@ -27,6 +27,8 @@ from billsmith.usage.duckdb.memory import MEMORY
 from billsmith.usage.duckdb.names import LOCK as LOCK
 from billsmith.usage.duckdb.names import SOCKET as SOCKET
 from billsmith.usage.duckdb.protocol import Call, Frame, Kind
+from billsmith.usage.duckdb.sheets import reader
+from billsmith.usage.sheets import Sheets
 from billsmith.usage.store import (
     Binding,
     Entry,
@@ -117,6 +119,10 @@ class SharedStore:
             yield from first
         except ConnectionError as error:
             raise Unavailable("the usage store's owner ended. Ask again", code="usage.owner_ended") from error
+
+    def sheets(self, query: Query) -> Sheets:
+        """See :func:`billsmith.usage.sheets.sheets`."""
+        return self._call(lambda store: store.sheets(query))
 
     def events(self, selection: Selection, *, after: Place | None = None, limit: int = 1_000) -> tuple[Kept, ...]:
         """See :class:`UsageStore`."""
@@ -253,6 +259,8 @@ def _perform(store: DuckDBStore, call: Call, connection: socket.socket) -> None:
                     _frame(connection, Kind.PART, part)
                     part = []
             answer: Any = part
+        case "sheets":
+            answer = store.sheets(arguments).by_account
         case "ingest":
             answer = store.ingest(protocol.unpack_items(arguments))
         case "events":
@@ -344,6 +352,10 @@ class Client:
         """See :class:`UsageStore`."""
         for part in self._ask("measure", query):
             yield from map(protocol.unpack_measured, part)
+
+    def sheets(self, query: Query) -> Sheets:
+        """See :func:`billsmith.usage.sheets.sheets`."""
+        return Sheets(self._one("sheets", query), reader)
 
     def events(self, selection: Selection, *, after: Place | None = None, limit: int = 1_000) -> tuple[Kept, ...]:
         """See :class:`UsageStore`."""
