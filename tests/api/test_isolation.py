@@ -21,6 +21,7 @@ CONNECTION = {"vendor": "amberflo", "name": "metering", "url": "https://vendor.e
 _BODIES: dict[str, Any] = {
     "createInvoice": {"recipient": "c-1", "lines": [{"description": "x", "amount": 1}]},
     "recordPayment": {"amount": 1, "reference": "r"},
+    "createCreditNote": {"amount": 1},
     "createAccount": {"name": "x"},
     "updateAccount": {"name": "x"},
     "createCredential": {"kind": "api-key"},
