@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Table, and_, case, delete, func, insert, select, text, update
+from sqlalchemy import Connection, Table, and_, case, delete, exists, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -37,6 +37,7 @@ from billsmith.storage.accounts import ancestors, path_range
 from billsmith.storage.changes import Change
 from billsmith.storage.direct import Direct, is_integrity_error
 from billsmith.storage.schema import invoice as table
+from billsmith.storage.schema_billing import ledger_entry
 from billsmith.units.currency import from_minor
 from billsmith.units.errors import Conflict, NotFound
 from billsmith.units.instants import start_of_day
@@ -54,6 +55,8 @@ SEND_BY_EMAIL = 1 << 3
 PAYMENT_SENT = 1 << 4
 EXPORTED = 1 << 5
 STATUS_MASK = 0b111
+#: Documents, among the subjects of the ledger (:class:`billsmith.storage.ledger.Subject`).
+LEDGER_SUBJECT = 0
 
 _extras = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]])
 _NO_EXTRAS: dict[str, dict[str, msgspec.Raw]] = {}
@@ -500,12 +503,20 @@ def numbers(
 
 
 def credits_left(connection: Connection, issuer_seq: int, recipients: Sequence[int]) -> list[Stored]:
-    """Credit notes of an issuer to some recipients that have something left to give, oldest first."""
+    """An issuer's documents to some recipients that have something left to give, oldest first: credit notes, overpaid invoices.
+
+    Only those that were issued here: the ledger holds what they give.
+    """
     query = columns().where(
         table.c.recipient_seq.in_(recipients),
         table.c.issuer_seq == issuer_seq,
-        text("invoice.kind = 'credit_note' AND invoice.paid_minor > invoice.total_minor"),
-        table.c.flags.op("&")(STATUS_MASK).in_([int(status) for status in OPEN_STATUSES]),
+        text("invoice.paid_minor > invoice.total_minor"),
+        table.c.flags.op("&")(STATUS_MASK).in_([int(status) for status in OPEN_STATUSES | {InvoiceStatus.PAID}]),
+        exists().where(
+            ledger_entry.c.subject == LEDGER_SUBJECT,
+            ledger_entry.c.subject_seq == table.c.seq,
+            ledger_entry.c.step == 0,
+        ),
     )
     return [stored(row) for row in connection.execute(query.order_by(table.c.seq))]
 

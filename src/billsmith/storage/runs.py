@@ -299,12 +299,19 @@ def corrections(connection: Connection, invoices: Sequence[int]) -> dict[int, li
     return found
 
 
-def add_corrections(connection: Connection, run: Run, rows: Sequence[tuple[int, int, int]]) -> None:
-    """Keep which notes correct which invoices: invoice, step, note."""
+def by_hand(connection: Connection, invoices: Sequence[int]) -> set[int]:
+    """Which of the notes that correct invoices no run made."""
+    query = select(correction.c.note_seq).where(correction.c.invoice_seq.in_(invoices), correction.c.run_seq.is_(None))
+    return {row[0] for row in connection.execute(query)}
+
+
+def add_corrections(connection: Connection, run: Run | None, rows: Sequence[tuple[int, int, int]]) -> None:
+    """Keep which notes correct which invoices: invoice, step, note. ``None``: no run made them."""
     if rows:
+        run_seq = None if run is None else run.seq
         connection.execute(
             insert(correction),
-            [{"invoice_seq": invoice, "step": step, "note_seq": note, "run_seq": run.seq} for invoice, step, note in rows],
+            [{"invoice_seq": invoice, "step": step, "note_seq": note, "run_seq": run_seq} for invoice, step, note in rows],
         )
 
 

@@ -125,6 +125,8 @@ class _Rater:
             | {each.account_seq for found in looked_at for each, _ in billed[found.seq]},
         )
         live = self._live_notes(connection, [note for found in looked_at for note in notes[found.seq]])
+        by_hand = runs.by_hand(connection, seqs)
+        looked_at = [found for found in looked_at if not _given_back(found, [live[n] for n in notes[found.seq] if n in live])]
         groups: dict[str, list[tuple[Stored, Run]]] = {}
         for found in invoices.with_content(connection, looked_at):
             run = whose[found.seq]
@@ -136,7 +138,8 @@ class _Rater:
             works = worked_out(self.usage, self.issuer, cases, self.people, books, as_of_seq)
             for (found, _), (work, counted) in zip(group, works.counted(), strict=True):
                 earlier = tuple(notes[found.seq])
-                documents = [document_of(each.invoice) for each in (found, *(live[note] for note in earlier if note in live))]
+                standing = [live[note] for note in earlier if note in live and note not in by_hand]
+                documents = [document_of(each.invoice) for each in (found, *standing)]
                 outcome = _outcome(work, counted, books, documents)
                 if outcome is not None:
                     result.append(Noted(found=found, earlier=earlier, outcome=outcome))
@@ -261,6 +264,11 @@ class _Rater:
             ),
         )
         return NewInvoice(invoice=invoice, issuer=self.issuer, recipient=recipient, series=numbered.series)
+
+
+def _given_back(found: Stored, notes: Sequence[Stored]) -> bool:
+    """Whether nothing of an invoice is left to be corrected: notes gave back all of it."""
+    return bool(notes) and found.invoice.total_minor + sum(note.invoice.total_minor for note in notes) == 0
 
 
 def _outcome(work: Work, counted: Sequence[Counted], books: Books, documents: Sequence[Document]) -> Note | Parked | None:

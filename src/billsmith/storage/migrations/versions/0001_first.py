@@ -270,14 +270,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("id"),
     )
-    op.create_index(
-        "credit_note_left",
-        "invoice",
-        ["recipient_seq"],
-        unique=False,
-        sqlite_where=sa.text("kind = 'credit_note' AND paid_minor > total_minor"),
-        postgresql_where=sa.text("kind = 'credit_note' AND paid_minor > total_minor"),
-    )
     op.create_index("invoice_by_batch", "invoice", ["issuer_seq", "batch", "recipient_seq", "flags"], unique=False)
     op.create_index("invoice_by_creation", "invoice", ["issuer_seq", "created_at", "seq", "flags"], unique=False)
     op.create_index(
@@ -285,6 +277,14 @@ def upgrade() -> None:
     )
     op.create_index("invoice_by_number", "invoice", ["issuer_seq", "number_key", "created_at", "seq", "flags"], unique=False)
     op.create_index("invoice_by_period", "invoice", ["issuer_seq", "period_start", "number_key", "seq", "flags"], unique=False)
+    op.create_index(
+        "invoice_credit_left",
+        "invoice",
+        ["recipient_seq"],
+        unique=False,
+        sqlite_where=sa.text("paid_minor > total_minor"),
+        postgresql_where=sa.text("paid_minor > total_minor"),
+    )
     op.create_index(
         "invoice_due",
         "invoice",
@@ -516,7 +516,7 @@ def upgrade() -> None:
         sa.Column("invoice_seq", _seq(), nullable=False),
         sa.Column("step", sa.Integer(), nullable=False),
         sa.Column("note_seq", _seq(), nullable=False),
-        sa.Column("run_seq", _seq(), nullable=False),
+        sa.Column("run_seq", _seq(), nullable=True),
         sa.ForeignKeyConstraint(
             ["invoice_seq"],
             ["invoice.seq"],
