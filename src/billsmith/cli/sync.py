@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from billsmith.cli.common import PLAIN, Common, opened
+from billsmith.cli.common import ACTOR, PLAIN, Common, opened
 from billsmith.cli.output import Listing, Record, note
 from billsmith.cli.progress import progress
 from billsmith.cli.sync_add import app as add
@@ -21,6 +21,7 @@ from billsmith.storage.sync_connections import VendorConnection
 from billsmith.units.errors import Invalid
 from billsmith.units.instants import format_instant, parse_date
 from billsmith.workflows import connections
+from billsmith.workflows.clock import system_clock
 from billsmith.workflows.sealing import new_key as fresh_key
 
 app = App(name="sync", help="Pull what vendors invoiced into this store.")
@@ -121,7 +122,7 @@ def remove(name: Name, *, common: Common = PLAIN) -> None:
     """
     with opened(common) as database, database.write() as connection:
         found = sync_connections.get(connection, name)
-        sync_connections.remove(connection, found)
+        sync_connections.remove(connection, found, system_clock(), ACTOR)
     common.show(Record(row={"id": found.id, "name": found.name, "removed": True}))
 
 
@@ -141,7 +142,7 @@ def rekey(*, common: Common = PLAIN) -> None:
     Example: billsmith sync rekey
     """
     with opened(common) as database, database.write() as connection:
-        moved = connections.rekey(connection, sealer())
+        moved = connections.rekey(connection, sealer(), now=system_clock(), actor=ACTOR)
     common.show(Record(row={"rekeyed": moved}, id_field="rekeyed"))
 
 
