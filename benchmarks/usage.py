@@ -23,8 +23,7 @@ from billsmith.units.instants import DAY, parse_instant
 from billsmith.units.periods import Period
 from billsmith.usage.duckdb import file
 from billsmith.usage.duckdb.engine import DuckDBStore
-from billsmith.usage.duckdb.prepare import columns_of
-from billsmith.usage.duckdb.rows import append
+from billsmith.usage.duckdb.rows import append, columns_of
 from billsmith.usage.store import Binding, Query
 
 START = parse_instant("2026-10-01T00:00:00Z")

@@ -16,8 +16,9 @@ from billsmith.metering.meter import Meter
 from billsmith.units.errors import Unavailable
 from billsmith.usage.duckdb import checks, file, index, runs
 from billsmith.usage.duckdb.engine import DuckDBStore
-from billsmith.usage.duckdb.index import ABSENT, IdentityIndex
+from billsmith.usage.duckdb.index import IdentityIndex
 from billsmith.usage.duckdb.owner import Client, SharedStore
+from billsmith.usage.prepare import ABSENT, CORRECTED
 from billsmith.usage.store import Binding, Query, Replace, UsageStore
 from tests.support import usage
 from tests.support.crash import ROOT, compiler
@@ -80,7 +81,7 @@ def test_the_index_finds_what_it_was_given_through_runs_and_merges(tmp_path: Pat
         new = {chance.randbytes(16): chance.randrange(2, 2**63) for _ in range(100)}
         # the same first word, and bodies that change
         new |= {key[:8] + chance.randbytes(8): 7 for key in list(new)[:3]}
-        new |= dict.fromkeys(chance.sample(sorted(known), min(len(known), 5)), index.CORRECTED)
+        new |= dict.fromkeys(chance.sample(sorted(known), min(len(known), 5)), CORRECTED)
         known |= new
         kept.add(list(new), list(new.values()), seq)
     strangers = [chance.randbytes(16) for _ in range(1000)] + [key[:8] + bytes(8) for key in list(known)[:1000]]

@@ -10,8 +10,8 @@ import duckdb
 from billsmith.events.canonical import body_hash, identity_hash
 from billsmith.usage.duckdb import cells, file
 from billsmith.usage.duckdb.engine import DuckDBStore
-from billsmith.usage.duckdb.index import ABSENT, CORRECTED, fingerprint
 from billsmith.usage.duckdb.rows import EVENT, event_of
+from billsmith.usage.prepare import ABSENT, CORRECTED, fingerprint
 
 _CHUNK = 10_000
 

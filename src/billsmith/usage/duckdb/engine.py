@@ -15,16 +15,15 @@ import duckdb
 from billsmith.events.canonical import body_hash, identity_hash
 from billsmith.metering.meter import Meter
 from billsmith.units.errors import TooLarge, Unavailable
+from billsmith.usage.decide import Decided, decide
 from billsmith.usage.duckdb import file
-from billsmith.usage.duckdb.cells import wanted
-from billsmith.usage.duckdb.decide import Decided, decide
-from billsmith.usage.duckdb.index import CORRECTED, IdentityIndex, fingerprint
+from billsmith.usage.duckdb.index import IdentityIndex
 from billsmith.usage.duckdb.keeper import Keeper
-from billsmith.usage.duckdb.prepare import Prepared, prepare
 from billsmith.usage.duckdb.reading import Reading
-from billsmith.usage.duckdb.rows import EVENT, append, event_of
+from billsmith.usage.duckdb.rows import EVENT, append, columns_of, event_of
 from billsmith.usage.duckdb.subjects import Subjects
-from billsmith.usage.duckdb.writer import Writer
+from billsmith.usage.folding import families
+from billsmith.usage.prepare import CORRECTED, Prepared, fingerprint, prepare
 from billsmith.usage.store import (
     MAX_BATCH,
     Binding,
@@ -32,6 +31,7 @@ from billsmith.usage.store import (
     Item,
     Receipt,
 )
+from billsmith.usage.writer import Writer
 
 MEMORY_LIMIT = "1GB"
 _FETCH = 10_000
@@ -105,18 +105,19 @@ class DuckDBStore(Reading):
         """See :class:`UsageStore`."""
         if len(items) > MAX_BATCH:
             raise TooLarge(f"{len(items)} items; at most {MAX_BATCH} in one batch", code="usage.batch_too_large")
-        return self._writer.submit(prepare(items, self.key))
+        return self._writer.submit(prepare(items, self.key, columns_of))
 
     def _write(self, group: list[Prepared]) -> list[Receipt]:
         if self._reason:
             self._try_again()
-        known = self.index.find([identity for batch in group for identity in batch.identities])
+        known = self.index.find([identity for batch in group for identity in batch.identities]).tolist()
         decided = decide(
             group,
             known,
             seq=self._seq,
             next_subject=self._subjects.next_number(),
             subject=self._subjects.number,
+            columns_of=columns_of,
             history=self._histories,
         )
         if decided.rows:
@@ -184,7 +185,7 @@ class DuckDBStore(Reading):
 
     def keep(self, meters: Collection[Meter]) -> None:
         """See :class:`UsageStore`. Roll-ups of them are filled in the background."""
-        self._keeper.keep(wanted(meters))
+        self._keeper.keep(families(meters))
 
     def catch_up(self, least: int | None = None) -> None:
         """Do now what the background has to do; ``least`` rows are sorted, if there are as many."""

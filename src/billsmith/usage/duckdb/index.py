@@ -19,10 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-#: Hashes of one identity; a body's 64 bits; the mark of an identity that was corrected: ask the table.
-CORRECTED = 0
-#: What a look-up gives for an identity that isn't there. No body has it (see ``fingerprint``).
-ABSENT = 1
+from billsmith.usage.prepare import ABSENT
 
 #: Identities in the dictionary before they become a run; runs of one level before they are merged.
 MEMORY_LIMIT = 250_000
@@ -33,11 +30,6 @@ STRIDE = 512
 _STEPS = STRIDE.bit_length()
 
 Words = NDArray[np.uint64]
-
-
-def fingerprint(body_hash: bytes) -> int:
-    """64 bits of a body's hash, never one of the two marks."""
-    return int.from_bytes(body_hash[:8], "little") | 2
 
 
 class _Line(msgspec.Struct):

@@ -10,17 +10,16 @@ import msgspec
 import numpy as np
 
 from billsmith.events.event import Event
-from billsmith.usage.duckdb.limbs import LIMB, number
+from billsmith.usage.decide import Row
+from billsmith.usage.limbs import LIMB, number, scaled
 
 #: What an event is made of, as ``event_of`` reads it.
 EVENT = "subject, type, source, id, time, high, low, dims"
 
+_json = msgspec.json.Encoder(order="sorted")
 _dimensions = msgspec.json.Decoder(dict[str, str])
 _COLUMNS = ("seq", "sign", "undoes", "subject", "type", "source", "id", "time", "high", "low", "dims")
 _TYPES = (np.int64, np.int8, np.int64, np.int32, object, object, object, np.int64, np.int64, np.int64, object)
-
-#: seq, sign, undoes, subject, then the columns of ``prepare.columns_of``.
-Row = tuple[Any, ...]
 
 
 def append(connection: duckdb.DuckDBPyConnection, rows: Sequence[Row]) -> None:
@@ -50,3 +49,10 @@ def event_of(columns: Sequence[Any], name: Callable[[int], tuple[str, str]]) -> 
         value=number(high * LIMB + low),
         dimensions=_dimensions.decode(dims),
     )
+
+
+def columns_of(event: Event) -> tuple[Any, ...]:
+    """type, source, id, time, high, low, dims."""
+    high, low = divmod(scaled(event.value), LIMB)
+    dims = _json.encode(event.dimensions).decode() if event.dimensions else "{}"
+    return event.type, event.source, event.id, event.time, high, low, dims

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from billsmith.units.errors import Busy, Unavailable
-from billsmith.usage.duckdb.prepare import Prepared
+from billsmith.usage.prepare import Prepared
 from billsmith.usage.store import Receipt
 
 #: Most items in one commit, and most that may wait before the next batch is refused.

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from billsmith.events.canonical import body_hash, identity_hash
 from billsmith.events.event import Event
-from billsmith.usage.duckdb.index import fingerprint
-from billsmith.usage.duckdb.limbs import LIMB, scaled
 from billsmith.usage.store import Item, Replace
 
-_json = msgspec.json.Encoder(order="sorted")
+#: What a store notes of an identity whose rows say more than one body.
+CORRECTED = 0
+#: What is known of an identity that isn't there. No body has it (see :func:`fingerprint`).
+ABSENT = 1
+
+#: Columns of an event's row that its body gives, as the store spells them.
+Columns = tuple[Any, ...]
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -22,10 +26,15 @@ class Prepared(msgspec.Struct, frozen=True):
     items: Sequence[Item]
     identities: list[bytes]
     bodies: list[int]
-    columns: list[tuple[Any, ...]]
+    columns: list[Columns]
 
 
-def prepare(items: Sequence[Item], key: bytes) -> Prepared:
+def fingerprint(body_hash: bytes) -> int:
+    """64 bits of a body's hash, never one of the two marks."""
+    return int.from_bytes(body_hash[:8], "little") | 2
+
+
+def prepare(items: Sequence[Item], key: bytes, columns_of: Callable[[Event], Columns]) -> Prepared:
     """Hash every item, and spell every event as its row."""
     identities, bodies, columns = [], [], []
     for item in items:
@@ -38,10 +47,3 @@ def prepare(items: Sequence[Item], key: bytes) -> Prepared:
             bodies.append(0)
             columns.append(())
     return Prepared(items, identities, bodies, columns)
-
-
-def columns_of(event: Event) -> tuple[Any, ...]:
-    """type, source, id, time, high, low, dims."""
-    high, low = divmod(scaled(event.value), LIMB)
-    dims = _json.encode(event.dimensions).decode() if event.dimensions else "{}"
-    return event.type, event.source, event.id, event.time, high, low, dims

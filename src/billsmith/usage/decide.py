@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import msgspec
 
 from billsmith.events.canonical import canonical
 from billsmith.events.event import Event
-from billsmith.usage.duckdb.index import ABSENT, CORRECTED, Words
-from billsmith.usage.duckdb.prepare import Prepared, columns_of
-from billsmith.usage.duckdb.rows import Row
+from billsmith.usage.prepare import ABSENT, CORRECTED, Columns, Prepared
 from billsmith.usage.store import Clash, Entry, Item, Receipt, Rejection, Replace, Void
 
 Identity = tuple[str, str, str]
+#: seq, sign, undoes, subject, then the store's columns.
+Row = tuple[Any, ...]
 
 
 class _State(msgspec.Struct):
@@ -37,11 +38,12 @@ class Decided(msgspec.Struct):
 
 def decide(
     group: Sequence[Prepared],
-    known: Words,
+    known: Sequence[int],
     *,
     seq: int,
     next_subject: int,
     subject: Callable[[str, str], int | None],
+    columns_of: Callable[[Event], Columns],
     history: Callable[[Iterable[Identity]], dict[Identity, list[Entry]]],
 ) -> Decided:
     """Go through the items of a group in their order. ``known`` is what the index says of each; ``seq`` the table's highest.
@@ -49,18 +51,17 @@ def decide(
     An item that is new, or the first body again, and alone in the group with its identity, needs nothing but the index. For
     the others ``history`` reads the rows of their identities.
     """
-    decision = _Decision(seq, next_subject, subject)
+    decision = _Decision(seq, next_subject, subject, columns_of)
     identities = [identity for batch in group for identity in batch.identities]
     repeated = _repeated(identities)
-    found = known.tolist()
-    decision.learn(_to_look_up(group, found, repeated), history)
+    decision.learn(_to_look_up(group, known, repeated), history)
     at = 0
     for batch in group:
         duplicates: list[int] = []
         conflicts: list[Clash] = []
         rejected: list[Rejection] = []
         for index, (item, identity, body) in enumerate(zip(batch.items, batch.identities, batch.bodies, strict=True)):
-            entry = found[at]
+            entry = known[at]
             at += 1
             outcome: str | Clash | Rejection
             if body and identity not in repeated and entry == ABSENT:
@@ -101,23 +102,29 @@ def _identity_of(item: Item) -> Identity:
     return named.owner, named.source, named.id
 
 
-def _to_look_up(group: Sequence[Prepared], found: list[int], repeated: set[bytes]) -> set[Identity]:
+def _to_look_up(group: Sequence[Prepared], known: Sequence[int], repeated: set[bytes]) -> set[Identity]:
     """The identities that are in the table, and of which the index doesn't say enough."""
     wanted, at = set(), 0
     for batch in group:
         for item, identity, body in zip(batch.items, batch.identities, batch.bodies, strict=True):
-            if found[at] != ABSENT and (found[at] != body or not body or identity in repeated):
+            if known[at] != ABSENT and (known[at] != body or not body or identity in repeated):
                 wanted.add(_identity_of(item))
             at += 1
     return wanted
 
 
 class _Decision:
-    def __init__(self, seq: int, next_subject: int, subject: Callable[[str, str], int | None]) -> None:
+    def __init__(
+        self,
+        seq: int,
+        next_subject: int,
+        subject: Callable[[str, str], int | None],
+        columns_of: Callable[[Event], Columns],
+    ) -> None:
         self.seq = seq
         self.result = Decided()
         self._next_subject = next_subject
-        self._subject = subject
+        self._subject, self._columns_of = subject, columns_of
         self._states: dict[Identity, _State] = {}
 
     def learn(self, identities: set[Identity], history: Callable[[Iterable[Identity]], dict[Identity, list[Entry]]]) -> None:
@@ -126,7 +133,7 @@ class _Decision:
                 last = entries[-1]
                 self._states[identity] = _State(entries[0].event, last.event, last.sign > 0, last.seq)
 
-    def put(self, event: Event, columns: tuple[object, ...], sign: int = 1, undoes: int = 0) -> None:
+    def put(self, event: Event, columns: Columns, sign: int = 1, undoes: int = 0) -> None:
         """A row more."""
         self.seq += 1
         number = self._number(event.owner, event.account)
@@ -158,7 +165,7 @@ class _Decision:
     def _event(self, index: int, sent: Event, state: _State | None, identity: bytes, body: int) -> str | Clash:
         if state is not None:
             return "duplicate" if sent in (state.first, state.last) else Clash(index, sent, state.last)
-        self.put(sent, columns_of(sent))
+        self.put(sent, self._columns_of(sent))
         self._states[sent.identity] = _State(sent, sent, True, self.seq)
         self.result.index[identity] = body
         return "accepted"
@@ -174,12 +181,12 @@ class _Decision:
             if state.last == sent:
                 return "duplicate"
             self._take_back(state, identity)
-        self.put(sent, columns_of(sent))
+        self.put(sent, self._columns_of(sent))
         state.last, state.live, state.row = sent, True, self.seq
         self.result.index[identity] = CORRECTED
         return "accepted"
 
     def _take_back(self, state: _State, identity: bytes) -> None:
-        self.put(state.last, columns_of(state.last), sign=-1, undoes=state.row)
+        self.put(state.last, self._columns_of(state.last), sign=-1, undoes=state.row)
         state.live = False
         self.result.index[identity] = CORRECTED
