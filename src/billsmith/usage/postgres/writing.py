@@ -1,0 +1,247 @@
+"""A group of batches, written in one transaction; many processes may do so at once.
+
+Names and months first, each durable for itself. Then, in the transaction: a lock per owner (shared; alone for corrections, so
+that a batch sees an identity's rows as they are until it commits) → identities, in the order of their hashes, so that writers
+wait for each other one way only → what becomes of each item → rows, by COPY → seqs and commit, sent together, so that the
+lock on numbers is held for no longer than the database takes to write its log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from uuid import UUID
+from zlib import crc32
+
+import msgspec
+import psycopg
+
+from billsmith.events.canonical import identity_hash
+from billsmith.events.event import Event
+from billsmith.usage.decide import Decided, Identity, Row, decide
+from billsmith.usage.postgres.connections import Connection, connect, is_passing, translated
+from billsmith.usage.postgres.months import Months
+from billsmith.usage.postgres.rows import COPY, columns_of, line
+from billsmith.usage.postgres.schema import LOCKS, NUMBERING, SCHEMA
+from billsmith.usage.postgres.states import histories
+from billsmith.usage.postgres.subjects import Subjects
+from billsmith.usage.prepare import ABSENT, CORRECTED, Prepared
+from billsmith.usage.store import Entry, Receipt, Replace, Void
+
+#: Rows of the group are numbered from here until they have their seqs.
+_HERE = 2**62
+_TRIES = 5
+#: Owners share this many locks, so that a batch of many owners doesn't take all that the database has.
+_OWNERS = 256
+
+#: Puts identities in that are not there, and gives those that are.
+_CLAIM = f"""
+WITH sent AS MATERIALIZED (
+    SELECT hash, body, subject, time FROM unnest(
+        string_to_array(%s, ',')::uuid[], string_to_array(%s, ',')::bigint[], string_to_array(%s, ',')::integer[],
+        string_to_array(%s, ',')::bigint[]) AS s (hash, body, subject, time)
+), claimed AS (
+    INSERT INTO {SCHEMA}.identities (hash, body, batch, time, subject) SELECT hash, body, %s, time, subject FROM sent
+    ORDER BY hash ON CONFLICT DO NOTHING RETURNING hash
+)
+SELECT hash FROM sent WHERE NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.hash = sent.hash)
+"""
+_NUMBER = f"""
+INSERT INTO {SCHEMA}.batches SELECT %s, last, last + %s, live + %s FROM {SCHEMA}.batches ORDER BY last DESC LIMIT 1
+RETURNING before
+"""
+_AMEND = f"""
+INSERT INTO {SCHEMA}.amendments
+SELECT %s, place, hash, time, subject, CASE WHEN undoes > {_HERE} THEN %s ELSE batch END,
+    CASE WHEN undoes > {_HERE} THEN undoes - {_HERE} ELSE undoes - before END
+FROM unnest(%s::integer[], %s::uuid[], %s::bigint[], %s::integer[], %s::bigint[]) AS a (place, hash, time, subject, undoes)
+LEFT JOIN LATERAL (
+    SELECT batch, before FROM {SCHEMA}.batches WHERE undoes > 0 AND last >= undoes ORDER BY last LIMIT 1) undone ON true
+"""
+
+
+class Writing:
+    """What the one writing thread of a process does, on a connection of its own."""
+
+    def __init__(self, url: str, key: bytes) -> None:
+        self._url, self._key = url, key
+        self._connection: Connection | None = None
+        self._subjects, self._months = Subjects(), Months()
+
+    def write(self, group: Sequence[Prepared]) -> list[Receipt]:
+        """Commit a group; receipts for its batches. Raises :class:`Busy`, :class:`Unavailable`; then it may be sent again."""
+        with translated("write", "usage.cannot_write"):
+            for attempt in range(_TRIES):
+                idle = self._connection is not None
+                try:
+                    return self._written(self._connected(), group)
+                except psycopg.Error as error:
+                    self._let_go()
+                    # two that met; or the server went away while nothing was under way: then nothing of this was committed
+                    again = is_passing(error) or (idle and attempt == 0 and isinstance(error, psycopg.OperationalError))
+                    if not again or attempt == _TRIES - 1:
+                        raise
+        raise AssertionError("a try either returns or raises")
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = connect(self._url)
+        return self._connection
+
+    def _let_go(self) -> None:
+        """After an error: the next try begins with a connection of which nothing is pending."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error):
+                connection.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._let_go()
+
+    # ── the transaction ──
+
+    def _written(self, connection: Connection, group: Sequence[Prepared]) -> list[Receipt]:
+        events = [event for batch in group for event in _bodies(batch)]
+        self._subjects.learn(connection, {(event.owner, event.account) for event in events})
+        self._months.make(connection, [event.time for event in events])
+        batch = _begin(connection, group)
+        known = self._claim(connection, group, batch)
+        decided = decide(
+            group,
+            known,
+            seq=_HERE,
+            next_subject=0,
+            subject=self._subjects.number,
+            columns_of=columns_of,
+            history=lambda wanted: self._histories(connection, wanted),
+        )
+        if not decided.rows:
+            connection.execute("ROLLBACK")
+            return _receipts(decided, _highest(connection))
+        self._put(connection, batch, decided)
+        return _receipts(decided, commit(connection, batch, decided.rows))
+
+    def _claim(self, connection: Connection, group: Sequence[Prepared], batch: int) -> list[int]:
+        """For each item what was known of its identity, before this group; those new with it are in the table now."""
+        first: dict[bytes, str] = {}
+        corrected: set[bytes] = set()
+        bodies, subjects, times = [], [], []
+        for prepared in group:
+            for item, hash, body in zip(prepared.items, prepared.identities, prepared.bodies, strict=True):
+                if not isinstance(item, Event):
+                    corrected.add(hash)
+                elif hash not in first:
+                    first[hash] = hash.hex()
+                    bodies.append(_signed(body))
+                    subjects.append(self._subjects.number(item.owner, item.account))
+                    times.append(item.time)
+        there: set[bytes] = set()
+        if first:
+            columns = (first.values(), *(map(str, column) for column in (bodies, subjects, times)))
+            found = connection.execute(_CLAIM, [*(",".join(column) for column in columns), batch]).fetchall()
+            there = {hash.bytes for (hash,) in found}
+        known = self._known(connection, there | corrected, batch)
+        return [known.get(hash, ABSENT) for prepared in group for hash in prepared.identities]
+
+    def _known(self, connection: Connection, hashes: Iterable[bytes], batch: int) -> dict[bytes, int]:
+        wanted = ",".join(hash.hex() for hash in hashes)
+        if not wanted:
+            return {}
+        rows = connection.execute(
+            f"SELECT hash, body FROM {SCHEMA}.identities WHERE hash = ANY(string_to_array(%s, ',')::uuid[]) AND batch <> %s",
+            [wanted, batch],
+        ).fetchall()
+        return {hash.bytes: _unsigned(body) for hash, body in rows}
+
+    def _histories(self, connection: Connection, wanted: Iterable[Identity]) -> dict[Identity, list[Entry]]:
+        return histories(connection, [(identity_hash(*identity, self._key), identity) for identity in wanted])
+
+    def _put(self, connection: Connection, batch: int, decided: Decided) -> None:
+        lines = [line(batch, seq - _HERE, sign, subject, end) for seq, sign, _, subject, end, _ in decided.rows]
+        with connection.cursor() as cursor, cursor.copy(f"COPY {SCHEMA}.events {COPY} FROM STDIN") as copy:
+            copy.write("".join(lines))
+        amended = {hash for hash, body in decided.index.items() if body == CORRECTED}
+        if not amended:
+            return
+        connection.execute(
+            f"UPDATE {SCHEMA}.identities SET body = {CORRECTED} WHERE hash = ANY(string_to_array(%s, ',')::uuid[])",
+            [",".join(sorted(hash.hex() for hash in amended))],
+        )
+        listed = []
+        for seq, _, undoes, subject, _, event in decided.rows:
+            hash = identity_hash(event.owner, event.source, event.id, self._key)
+            if hash in amended:
+                listed.append((seq - _HERE, UUID(bytes=hash), event.time, subject, undoes))
+        connection.execute(_AMEND, [batch, batch, *map(list, zip(*listed, strict=True))])
+
+
+def _bodies(batch: Prepared) -> Iterable[Event]:
+    for item in batch.items:
+        if isinstance(item, Event):
+            yield item
+        elif isinstance(item, Replace):
+            yield item.event
+
+
+def _begin(connection: Connection, group: Sequence[Prepared]) -> int:
+    """Begin, with the locks of all owners. Gives the batch's number."""
+    owners = _owners(group)
+    keys = sorted(owners)
+    with connection.pipeline():
+        connection.execute("BEGIN")
+        connection.execute(
+            "SELECT CASE WHEN alone THEN pg_advisory_xact_lock(%s, key)::text"
+            " ELSE pg_advisory_xact_lock_shared(%s, key)::text END FROM unnest(%s::integer[], %s::boolean[]) AS owner (key, alone)",
+            [LOCKS, LOCKS, keys, [owners[key] for key in keys]],
+        )
+        cursor = connection.execute(f"SELECT nextval('{SCHEMA}.batch_numbers')")
+    row = cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _owners(group: Sequence[Prepared]) -> dict[int, bool]:
+    """The locks of a group's owners, and whether each must be had alone."""
+    owners: dict[str, bool] = {}
+    for batch in group:
+        for item in batch.items:
+            if isinstance(item, Event):
+                owners.setdefault(item.owner, False)
+            else:
+                owners[item.owner if isinstance(item, Void) else item.event.owner] = True
+    keys: dict[int, bool] = {}
+    for owner, alone in owners.items():
+        key = crc32(owner.encode()) % _OWNERS
+        keys[key] = keys.get(key, False) or alone
+    return keys
+
+
+def commit(connection: Connection, batch: int, rows: Sequence[Row]) -> int:
+    """Give the batch its seqs, and commit. Gives the seq before them."""
+    live = sum(row[1] for row in rows)
+    with connection.pipeline():
+        connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCKS, NUMBERING])
+        cursor = connection.execute(_NUMBER, [batch, len(rows), live])
+        connection.execute("COMMIT")
+    row = cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _highest(connection: Connection) -> int:
+    row = connection.execute(f"SELECT max(last) FROM {SCHEMA}.batches").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _receipts(decided: Decided, before: int) -> list[Receipt]:
+    return [msgspec.structs.replace(receipt, seq=before + receipt.seq - _HERE) for receipt in decided.receipts]
+
+
+def _signed(word: int) -> int:
+    return word - 2**64 if word >= 2**63 else word
+
+
+def _unsigned(word: int) -> int:
+    return word % 2**64
