@@ -25,6 +25,10 @@ LOCKS = 0x62696C6C
 MAKING, NUMBERING, KEEPING, MONTHS = -1, -2, -3, -4
 
 _PARTS = 16
+_HASHED = "".join(
+    f"CREATE TABLE identities_{part} PARTITION OF identities FOR VALUES WITH (MODULUS {_PARTS}, REMAINDER {part});"
+    for part in range(_PARTS)
+)
 
 # sign +1: a body that came into force, −1: one that was taken back; which row an amendment takes back is in ``amendments``,
 # where all rows but the first of an identity are listed. The index of ``identities`` is the only one on random keys. body: 64
@@ -47,10 +51,10 @@ INSERT INTO batches VALUES (0, 0, 0, 0);
 CREATE TABLE identities (
     hash uuid NOT NULL PRIMARY KEY, body bigint NOT NULL, batch bigint NOT NULL, time bigint NOT NULL, subject integer NOT NULL
 ) PARTITION BY HASH (hash);
-{"".join(f"CREATE TABLE identities_{n} PARTITION OF identities FOR VALUES WITH (MODULUS {_PARTS}, REMAINDER {n});" for n in range(_PARTS))}
+{_HASHED}
 CREATE TABLE events (
-    batch bigint NOT NULL, time bigint NOT NULL, place integer NOT NULL, subject integer NOT NULL, value numeric(38, 12) NOT NULL,
-    sign smallint NOT NULL, type text COLLATE "C" NOT NULL, source text COLLATE "C" NOT NULL, id text COLLATE "C" NOT NULL,
+    batch bigint NOT NULL, time bigint NOT NULL, place integer NOT NULL, subject integer NOT NULL,
+    value numeric(38, 12) NOT NULL, sign smallint NOT NULL, type text COLLATE "C" NOT NULL, source text COLLATE "C" NOT NULL, id text COLLATE "C" NOT NULL,
     dims jsonb NOT NULL
 ) PARTITION BY RANGE (time);
 CREATE TABLE events_default PARTITION OF events DEFAULT;

@@ -53,22 +53,21 @@ def add(connection: Connection, names: Sequence[Name]) -> None:
 
 
 def bind(connection: Connection, bindings: Sequence[Binding]) -> None:
-    """Bind names that are bound to nobody yet. The first binding of a name stands."""
+    """Bind names that are bound to nobody yet, within a transaction. The first binding of a name stands."""
     first: dict[Name, str] = {}
     for one in bindings:
         first.setdefault((one.owner, one.reference), one.account)
     names = sorted(first)
     known = {(owner, reference) for owner, reference, _ in connection.execute(_KNOWN, _columns(names)).fetchall()}
-    with connection.transaction():
-        add(connection, [name for name in names if name not in known])
-        connection.execute(
-            f"""UPDATE {SCHEMA}.subjects SET account = wanted.account FROM (
-                SELECT subject, w.account FROM {SCHEMA}.subjects
-                JOIN unnest(%s::text[], %s::text[], %s::text[]) AS w (owner, reference, account) USING (owner, reference)
-                WHERE subjects.account IS NULL ORDER BY subject FOR UPDATE OF subjects) wanted
-            WHERE subjects.subject = wanted.subject AND subjects.account IS NULL""",
-            [*_columns(names), [first[name] for name in names]],
-        )
+    add(connection, [name for name in names if name not in known])
+    connection.execute(
+        f"""UPDATE {SCHEMA}.subjects SET account = wanted.account FROM (
+            SELECT subject, w.account FROM {SCHEMA}.subjects
+            JOIN unnest(%s::text[], %s::text[], %s::text[]) AS w (owner, reference, account) USING (owner, reference)
+            WHERE subjects.account IS NULL ORDER BY subject FOR UPDATE OF subjects) wanted
+        WHERE subjects.subject = wanted.subject AND subjects.account IS NULL""",
+        [*_columns(names), [first[name] for name in names]],
+    )
 
 
 def waiting(connection: Connection, names: Collection[Name] | None, limit: int) -> tuple[Name, ...]:

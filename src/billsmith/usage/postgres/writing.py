@@ -192,7 +192,8 @@ def _begin(connection: Connection, group: Sequence[Prepared]) -> int:
         connection.execute("BEGIN")
         connection.execute(
             "SELECT CASE WHEN alone THEN pg_advisory_xact_lock(%s, key)::text"
-            " ELSE pg_advisory_xact_lock_shared(%s, key)::text END FROM unnest(%s::integer[], %s::boolean[]) AS owner (key, alone)",
+            " ELSE pg_advisory_xact_lock_shared(%s, key)::text END"
+            " FROM unnest(%s::integer[], %s::boolean[]) AS owner (key, alone)",
             [LOCKS, LOCKS, keys, [owners[key] for key in keys]],
         )
         cursor = connection.execute(f"SELECT nextval('{SCHEMA}.batch_numbers')")
