@@ -1,6 +1,6 @@
-"""Writers of the embedded usage store that are killed, or whose disk is full. The parent never opens a store: it forks.
+"""Writers of a usage store that are killed, or whose disk is full. The parent never opens a store: it forks.
 
-``python -m tests.support.usage_crash kill HOME KILLS SEED`` kills writers; ``… full HOME`` fills the disk (a limit on file
+``python -m tests.support.usage_crash kill WHERE KILLS SEED`` kills writers (WHERE is a folder, or PostgreSQL's URL); ``… full HOME`` fills the disk (a limit on file
 sizes stands for it); ``kill-torn`` sorts in two transactions instead of one; ``… lose HOME LOSSES SEED`` drops what wasn't synced (``lose-log``: DuckDB's log too). They print what they found as JSON.
 """
 
@@ -26,7 +26,9 @@ from billsmith.metering.meter import Meter
 from billsmith.units.errors import Unavailable
 from billsmith.usage.duckdb import checks, index, runs
 from billsmith.usage.duckdb.engine import DuckDBStore
-from billsmith.usage.store import Selection
+from billsmith.usage.postgres import cells
+from billsmith.usage.postgres.engine import PostgresStore
+from billsmith.usage.store import Selection, UsageStore
 from tests.support.crash import ROOT, Findings, compiler
 
 #: So small that runs are written and merged all the time.
@@ -41,9 +43,17 @@ def event(run: str, number: int) -> Event:
     return Event(owner="o", source=run, id=str(number), type="used", account="a", time=number)
 
 
-def _write_for_ever(home: Path, run: str, chance: random.Random, acknowledge: Callable[[int], None]) -> None:
+def _opened(where: str) -> DuckDBStore | PostgresStore:
+    return PostgresStore(where) if where.startswith("postgresql:") else DuckDBStore(Path(where))
+
+
+def _faults(store: DuckDBStore | PostgresStore) -> list[str]:
+    return store.faults() if isinstance(store, PostgresStore) else list(checks.faults(store))
+
+
+def _write_for_ever(where: str, run: str, chance: random.Random, acknowledge: Callable[[int], None]) -> None:
     """Batches of growing numbers, each with some of the ones before again."""
-    store, sent = DuckDBStore(home), 0
+    store, sent = _opened(where), 0
     store.keep([_METER])
     while True:
         size = chance.randint(1, 40)
@@ -82,10 +92,10 @@ def _say(to: int, said: Any) -> None:
     os.write(to, msgspec.json.encode(said) + b"\n")
 
 
-def _look(home: Path, run: str, acknowledged: int, say: Callable[[Any], None]) -> None:
+def _look(where: str, run: str, acknowledged: int, say: Callable[[Any], None]) -> None:
     """What is wrong after a kill: lost, half, or counted twice once the sender comes back."""
-    store = DuckDBStore(home)
-    faults = list(checks.faults(store))
+    store = _opened(where)
+    faults = _faults(store)
     numbers = [int(one.event.id) for one in _all(store, run)]
     if len(numbers) != len(set(numbers)):
         faults.append("an event is there twice")
@@ -98,12 +108,12 @@ def _look(home: Path, run: str, acknowledged: int, say: Callable[[Any], None]) -
         )
     if store.count(Selection(source=run)) != whole:
         faults.append("after the retry the count is another")
-    faults += checks.faults(store)
+    faults += _faults(store)
     store.close()
     say([lost, faults])
 
 
-def _all(store: DuckDBStore, run: str) -> list[Any]:
+def _all(store: UsageStore, run: str) -> list[Any]:
     found: list[Any] = []
     after = None
     while page := store.events(Selection(source=run), after=after, limit=10_000):
@@ -124,11 +134,11 @@ def _torn_sort(cursor: duckdb.DuckDBPyConnection, low: int, high: int) -> None:
     cursor.execute("DROP TABLE moved")
 
 
-def kill_many(home: Path, kills: int, seed: int, longest: float = 0.12) -> Findings:
+def kill_many(where: str, kills: int, seed: int, longest: float = 0.12) -> Findings:
     """Kill writers of one store, one after the other, and look at it after each."""
     found, chance = Findings(seed=seed), random.Random(seed)
     for number in range(kills):
-        acknowledged, lost, faults = _kill_once(home, f"{seed}/{number}", chance.uniform(0, longest))
+        acknowledged, lost, faults = _kill_once(where, f"{seed}/{number}", chance.uniform(0, longest))
         found.lost += lost
         found.faults += faults
         found.kills += 1
@@ -136,14 +146,14 @@ def kill_many(home: Path, kills: int, seed: int, longest: float = 0.12) -> Findi
     return found
 
 
-def _kill_once(home: Path, run: str, after: float) -> tuple[int, list[str], list[str]]:
+def _kill_once(where: str, run: str, after: float) -> tuple[int, list[str], list[str]]:
     def write(say: Callable[[Any], None]) -> None:
-        _write_for_ever(home, run, random.Random(run), say)
+        _write_for_ever(where, run, random.Random(run), say)
 
     acknowledged = int(_forked(write, lambda: after)[-1])
 
     def look(say: Callable[[Any], None]) -> None:
-        _look(home, run, acknowledged, say)
+        _look(where, run, acknowledged, say)
 
     lost, faults = msgspec.json.decode(_forked(look)[0])
     return acknowledged, [f"{run}/{number}" for number in lost], [f"{run}: {fault}" for fault in faults]
@@ -159,7 +169,7 @@ def lose_power(home: Path, losses: int, seed: int, *, log: bool = True) -> Findi
             (home / name).mkdir()
 
         def write(say: Callable[[Any], None], run: str = run) -> None:
-            _write_for_ever(home / "live", run, random.Random(run), say)
+            _write_for_ever(str(home / "live"), run, random.Random(run), say)
 
         after = chance.uniform(0, 0.1)
         acknowledged = int(_forked(write, lambda after=after: after)[-1])  # type: ignore[misc]
@@ -168,7 +178,7 @@ def lose_power(home: Path, losses: int, seed: int, *, log: bool = True) -> Findi
                 shutil.copy(home / "durable" / file, home / "survived" / file)
 
         def look(say: Callable[[Any], None], run: str = run, acknowledged: int = acknowledged) -> None:
-            _look(home / "survived", run, acknowledged, say)
+            _look(str(home / "survived"), run, acknowledged, say)
 
         lost, faults = msgspec.json.decode(_forked(look)[0])
         found.lost += [f"{run}/{one}" for one in lost]
@@ -238,13 +248,13 @@ def run(*arguments: str, lose_power_in: Path | None = None) -> Any:
 
 if __name__ == "__main__":
     what, where, *more = sys.argv[1:]
-    runs.RUN, runs.FULL = 50, 3_200  # rows are sorted and merged all the time, too
+    runs.RUN, runs.FULL = cells.RUN, cells.FULL = 50, 3_200  # rows are sorted, counted ahead and merged all the time, too
     if what == "full":
         answer: Any = fill_disk(Path(where))
     elif what.startswith("kill"):
         if what == "kill-torn":
             runs._sort = _torn_sort
-        answer = kill_many(Path(where), *map(int, more))
+        answer = kill_many(where, *map(int, more))
     else:
         answer = lose_power(Path(where), *map(int, more), log=what == "lose")
     sys.stdout.buffer.write(msgspec.json.encode(answer))

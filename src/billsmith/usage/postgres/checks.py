@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 import psycopg
-from psycopg import sql
 
 from billsmith.events.canonical import body_hash, identity_hash
 from billsmith.units.errors import Conflict, Invalid
@@ -110,32 +109,30 @@ def _save(connection: Connection, archive: zipfile.ZipFile, table: str) -> None:
             part.write(chunk)
 
 
-def restore(connection: Connection, copy_of: Path) -> None:
-    """Put a copy into a store that holds nothing; all of it or nothing.
+def restore(connection: Connection, copy_of: Path) -> bytes:
+    """Put a copy into a store that holds nothing, within a transaction; gives its secret. No other process may have it open.
 
     Raises :class:`Conflict` where something is there, :class:`Invalid` for a file that is no copy of ours.
     """
-    with connection.transaction():
-        ((there,),) = connection.execute(f"SELECT max(last) FROM {SCHEMA}.batches").fetchall()
-        if there:
-            raise Conflict("the database holds usage; restore into an empty one", code="usage.not_empty")
-        connection.execute("".join(f"DELETE FROM {SCHEMA}.{table};" for table in ("store", "subjects", "batches")))
-        try:
-            with zipfile.ZipFile(copy_of) as archive:
-                form = msgspec.json.decode(archive.read("form.json"))
-                if form != {"version": VERSION}:
-                    raise Invalid(f"the copy has the form {form}, this program reads {VERSION}", code="usage.copy_form")
-                for table in _COPIED:
-                    _load(connection, archive, table)
-        except (zipfile.BadZipFile, KeyError, EOFError, psycopg.DataError, msgspec.DecodeError) as error:
-            raise Invalid(f"{copy_of.name} is no copy of usage: {error}", code="usage.copy_unreadable") from error
-        for name, of in (("batch_numbers", "batches"), ("subjects_subject_seq", "subjects")):
-            column = sql.Identifier("batch" if of == "batches" else "subject")
-            connection.execute(
-                sql.SQL("SELECT setval({}, greatest((SELECT max({}) FROM {}), 1))").format(
-                    sql.Literal(f"{SCHEMA}.{name}"), column, sql.Identifier(SCHEMA, of)
-                )
-            )
+    ((there,),) = connection.execute(f"SELECT max(last) FROM {SCHEMA}.batches").fetchall()
+    if there:
+        raise Conflict("the database holds usage; restore into an empty one", code="usage.not_empty")
+    connection.execute("".join(f"DELETE FROM {SCHEMA}.{table};" for table in ("store", "subjects", "batches")))
+    try:
+        with zipfile.ZipFile(copy_of) as archive:
+            form = msgspec.json.decode(archive.read("form.json"))
+            if form != {"version": VERSION}:
+                raise Invalid(f"the copy has the form {form}, this program reads {VERSION}", code="usage.copy_form")
+            for table in _COPIED:
+                _load(connection, archive, table)
+    except (zipfile.BadZipFile, KeyError, EOFError, psycopg.DataError, msgspec.DecodeError) as error:
+        raise Invalid(f"{copy_of.name} is no copy of usage: {error}", code="usage.copy_unreadable") from error
+    connection.execute(
+        f"SELECT setval('{SCHEMA}.batch_numbers', greatest((SELECT max(batch) FROM {SCHEMA}.batches), 1)),"
+        f" setval('{SCHEMA}.subjects_subject_seq', greatest((SELECT max(subject) FROM {SCHEMA}.subjects), 1))"
+    )
+    ((key,),) = connection.execute(f"SELECT key FROM {SCHEMA}.store").fetchall()
+    return bytes(key)
 
 
 def _load(connection: Connection, archive: zipfile.ZipFile, table: str) -> None:

@@ -147,6 +147,16 @@ class PostgresStore:
         with self._pool.snapshot() as connection:
             checks.backup(connection, into)
 
+    def restore(self, copy_of: Path) -> None:
+        """Put a copy that :meth:`backup` wrote into this store, which must hold nothing.
+
+        Raises :class:`Conflict` where it holds something, :class:`Invalid` for a file that is no copy.
+        """
+        with self._pool.connection("BEGIN", "write", "usage.cannot_write") as connection:
+            self.key = checks.restore(connection, copy_of)
+            connection.execute("COMMIT")
+        self._writing.forget(self.key)
+
     def close(self) -> None:
         """See :class:`UsageStore`."""
         self._writer.close()

@@ -54,7 +54,8 @@ CREATE TABLE identities (
 {_HASHED}
 CREATE TABLE events (
     batch bigint NOT NULL, time bigint NOT NULL, place integer NOT NULL, subject integer NOT NULL,
-    value numeric(38, 12) NOT NULL, sign smallint NOT NULL, type text COLLATE "C" NOT NULL, source text COLLATE "C" NOT NULL, id text COLLATE "C" NOT NULL,
+    value numeric(38, 12) NOT NULL, sign smallint NOT NULL, type text COLLATE "C" NOT NULL,
+    source text COLLATE "C" NOT NULL, id text COLLATE "C" NOT NULL,
     dims jsonb NOT NULL
 ) PARTITION BY RANGE (time);
 CREATE TABLE events_default PARTITION OF events DEFAULT;

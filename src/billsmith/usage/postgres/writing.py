@@ -95,6 +95,10 @@ class Writing:
             with suppress(psycopg.Error):
                 connection.close()
 
+    def forget(self, key: bytes) -> None:
+        """The store is another one now, with this secret."""
+        self._key, self._subjects = key, Subjects()
+
     def close(self) -> None:
         """Close the connection."""
         self._let_go()
