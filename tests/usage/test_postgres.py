@@ -17,6 +17,7 @@ from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -131,11 +132,11 @@ def test_a_plain_sequence_would_let_rows_appear_late(url: str, monkeypatch: pyte
     drawn: dict[int, int] = {}
     begin = writing._begin
 
-    def begins(connection: Connection, group: Any) -> int:
-        batch = begin(connection, group)
+    def begins(connection: Connection, *more: Any) -> tuple[int, list[UUID]]:
+        batch, found = begin(connection, *more)
         ((last,),) = connection.execute("SELECT setval('plain', nextval('plain') + 99)").fetchall()
         drawn[batch] = last - 100
-        return batch
+        return batch, found
 
     def commits(connection: Connection, batch: int, rows: Any) -> int:
         before = drawn[batch]

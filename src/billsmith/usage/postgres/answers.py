@@ -179,14 +179,21 @@ class Answers:
         """See :class:`UsageStore`."""
         counted = cells.sealed(self._connection)
         tail = self._stretches.of(counted, self._stretches.highest)
-        since = f" UNION ALL SELECT subject, type, sign FROM {SCHEMA}.events e WHERE {tail.of('e')}" if tail else ""
+        since = f" UNION ALL SELECT type, sign FROM {SCHEMA}.events e WHERE {tail.of('e')}" if tail else ""
+        uncounted = self._connection.execute(
+            f"SELECT type FROM (SELECT type, n FROM {SCHEMA}.census{since}) e WHERE type <> ALL(%s::text[])"
+            " GROUP BY type HAVING sum(n) > 0",
+            [sorted(types)],
+        ).fetchall()
+        # by the index of subjects, and all rows only where there are such types
         rows = self._connection.execute(
-            f"SELECT s.owner, s.reference, s.account, e.type, sum(e.n)::bigint"
-            f" FROM (SELECT subject, type, n FROM {SCHEMA}.census{since}) e JOIN {SCHEMA}.subjects s USING (subject)"
-            " WHERE s.account IS NULL OR e.type <> ALL(%s::text[])"
-            " GROUP BY s.owner, s.reference, s.account, e.type HAVING sum(e.n) > 0"
-            " ORDER BY s.owner, s.reference, e.type LIMIT %s",
-            [sorted(types), limit],
+            f"""SELECT s.owner, s.reference, s.account, e.type, e.n FROM (
+                SELECT e.subject, e.type, sum(e.sign)::bigint AS n FROM {SCHEMA}.events e
+                WHERE e.subject IN (SELECT subject FROM {SCHEMA}.subjects WHERE account IS NULL) GROUP BY 1, 2
+                UNION
+                SELECT e.subject, e.type, sum(e.sign)::bigint FROM {SCHEMA}.events e WHERE e.type = ANY(%s::text[]) GROUP BY 1, 2
+            ) e JOIN {SCHEMA}.subjects s USING (subject) WHERE e.n > 0 ORDER BY s.owner, s.reference, e.type LIMIT %s""",
+            [[type for (type,) in uncounted], limit],
         ).fetchall()
         return tuple(
             Unknown(owner=owner, reference=reference, account=account, type=type, events=events)

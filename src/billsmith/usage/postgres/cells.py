@@ -3,7 +3,7 @@
 A *run* is a stretch of ``seq``, from the run before to the end of a batch, that was counted ahead at once. A *family* is what
 meters of one event type have in common: the names of the dimensions by which they filter and group, and whether they need
 times. A *cell* is one sum of a family, of the rows of one run; it is signed, so that corrections need no care. The *census*
-counts events in force by subject and type, of all runs. All of it is disposable: the table ``events`` has it all.
+counts events in force by type, of all runs. All of it is disposable: the table ``events`` has it all.
 
 A family whose cells are hardly fewer than its events is not worth its room: its hours are dropped, or all of it.
 """
@@ -127,8 +127,8 @@ def seal(connection: Connection, least: int) -> bool:
     assert stretch is not None
     _fill(connection, low, high, [family for family in families(connection) if not family.reason])
     connection.execute(
-        f"INSERT INTO {SCHEMA}.census SELECT subject, type, sum(sign) FROM {SCHEMA}.events e WHERE {stretch.of('e')}"
-        " GROUP BY subject, type ON CONFLICT (subject, type) DO UPDATE SET n = census.n + excluded.n"
+        f"INSERT INTO {SCHEMA}.census SELECT type, sum(sign) FROM {SCHEMA}.events e WHERE {stretch.of('e')}"
+        " GROUP BY type ON CONFLICT (type) DO UPDATE SET n = census.n + excluded.n"
     )
     connection.execute(f"INSERT INTO {SCHEMA}.runs VALUES (%s)", [high])
     return True

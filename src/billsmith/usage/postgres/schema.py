@@ -24,7 +24,7 @@ LOCKS = 0x62696C6C
 #: What is locked: making tables, giving a batch its seqs, the step of the background, making a month.
 MAKING, NUMBERING, KEEPING, MONTHS = -1, -2, -3, -4
 
-_PARTS = 16
+_PARTS = 4
 _HASHED = "".join(
     f"CREATE TABLE identities_{part} PARTITION OF identities FOR VALUES WITH (MODULUS {_PARTS}, REMAINDER {part});"
     for part in range(_PARTS)
@@ -32,7 +32,7 @@ _HASHED = "".join(
 
 # sign +1: a body that came into force, −1: one that was taken back; which row an amendment takes back is in ``amendments``,
 # where all rows but the first of an identity are listed. The index of ``identities`` is the only one on random keys. body: 64
-# bits of the first body, or 0 once the identity was amended; batch, subject, time: where its first row is.
+# bits of the first body, or 0 once the identity was amended; subject, time: where its first row is.
 # runs, families, cells and census follow from events: see ``cells``.
 _TABLES = f"""
 CREATE SCHEMA {SCHEMA};
@@ -49,7 +49,7 @@ CREATE TABLE batches (
 );
 INSERT INTO batches VALUES (0, 0, 0, 0);
 CREATE TABLE identities (
-    hash uuid NOT NULL PRIMARY KEY, body bigint NOT NULL, batch bigint NOT NULL, time bigint NOT NULL, subject integer NOT NULL
+    hash uuid NOT NULL PRIMARY KEY, body bigint NOT NULL, time bigint NOT NULL, subject integer NOT NULL
 ) PARTITION BY HASH (hash);
 {_HASHED}
 CREATE TABLE events (
@@ -81,9 +81,7 @@ CREATE TABLE cells (
 );
 CREATE INDEX ON cells (subject, length, time);
 CREATE INDEX ON cells USING brin (seq, time) WITH (pages_per_range = 32);
-CREATE TABLE census (
-    subject integer NOT NULL, type text COLLATE "C" NOT NULL, n bigint NOT NULL, PRIMARY KEY (subject, type)
-);
+CREATE TABLE census (type text COLLATE "C" PRIMARY KEY, n bigint NOT NULL);
 """
 
 

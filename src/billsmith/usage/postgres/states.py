@@ -21,7 +21,7 @@ WITH wanted AS MATERIALIZED (
 SELECT b.before + r.place, r.sign, {EVENT.replace("s.", "r.").replace("e.", "r.")} FROM (
     SELECT r.* FROM wanted w JOIN {SCHEMA}.identities i USING (hash), LATERAL (
         SELECT e.*, s.owner, s.reference FROM {SCHEMA}.events e JOIN {SCHEMA}.subjects s USING (subject)
-        WHERE e.subject = i.subject AND e.time = i.time AND e.batch = i.batch AND {_FIRST} OFFSET 0) r
+        WHERE e.subject = i.subject AND e.time = i.time AND {_FIRST} OFFSET 0) r
     UNION
     SELECT r.* FROM wanted w JOIN {SCHEMA}.amendments a USING (hash), LATERAL (
         SELECT e.*, s.owner, s.reference FROM {SCHEMA}.events e JOIN {SCHEMA}.subjects s USING (subject)

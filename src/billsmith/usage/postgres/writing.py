@@ -34,6 +34,10 @@ _TRIES = 5
 #: Owners share this many locks, so that a batch of many owners doesn't take all that the database has.
 _OWNERS = 256
 
+_LOCK = """
+SELECT CASE WHEN alone THEN pg_advisory_xact_lock(%s, key)::text ELSE pg_advisory_xact_lock_shared(%s, key)::text END
+FROM unnest(%s::integer[], %s::boolean[]) AS owner (key, alone)
+"""
 #: Puts identities in that are not there, and gives those that are.
 _CLAIM = f"""
 WITH sent AS MATERIALIZED (
@@ -41,7 +45,7 @@ WITH sent AS MATERIALIZED (
         string_to_array(%s, ',')::uuid[], string_to_array(%s, ',')::bigint[], string_to_array(%s, ',')::integer[],
         string_to_array(%s, ',')::bigint[]) AS s (hash, body, subject, time)
 ), claimed AS (
-    INSERT INTO {SCHEMA}.identities (hash, body, batch, time, subject) SELECT hash, body, %s, time, subject FROM sent
+    INSERT INTO {SCHEMA}.identities (hash, body, time, subject) SELECT hash, body, time, subject FROM sent
     ORDER BY hash ON CONFLICT DO NOTHING RETURNING hash
 )
 SELECT hash FROM sent WHERE NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.hash = sent.hash)
@@ -109,8 +113,7 @@ class Writing:
         events = [event for batch in group for event in _bodies(batch)]
         self._subjects.learn(connection, {(event.owner, event.account) for event in events})
         self._months.make(connection, [event.time for event in events])
-        batch = _begin(connection, group)
-        known = self._claim(connection, group, batch)
+        batch, known = self._claim(connection, group)
         decided = decide(
             group,
             known,
@@ -126,8 +129,8 @@ class Writing:
         self._put(connection, batch, decided)
         return _receipts(decided, commit(connection, batch, decided.rows))
 
-    def _claim(self, connection: Connection, group: Sequence[Prepared], batch: int) -> list[int]:
-        """For each item what was known of its identity, before this group; those new with it are in the table now."""
+    def _claim(self, connection: Connection, group: Sequence[Prepared]) -> tuple[int, list[int]]:
+        """Begin: the batch's number, and for each item what was known of its identity before. The new ones are in the table."""
         first: dict[bytes, str] = {}
         corrected: set[bytes] = set()
         bodies, subjects, times = [], [], []
@@ -140,23 +143,11 @@ class Writing:
                     bodies.append(_signed(body))
                     subjects.append(self._subjects.number(item.owner, item.account))
                     times.append(item.time)
-        there: set[bytes] = set()
-        if first:
-            columns = (first.values(), *(map(str, column) for column in (bodies, subjects, times)))
-            found = connection.execute(_CLAIM, [*(",".join(column) for column in columns), batch]).fetchall()
-            there = {hash.bytes for (hash,) in found}
-        known = self._known(connection, there | corrected, batch)
-        return [known.get(hash, ABSENT) for prepared in group for hash in prepared.identities]
-
-    def _known(self, connection: Connection, hashes: Iterable[bytes], batch: int) -> dict[bytes, int]:
-        wanted = ",".join(hash.hex() for hash in hashes)
-        if not wanted:
-            return {}
-        rows = connection.execute(
-            f"SELECT hash, body FROM {SCHEMA}.identities WHERE hash = ANY(string_to_array(%s, ',')::uuid[]) AND batch <> %s",
-            [wanted, batch],
-        ).fetchall()
-        return {hash.bytes: _unsigned(body) for hash, body in rows}
+        columns = (first.values(), *(map(str, column) for column in (bodies, subjects, times)))
+        batch, found = _begin(connection, group, [",".join(column) for column in columns])
+        new = first.keys() - {hash.bytes for hash in found}
+        known = _known(connection, (first.keys() | corrected) - new)
+        return batch, [known.get(hash, ABSENT) for prepared in group for hash in prepared.identities]
 
     def _histories(self, connection: Connection, wanted: Iterable[Identity]) -> dict[Identity, list[Entry]]:
         return histories(connection, [(identity_hash(*identity, self._key), identity) for identity in wanted])
@@ -188,22 +179,28 @@ def _bodies(batch: Prepared) -> Iterable[Event]:
             yield item.event
 
 
-def _begin(connection: Connection, group: Sequence[Prepared]) -> int:
-    """Begin, with the locks of all owners. Gives the batch's number."""
+def _begin(connection: Connection, group: Sequence[Prepared], identities: Sequence[str]) -> tuple[int, list[UUID]]:
+    """Begin, with the locks of all owners, and put identities in. Gives the batch's number, and those that were there."""
     owners = _owners(group)
     keys = sorted(owners)
     with connection.pipeline():
         connection.execute("BEGIN")
-        connection.execute(
-            "SELECT CASE WHEN alone THEN pg_advisory_xact_lock(%s, key)::text"
-            " ELSE pg_advisory_xact_lock_shared(%s, key)::text END"
-            " FROM unnest(%s::integer[], %s::boolean[]) AS owner (key, alone)",
-            [LOCKS, LOCKS, keys, [owners[key] for key in keys]],
-        )
-        cursor = connection.execute(f"SELECT nextval('{SCHEMA}.batch_numbers')")
-    row = cursor.fetchone()
+        connection.execute(_LOCK, [LOCKS, LOCKS, keys, [owners[key] for key in keys]])
+        number = connection.execute(f"SELECT nextval('{SCHEMA}.batch_numbers')")
+        claim = connection.execute(_CLAIM, identities)
+    row = number.fetchone()
     assert row is not None
-    return int(row[0])
+    return int(row[0]), [hash for (hash,) in claim.fetchall()]
+
+
+def _known(connection: Connection, hashes: Iterable[bytes]) -> dict[bytes, int]:
+    wanted = ",".join(hash.hex() for hash in hashes)
+    if not wanted:
+        return {}
+    rows = connection.execute(
+        f"SELECT hash, body FROM {SCHEMA}.identities WHERE hash = ANY(string_to_array(%s, ',')::uuid[])", [wanted]
+    ).fetchall()
+    return {hash.bytes: _unsigned(body) for hash, body in rows}
 
 
 def _owners(group: Sequence[Prepared]) -> dict[int, bool]:
