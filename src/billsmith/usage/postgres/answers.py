@@ -191,7 +191,8 @@ class Answers:
                 SELECT e.subject, e.type, sum(e.sign)::bigint AS n FROM {SCHEMA}.events e
                 WHERE e.subject IN (SELECT subject FROM {SCHEMA}.subjects WHERE account IS NULL) GROUP BY 1, 2
                 UNION
-                SELECT e.subject, e.type, sum(e.sign)::bigint FROM {SCHEMA}.events e WHERE e.type = ANY(%s::text[]) GROUP BY 1, 2
+                SELECT e.subject, e.type, sum(e.sign)::bigint FROM {SCHEMA}.events e
+                WHERE e.type = ANY(%s::text[]) GROUP BY 1, 2
             ) e JOIN {SCHEMA}.subjects s USING (subject) WHERE e.n > 0 ORDER BY s.owner, s.reference, e.type LIMIT %s""",
             [[type for (type,) in uncounted], limit],
         ).fetchall()

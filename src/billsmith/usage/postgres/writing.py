@@ -134,14 +134,15 @@ class Writing:
         first: dict[bytes, str] = {}
         corrected: set[bytes] = set()
         bodies, subjects, times = [], [], []
+        number = self._subjects.number
         for prepared in group:
             for item, hash, body in zip(prepared.items, prepared.identities, prepared.bodies, strict=True):
                 if not isinstance(item, Event):
                     corrected.add(hash)
                 elif hash not in first:
                     first[hash] = hash.hex()
-                    bodies.append(_signed(body))
-                    subjects.append(self._subjects.number(item.owner, item.account))
+                    bodies.append(body if body < 2**63 else body - 2**64)  # as PostgreSQL's whole numbers go
+                    subjects.append(number(item.owner, item.account))
                     times.append(item.time)
         columns = (first.values(), *(map(str, column) for column in (bodies, subjects, times)))
         batch, found = _begin(connection, group, [",".join(column) for column in columns])
@@ -172,11 +173,9 @@ class Writing:
 
 
 def _bodies(batch: Prepared) -> Iterable[Event]:
-    for item in batch.items:
-        if isinstance(item, Event):
-            yield item
-        elif isinstance(item, Replace):
-            yield item.event
+    if all(batch.bodies):  # no corrections
+        return batch.items  # type: ignore[return-value]
+    return [item.event if isinstance(item, Replace) else item for item in batch.items if not isinstance(item, Void)]
 
 
 def _begin(connection: Connection, group: Sequence[Prepared], identities: Sequence[str]) -> tuple[int, list[UUID]]:
@@ -239,10 +238,6 @@ def _highest(connection: Connection) -> int:
 
 def _receipts(decided: Decided, before: int) -> list[Receipt]:
     return [msgspec.structs.replace(receipt, seq=before + receipt.seq - _HERE) for receipt in decided.receipts]
-
-
-def _signed(word: int) -> int:
-    return word - 2**64 if word >= 2**63 else word
 
 
 def _unsigned(word: int) -> int:
