@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from billsmith.events.canonical import body_hash, identity_hash
+from billsmith.events.canonical import hash_of, identity_hash
 from billsmith.events.event import Event
 from billsmith.usage.store import Item, Replace
 
@@ -34,15 +34,16 @@ def fingerprint(body_hash: bytes) -> int:
     return int.from_bytes(body_hash[:8], "little") | 2
 
 
-def prepare(items: Sequence[Item], key: bytes, columns_of: Callable[[Event], Columns]) -> Prepared:
-    """Hash every item, and spell every event as its row."""
+def prepare(items: Sequence[Item], key: bytes, spell: Callable[[Event], tuple[Columns, bytes]]) -> Prepared:
+    """Hash every item, and spell every event: as its row, and as bytes that are equal exactly where two bodies are the same."""
     identities, bodies, columns = [], [], []
     for item in items:
         named = item.event if isinstance(item, Replace) else item
         identities.append(identity_hash(named.owner, named.source, named.id, key))
         if isinstance(item, Event):
-            bodies.append(fingerprint(body_hash(item, key)))
-            columns.append(columns_of(item))
+            row, body = spell(item)
+            bodies.append(fingerprint(hash_of(body, key)))
+            columns.append(row)
         else:
             bodies.append(0)
             columns.append(())

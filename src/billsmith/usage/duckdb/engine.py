@@ -20,7 +20,7 @@ from billsmith.usage.duckdb import file
 from billsmith.usage.duckdb.index import IdentityIndex
 from billsmith.usage.duckdb.keeper import Keeper
 from billsmith.usage.duckdb.reading import Reading
-from billsmith.usage.duckdb.rows import EVENT, append, columns_of, event_of
+from billsmith.usage.duckdb.rows import EVENT, append, columns_of, event_of, spell
 from billsmith.usage.duckdb.subjects import Subjects
 from billsmith.usage.folding import families
 from billsmith.usage.prepare import CORRECTED, Prepared, fingerprint, prepare
@@ -105,7 +105,7 @@ class DuckDBStore(Reading):
         """See :class:`UsageStore`."""
         if len(items) > MAX_BATCH:
             raise TooLarge(f"{len(items)} items; at most {MAX_BATCH} in one batch", code="usage.batch_too_large")
-        return self._writer.submit(prepare(items, self.key, columns_of))
+        return self._writer.submit(prepare(items, self.key, spell))
 
     def _write(self, group: list[Prepared]) -> list[Receipt]:
         if self._reason:

@@ -9,9 +9,11 @@ import duckdb
 import msgspec
 import numpy as np
 
+from billsmith.events.canonical import body_of
 from billsmith.events.event import Event
 from billsmith.usage.decide import Row
 from billsmith.usage.limbs import LIMB, number, scaled
+from billsmith.usage.prepare import Columns
 
 #: What an event is made of, as ``event_of`` reads it.
 EVENT = "subject, type, source, id, time, high, low, dims"
@@ -51,7 +53,12 @@ def event_of(columns: Sequence[Any], name: Callable[[int], tuple[str, str]]) -> 
     )
 
 
-def columns_of(event: Event) -> tuple[Any, ...]:
+def spell(event: Event) -> tuple[Columns, bytes]:
+    """An event's columns, and its body."""
+    return columns_of(event), body_of(event)
+
+
+def columns_of(event: Event) -> Columns:
     """type, source, id, time, high, low, dims."""
     high, low = divmod(scaled(event.value), LIMB)
     dims = _json.encode(event.dimensions).decode() if event.dimensions else "{}"

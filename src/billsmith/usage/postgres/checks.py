@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import psycopg
 
-from billsmith.events.canonical import body_hash, identity_hash
+from billsmith.events.canonical import hash_of, identity_hash
 from billsmith.units.errors import Conflict, Invalid
 from billsmith.usage.postgres import cells
 from billsmith.usage.postgres.connections import Connection
-from billsmith.usage.postgres.rows import EVENT, event_of
+from billsmith.usage.postgres.rows import EVENT, event_of, spell
 from billsmith.usage.postgres.schema import SCHEMA, VERSION
 from billsmith.usage.prepare import CORRECTED, fingerprint
 
@@ -80,7 +80,7 @@ def _against_identities(connection: Connection, key: bytes) -> tuple[int, int]:
             known = dict(found)
             missing += sum(hash not in known for hash in hashes)
             wrong += sum(
-                known.get(hash, CORRECTED) % 2**64 not in (CORRECTED, fingerprint(body_hash(event, key)))
+                known.get(hash, CORRECTED) % 2**64 not in (CORRECTED, fingerprint(hash_of(spell(event)[1], key)))
                 for hash, (_, event) in zip(hashes, events, strict=True)
             )
     return missing, wrong

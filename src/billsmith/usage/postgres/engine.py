@@ -13,7 +13,7 @@ from billsmith.usage.postgres import checks, schema, subjects
 from billsmith.usage.postgres.answers import Answers
 from billsmith.usage.postgres.connections import Connection, Pool, connect, translated
 from billsmith.usage.postgres.keeper import Keeper
-from billsmith.usage.postgres.rows import columns_of
+from billsmith.usage.postgres.rows import spell
 from billsmith.usage.postgres.schema import SCHEMA
 from billsmith.usage.postgres.states import histories
 from billsmith.usage.postgres.writing import Writing
@@ -55,7 +55,7 @@ class PostgresStore:
         """See :class:`UsageStore`."""
         if len(items) > MAX_BATCH:
             raise TooLarge(f"{len(items)} items; at most {MAX_BATCH} in one batch", code="usage.batch_too_large")
-        receipt = self._writer.submit(prepare(items, self.key, columns_of))
+        receipt = self._writer.submit(prepare(items, self.key, spell))
         self._keeper.written(receipt.seq)
         return receipt
 

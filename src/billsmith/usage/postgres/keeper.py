@@ -102,6 +102,7 @@ class Keeper:
         with connection.transaction():
             row = connection.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [LOCKS, KEEPING]).fetchone()
             if row != (True,):
+                self._sealed = cells.sealed(connection)
                 return False
             wanted, self._wanted = self._wanted, None
             if wanted is not None:

@@ -25,13 +25,22 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def columns_of(event: Event) -> Columns:
-    """The end of an event's line, which is the same wherever it goes, and the event."""
+    """The end of an event's line, which is the same wherever it goes, and the event. Its value is trimmed."""
+    value = f"{event.value:f}" if event.value else "0"
+    if "." in value:
+        value = value.rstrip("0").rstrip(".")
     dims = _json.encode(event.dimensions).decode() if event.dimensions else "{}"
-    end = f"{event.time}\t{event.value:f}\t{event.type}\t{event.source}\t{event.id}\t{dims}"
+    end = f"{event.time}\t{value}\t{event.type}\t{event.source}\t{event.id}\t{dims}"
     if "\\" in end or "\n" in end or "\r" in end or end.count("\t") != _TABS:
         texts = (text.translate(_ESCAPES) for text in (event.type, event.source, event.id, dims))
-        end = "\t".join((str(event.time), format(event.value, "f"), *texts))
+        end = "\t".join((str(event.time), value, *texts))
     return end, event
+
+
+def spell(event: Event) -> tuple[Columns, bytes]:
+    """An event's columns, and its body: the end of its line, which says all but the account, and the account."""
+    columns = columns_of(event)
+    return columns, f"{columns[0]}\t{event.account}".encode()
 
 
 def line(batch: int, place: int, sign: int, subject: int, end: str) -> str:

@@ -27,17 +27,18 @@ class Subjects:
         """The number of a name that was learnt."""
         return self._numbers[owner, reference]
 
-    def learn(self, connection: Connection, names: Collection[Name]) -> None:
-        """Give every name a number, durably, before any row bears it; not within a transaction, so that nobody waits for it."""
+    def learn(self, connection: Connection, names: Sequence[Name]) -> list[int]:
+        """The number of each name, durable before any row bears it. Not within a transaction, so that nobody waits for it."""
         if len(self._numbers) > _MOST:
             self._numbers.clear()
-        missing = sorted(name for name in names if name not in self._numbers)
+        missing = sorted(set(names) - self._numbers.keys())
         if missing:
             self._look_up(connection, missing)
             new = [name for name in missing if name not in self._numbers]
             if new:
                 add(connection, new)
                 self._look_up(connection, new)
+        return list(map(self._numbers.__getitem__, names))
 
     def _look_up(self, connection: Connection, names: Sequence[Name]) -> None:
         found = connection.execute(_KNOWN, _columns(names)).fetchall()

@@ -8,7 +8,8 @@ lock on numbers is held for no longer than the database takes to write its log.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from uuid import UUID
 from zlib import crc32
@@ -16,7 +17,7 @@ from zlib import crc32
 import msgspec
 import psycopg
 
-from billsmith.events.canonical import identity_hash
+from billsmith.events.canonical import HASH_BYTES, identity_hash
 from billsmith.events.event import Event
 from billsmith.usage.decide import Decided, Identity, Row, decide
 from billsmith.usage.postgres.connections import Connection, connect, is_passing, translated
@@ -41,12 +42,12 @@ FROM unnest(%s::integer[], %s::boolean[]) AS owner (key, alone)
 #: Puts identities in that are not there, and gives those that are.
 _CLAIM = f"""
 WITH sent AS MATERIALIZED (
-    SELECT hash, body, subject, time FROM unnest(
+    SELECT * FROM unnest(
         string_to_array(%s, ',')::uuid[], string_to_array(%s, ',')::bigint[], string_to_array(%s, ',')::integer[],
-        string_to_array(%s, ',')::bigint[]) AS s (hash, body, subject, time)
+        string_to_array(%s, ',')::bigint[]) WITH ORDINALITY AS s (hash, body, subject, time, place)
 ), claimed AS (
     INSERT INTO {SCHEMA}.identities (hash, body, time, subject) SELECT hash, body, time, subject FROM sent
-    ORDER BY hash ON CONFLICT DO NOTHING RETURNING hash
+    ORDER BY hash, place ON CONFLICT DO NOTHING RETURNING hash
 )
 SELECT hash FROM sent WHERE NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.hash = sent.hash)
 """
@@ -110,13 +111,18 @@ class Writing:
     # ── the transaction ──
 
     def _written(self, connection: Connection, group: Sequence[Prepared]) -> list[Receipt]:
-        events = [event for batch in group for event in _bodies(batch)]
-        self._subjects.learn(connection, {(event.owner, event.account) for event in events})
-        self._months.make(connection, [event.time for event in events])
-        batch, known = self._claim(connection, group)
+        sent = _Sent(group)
+        subjects = self._subjects.learn(connection, [(event.owner, event.account) for event in sent.events])
+        times = [event.time for event in sent.events]
+        if sent.replacing:
+            self._subjects.learn(connection, [(event.owner, event.account) for event in sent.replacing])
+        self._months.make(connection, times + [event.time for event in sent.replacing])
+        batch, there = _begin(connection, group, _identities(sent, subjects, times))
+        new = set(sent.hashes) - there
+        known = _known(connection, there | (sent.corrected - new))
         decided = decide(
             group,
-            known,
+            [known.get(hash, ABSENT) for prepared in group for hash in prepared.identities],
             seq=_HERE,
             next_subject=0,
             subject=self._subjects.number,
@@ -128,27 +134,6 @@ class Writing:
             return _receipts(decided, _highest(connection))
         self._put(connection, batch, decided)
         return _receipts(decided, commit(connection, batch, decided.rows))
-
-    def _claim(self, connection: Connection, group: Sequence[Prepared]) -> tuple[int, list[int]]:
-        """Begin: the batch's number, and for each item what was known of its identity before. The new ones are in the table."""
-        first: dict[bytes, str] = {}
-        corrected: set[bytes] = set()
-        bodies, subjects, times = [], [], []
-        number = self._subjects.number
-        for prepared in group:
-            for item, hash, body in zip(prepared.items, prepared.identities, prepared.bodies, strict=True):
-                if not isinstance(item, Event):
-                    corrected.add(hash)
-                elif hash not in first:
-                    first[hash] = hash.hex()
-                    bodies.append(body if body < 2**63 else body - 2**64)  # as PostgreSQL's whole numbers go
-                    subjects.append(number(item.owner, item.account))
-                    times.append(item.time)
-        columns = (first.values(), *(map(str, column) for column in (bodies, subjects, times)))
-        batch, found = _begin(connection, group, [",".join(column) for column in columns])
-        new = first.keys() - {hash.bytes for hash in found}
-        known = _known(connection, (first.keys() | corrected) - new)
-        return batch, [known.get(hash, ABSENT) for prepared in group for hash in prepared.identities]
 
     def _histories(self, connection: Connection, wanted: Iterable[Identity]) -> dict[Identity, list[Entry]]:
         return histories(connection, [(identity_hash(*identity, self._key), identity) for identity in wanted])
@@ -162,7 +147,7 @@ class Writing:
             return
         connection.execute(
             f"UPDATE {SCHEMA}.identities SET body = {CORRECTED} WHERE hash = ANY(string_to_array(%s, ',')::uuid[])",
-            [",".join(sorted(hash.hex() for hash in amended))],
+            [b"".join(amended).hex(",", HASH_BYTES)],
         )
         listed = []
         for seq, _, undoes, subject, _, event in decided.rows:
@@ -172,13 +157,43 @@ class Writing:
         connection.execute(_AMEND, [batch, batch, *map(list, zip(*listed, strict=True))])
 
 
-def _bodies(batch: Prepared) -> Iterable[Event]:
-    if all(batch.bodies):  # no corrections
-        return batch.items  # type: ignore[return-value]
-    return [item.event if isinstance(item, Replace) else item for item in batch.items if not isinstance(item, Void)]
+class _Sent:
+    """The items of a group: events with their hashes and bodies in their order, and what is corrected."""
+
+    def __init__(self, group: Sequence[Prepared]) -> None:
+        self.events: list[Event] = []
+        self.hashes: list[bytes] = []
+        self.bodies: list[int] = []
+        self.replacing: list[Event] = []
+        self.corrected: set[bytes] = set()
+        for batch in group:
+            if all(batch.bodies):  # no corrections, as nearly always
+                self.events += batch.items  # type: ignore[arg-type]
+                self.hashes += batch.identities
+                self.bodies += batch.bodies
+            else:
+                self._one_by_one(batch)
+
+    def _one_by_one(self, batch: Prepared) -> None:
+        for item, hash, body in zip(batch.items, batch.identities, batch.bodies, strict=True):
+            if isinstance(item, Event):
+                self.events.append(item)
+                self.hashes.append(hash)
+                self.bodies.append(body)
+                continue
+            self.corrected.add(hash)
+            if isinstance(item, Replace):
+                self.replacing.append(item.event)
 
 
-def _begin(connection: Connection, group: Sequence[Prepared], identities: Sequence[str]) -> tuple[int, list[UUID]]:
+def _identities(sent: _Sent, subjects: Sequence[int], times: Sequence[int]) -> list[str]:
+    """What is put in for each event: columns, as texts with commas. 64 bits of a body are signed, as PostgreSQL has them."""
+    hashes = b"".join(sent.hashes).hex(",", HASH_BYTES)
+    bodies = memoryview(array("Q", sent.bodies)).cast("B").cast("q").tolist()
+    return [hashes, *(",".join(map(str, column)) for column in (bodies, subjects, times))]
+
+
+def _begin(connection: Connection, group: Sequence[Prepared], identities: Sequence[str]) -> tuple[int, set[bytes]]:
     """Begin, with the locks of all owners, and put identities in. Gives the batch's number, and those that were there."""
     owners = _owners(group)
     keys = sorted(owners)
@@ -189,23 +204,27 @@ def _begin(connection: Connection, group: Sequence[Prepared], identities: Sequen
         claim = connection.execute(_CLAIM, identities)
     row = number.fetchone()
     assert row is not None
-    return int(row[0]), [hash for (hash,) in claim.fetchall()]
+    return int(row[0]), {hash.bytes for (hash,) in claim.fetchall()}
 
 
-def _known(connection: Connection, hashes: Iterable[bytes]) -> dict[bytes, int]:
-    wanted = ",".join(hash.hex() for hash in hashes)
-    if not wanted:
+def _known(connection: Connection, hashes: Collection[bytes]) -> dict[bytes, int]:
+    if not hashes:
         return {}
     rows = connection.execute(
-        f"SELECT hash, body FROM {SCHEMA}.identities WHERE hash = ANY(string_to_array(%s, ',')::uuid[])", [wanted]
+        f"SELECT hash, body FROM {SCHEMA}.identities WHERE hash = ANY(string_to_array(%s, ',')::uuid[])",
+        [b"".join(hashes).hex(",", HASH_BYTES)],
     ).fetchall()
-    return {hash.bytes: _unsigned(body) for hash, body in rows}
+    return {hash.bytes: body % 2**64 for hash, body in rows}
 
 
 def _owners(group: Sequence[Prepared]) -> dict[int, bool]:
     """The locks of a group's owners, and whether each must be had alone."""
     owners: dict[str, bool] = {}
     for batch in group:
+        if all(batch.bodies):
+            for owner in {item.owner for item in batch.items}:  # type: ignore[union-attr]
+                owners.setdefault(owner, False)
+            continue
         for item in batch.items:
             if isinstance(item, Event):
                 owners.setdefault(item.owner, False)
@@ -238,7 +257,3 @@ def _highest(connection: Connection) -> int:
 
 def _receipts(decided: Decided, before: int) -> list[Receipt]:
     return [msgspec.structs.replace(receipt, seq=before + receipt.seq - _HERE) for receipt in decided.receipts]
-
-
-def _unsigned(word: int) -> int:
-    return word % 2**64
