@@ -210,3 +210,10 @@ def numbers_in(text: str) -> list[str]:
 
     walk(json.loads(text, parse_float=str))
     return found
+
+
+@pytest.mark.parametrize("letters", [0, 1, 6_000])
+def test_no_exponent_is_written_however_many_letters_look_like_one(letters: int) -> None:
+    text = "E" * letters
+    written = encode([text, Decimal("1E+3"), Decimal("1E-9"), "1E+3", "E-"])
+    assert written == encode([text])[:-1] + b',1000,0.000000001,"1E+3","E-"]'
