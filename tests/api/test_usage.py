@@ -56,8 +56,8 @@ class World:
 
 
 @pytest.fixture
-def world(sqlite_house: House) -> World:
-    return World(sqlite_house)
+def world(house: House) -> World:
+    return World(house)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from billsmith.storage import accounts, runs
 from billsmith.storage.database import Connection
 from billsmith.storage.runs import Run
 from billsmith.storage.upgrade import cursor_key
-from billsmith.units.errors import NotFound, Unavailable
+from billsmith.units.errors import NotFound
 from billsmith.units.ids import parse_id
 from billsmith.units.instants import format_instant
 from billsmith.units.rounding import plain
@@ -168,14 +168,7 @@ def _of_path(connection: Connection, call: Call) -> tuple[Run, str]:
 
 def _usage(call: Call) -> UsageStore | None:
     """The usage store; ``None`` where there is none, so that a line is explained without its events."""
-    if call.services.usage_or_none is None:
-        return None
-    try:
-        return call.services.usage
-    except Unavailable as error:
-        if error.code != "usage.no_engine":
-            raise
-        return None
+    return None if call.services.usage_or_none is None else call.services.usage
 
 
 def _line(each: Explained, currency: str) -> ExplainedLine:

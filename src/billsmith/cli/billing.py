@@ -13,10 +13,9 @@ from billsmith.cli.common import Common, settings_of
 from billsmith.server.settings import open_usage
 from billsmith.storage import accounts
 from billsmith.storage.database import Connection, Database
-from billsmith.units.errors import Invalid, Unavailable
+from billsmith.units.errors import Invalid
 from billsmith.units.instants import parse_date, parse_instant, start_of_day
 from billsmith.usage.store import UsageStore
-from billsmith.workflows.usage_store import Usage
 
 Issuer = Annotated[
     str | None, Parameter(help="Who issues: an account with a catalog (the one above the account, or the only root).")
@@ -43,19 +42,10 @@ def moment(text: str, zone: str, where: str) -> int:
 
 
 @contextmanager
-def usage_store(common: Common, database: Database) -> Iterator[UsageStore | None]:
-    """The usage store that belongs to a database; ``None`` where this release has none for it."""
+def usage_store(common: Common, database: Database) -> Iterator[UsageStore]:
+    """The usage store that belongs to a database."""
     usage = open_usage(settings_of(common), database)
     try:
-        yield _store(usage)
+        yield usage.catch_up()
     finally:
         usage.close()
-
-
-def _store(usage: Usage) -> UsageStore | None:
-    try:
-        return usage.catch_up()
-    except Unavailable as error:
-        if error.code != "usage.no_engine":
-            raise
-        return None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
 
 from billsmith.storage import meters
 from billsmith.storage.database import Database
-from billsmith.units.errors import Unavailable
 from billsmith.usage.store import UsageStore
 from billsmith.workflows.ingest import Waiting
 
@@ -68,18 +66,9 @@ class Usage:
     def _opened(self) -> UsageStore:
         file = self._database.file
         if file is None:
-            return _postgres(self._database)
+            from billsmith.usage.postgres.engine import PostgresStore
+
+            return PostgresStore(self._database.url.set(drivername="postgresql").render_as_string(hide_password=False))
         from billsmith.usage.duckdb.owner import SharedStore  # DuckDB takes a tenth of a second to load
 
         return SharedStore(file.parent, memory_limit=f"{self._memory // 2**20}MB")
-
-
-def _postgres(database: Database) -> UsageStore:
-    try:
-        engine = importlib.import_module("billsmith.usage.postgres.engine")
-    except ImportError:
-        raise Unavailable(
-            "usage on PostgreSQL is not part of this release; keep it in a data folder of its own", code="usage.no_engine"
-        ) from None
-    store: UsageStore = engine.PostgresStore(database.url.set(drivername="postgresql").render_as_string(hide_password=False))
-    return store
