@@ -12,11 +12,13 @@ import msgspec
 from psycopg.adapt import Buffer, Loader
 
 from billsmith.events.event import Event
+from billsmith.events.limits import LATEST
 from billsmith.units.errors import Invalid
+from billsmith.units.instants import HOUR
 from billsmith.units.periods import Period
 from billsmith.usage import counting
 from billsmith.usage.folding import Fold, nothing, shape_of
-from billsmith.usage.postgres import cells, compiler
+from billsmith.usage.postgres import cells, compiler, months
 from billsmith.usage.postgres.compiler import Ahead, Statement
 from billsmith.usage.postgres.connections import Connection
 from billsmith.usage.postgres.rows import event_of
@@ -26,6 +28,9 @@ from billsmith.usage.shapes import Shape
 from billsmith.usage.store import MAX_PAGE, Kept, Measured, Place, Query, Selection, Unknown
 
 _FETCH = 10_000
+#: Subjects that are looked for one by one; how many times longer than the one before a span of time is that is read.
+_MANY = 1_000
+_GROWTH = 4
 #: Meters that one statement can add up: of one shape, counted ahead to the same seq, by the same lengths.
 _Alike = tuple[Shape, tuple[int, bool] | None]
 
@@ -146,9 +151,26 @@ class Answers:
         stretch = self._stretches.of(0, self._upto(selection.as_of_seq))
         if stretch is None:
             return ()
-        statement = compiler.page(selection, self._chosen(selection), stretch, after, min(limit, MAX_PAGE))
-        rows = self._connection.execute(statement.sql, statement.parameters).fetchall()
-        return tuple(Kept(seq, event_of(event), account) for seq, account, *event in rows)
+        subjects, limit = self._chosen(selection), min(limit, MAX_PAGE)
+        found: list[Kept] = []
+        for span in self._spans(selection, after):
+            part = msgspec.structs.replace(selection, period=span)
+            statement = compiler.page(part, subjects, stretch, after, limit - len(found))
+            rows = self._connection.execute(statement.sql, statement.parameters).fetchall()
+            found += (Kept(seq, event_of(event), account) for seq, account, *event in rows)
+            if len(found) == limit:
+                break
+        return tuple(found)
+
+    def _spans(self, selection: Selection, after: Place | None) -> Iterator[Period]:
+        """The time of a selection in spans that grow, so that a page costs what it is long, not what is left after it."""
+        within = selection.period or Period(0, LATEST)
+        start = max(within.start, months.earliest(self._connection) if after is None else after[0])
+        length = HOUR
+        while start < within.end:
+            end = min(start + length, within.end)
+            yield Period(start, end)
+            start, length = end, length * _GROWTH
 
     def count(self, selection: Selection) -> int:
         """See :class:`UsageStore`."""
@@ -160,10 +182,11 @@ class Answers:
         return int(number)
 
     def _chosen(self, selection: Selection) -> Sequence[int] | None:
-        """The subjects that a selection names; ``None``: it names none."""
+        """The subjects that a selection names; ``None`` where it names none, or too many to go through one by one."""
         if not (selection.owner or selection.reference or selection.accounts is not None):
             return None
-        return self._subjects(selection)
+        found = self._subjects(selection)
+        return found if len(found) <= _MANY else None
 
     def _subjects(self, selection: Selection) -> Sequence[int]:
         conditions, parameters = ["true"], compiler.Parameters()

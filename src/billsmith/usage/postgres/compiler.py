@@ -232,12 +232,20 @@ def _in_force(stretch: Stretch) -> str:
 
 
 def _selected(selection: Selection, subjects: Sequence[int] | None, parameters: Parameters) -> Iterator[str]:
-    """The conditions on a row's body that a selection sets; ``subjects`` are those that it names, ``None`` all."""
+    """The conditions on a row and its subject that a selection sets; ``subjects`` are those that it names, if they are few."""
     if subjects is not None:
         yield f"e.subject = ANY({parameters.add(list(subjects))}::integer[])"
-    for column, text in (("source", selection.source), ("type", selection.type)):
+    given = {
+        "e.source": selection.source,
+        "e.type": selection.type,
+        "s.owner": selection.owner,
+        "s.reference": selection.reference,
+    }
+    for column, text in given.items():
         if text:
-            yield f"e.{column} = {parameters.add(text)}"
+            yield f"{column} = {parameters.add(text)}"
+    if selection.accounts is not None:
+        yield f"s.account = ANY({parameters.add(list(selection.accounts))}::text[])"
     if selection.period is not None:
         yield f"e.time >= {selection.period.start} AND e.time < {selection.period.end}"
     for name, texts in selection.where.items():
@@ -272,5 +280,7 @@ def count(selection: Selection, subjects: Sequence[int] | None, stretch: Stretch
     parameters = Parameters()
     conditions = [stretch.of("e"), *_selected(selection, subjects, parameters)]
     return Statement(
-        f"SELECT coalesce(sum(e.sign), 0)::bigint FROM {SCHEMA}.events e WHERE {' AND '.join(conditions)}", parameters
+        f"SELECT coalesce(sum(e.sign), 0)::bigint FROM {SCHEMA}.events e JOIN {SCHEMA}.subjects s USING (subject)"
+        f" WHERE {' AND '.join(conditions)}",
+        parameters,
     )

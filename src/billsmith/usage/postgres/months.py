@@ -7,8 +7,8 @@ its rows move there.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 
 from psycopg import errors
@@ -19,6 +19,9 @@ from billsmith.usage.postgres.schema import LOCKS, MONTHS, SCHEMA
 
 _EARLIEST = 2015 * 12
 _AHEAD = 2
+#: Seconds after which it is tried again to make a month, and that making one may hold up others.
+PAUSE = 30.0
+_PATIENCE = "500ms"
 
 
 class Months:
@@ -26,25 +29,45 @@ class Months:
 
     def __init__(self) -> None:
         self._made: dict[int, range] = {}
+        self._not_before = 0.0
 
     def make(self, connection: Connection, times: Sequence[int]) -> None:
         """See that the months of some instants are there. Not within a transaction."""
         if not times or any(min(times) in month and max(times) in month for month in self._made.values()):
             return
-        missing = {_month(time) for time in times} - self._made.keys()
-        if not missing:
+        missing = {_month(instant) for instant in times} - self._made.keys()
+        if not missing or time.monotonic() < self._not_before:
             return
         row = connection.execute("SELECT extract(epoch FROM now())::bigint").fetchone()
         assert row is not None
         latest = _month(row[0] * SECOND) + _AHEAD
         for month in sorted(month for month in missing if _EARLIEST <= month <= latest):
-            with suppress(errors.LockNotAvailable, errors.DeadlockDetected):  # it is being read: the default takes the rows
+            try:
                 _make(connection, month)
-                self._made[month] = range(_start(month), _start(month + 1))
+            except (errors.LockNotAvailable, errors.DeadlockDetected):  # it is being read: the default takes the rows
+                self._not_before = time.monotonic() + PAUSE
+                return
+            self._made[month] = range(_start(month), _start(month + 1))
 
 
-def _month(time: int) -> int:
-    day = datetime.fromtimestamp(time // SECOND, UTC)
+def earliest(connection: Connection) -> int:
+    """No event is before this instant."""
+    row = connection.execute(
+        f"SELECT (SELECT min(time) FROM {SCHEMA}.events_default), (SELECT min(relname) FROM pg_class"
+        " WHERE relnamespace = %s::regnamespace AND relkind = 'r' AND relname ~ '^events_[0-9]')",
+        [SCHEMA],
+    ).fetchone()
+    assert row is not None
+    lone, month = row
+    instants = [] if lone is None else [int(lone)]
+    if month is not None:
+        _, year, number = month.split("_")
+        instants.append(_start(int(year) * 12 + int(number) - 1))
+    return min(instants, default=0)
+
+
+def _month(instant: int) -> int:
+    day = datetime.fromtimestamp(instant // SECOND, UTC)
     return day.year * 12 + day.month - 1
 
 
@@ -57,7 +80,7 @@ def _make(connection: Connection, month: int) -> None:
     start, end = _start(month), _start(month + 1)
     name = f"{SCHEMA}.events_{month // 12}_{month % 12 + 1:02}"
     with connection.transaction():
-        connection.execute("SET LOCAL lock_timeout = '2s'")
+        connection.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}'")
         connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCKS, MONTHS])
         row = connection.execute("SELECT to_regclass(%s)", [name]).fetchone()
         if row is not None and row[0] is not None:

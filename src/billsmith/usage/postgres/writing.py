@@ -72,19 +72,21 @@ class Writing:
         self._url, self._key = url, key
         self._connection: Connection | None = None
         self._subjects, self._months = Subjects(), Months()
+        self._committing = False
 
     def write(self, group: Sequence[Prepared]) -> list[Receipt]:
         """Commit a group; receipts for its batches. Raises :class:`Busy`, :class:`Unavailable`; then it may be sent again."""
         with translated("write", "usage.cannot_write"):
             for attempt in range(_TRIES):
+                self._committing = False
                 idle = self._connection is not None
                 try:
                     return self._written(self._connected(), group)
                 except psycopg.Error as error:
                     self._let_go()
-                    # two that met; or the server went away while nothing was under way: then nothing of this was committed
-                    again = is_passing(error) or (idle and attempt == 0 and isinstance(error, psycopg.OperationalError))
-                    if not again or attempt == _TRIES - 1:
+                    # two that met; or the server went away while the connection was idle, and nothing was committed
+                    gone = idle and not self._committing and isinstance(error, psycopg.OperationalError)
+                    if attempt == _TRIES - 1 or not (is_passing(error) or gone):
                         raise
         raise AssertionError("a try either returns or raises")
 
@@ -133,6 +135,7 @@ class Writing:
             connection.execute("ROLLBACK")
             return _receipts(decided, _highest(connection))
         self._put(connection, batch, decided)
+        self._committing = True
         return _receipts(decided, commit(connection, batch, decided.rows))
 
     def _histories(self, connection: Connection, wanted: Iterable[Identity]) -> dict[Identity, list[Entry]]:
