@@ -200,13 +200,8 @@ class Answers:
 
     def unknown(self, types: Collection[str], limit: int) -> tuple[Unknown, ...]:
         """See :class:`UsageStore`."""
-        counted = cells.sealed(self._connection)
-        tail = self._stretches.of(counted, self._stretches.highest)
-        since = f" UNION ALL SELECT type, sign FROM {SCHEMA}.events e WHERE {tail.of('e')}" if tail else ""
         uncounted = self._connection.execute(
-            f"SELECT type FROM (SELECT type, n FROM {SCHEMA}.census{since}) e WHERE type <> ALL(%s::text[])"
-            " GROUP BY type HAVING sum(n) > 0",
-            [sorted(types)],
+            f"SELECT type FROM {SCHEMA}.types WHERE type <> ALL(%s::text[])", [sorted(types)]
         ).fetchall()
         # by the index of subjects, and all rows only where there are such types
         rows = self._connection.execute(

@@ -2,8 +2,8 @@
 
 A *run* is a stretch of ``seq``, from the run before to the end of a batch, that was counted ahead at once. A *family* is what
 meters of one event type have in common: the names of the dimensions by which they filter and group, and whether they need
-times. A *cell* is one sum of a family, of the rows of one run; it is signed, so that corrections need no care. The *census*
-counts events in force by type, of all runs. All of it is disposable: the table ``events`` has it all.
+times. A *cell* is one sum of a family, of the rows of one run; it is signed, so that corrections need no care. All of it is
+disposable: the table ``events`` has it all.
 
 A family whose cells are hardly fewer than its events is not worth its room: its hours are dropped, or all of it.
 """
@@ -123,13 +123,7 @@ def seal(connection: Connection, least: int) -> bool:
     high = row[0] if row is not None and row[0] is not None else low
     if high - low < least or high == low:
         return False
-    stretch = Stretches(connection).of(low, high)
-    assert stretch is not None
     _fill(connection, low, high, [family for family in families(connection) if not family.reason])
-    connection.execute(
-        f"INSERT INTO {SCHEMA}.census SELECT type, sum(sign) FROM {SCHEMA}.events e WHERE {stretch.of('e')}"
-        " GROUP BY type ON CONFLICT (type) DO UPDATE SET n = census.n + excluded.n"
-    )
     connection.execute(f"INSERT INTO {SCHEMA}.runs VALUES (%s)", [high])
     return True
 
@@ -155,6 +149,8 @@ def merge(connection: Connection) -> bool:
 
 def _fill(connection: Connection, low: int, high: int, found: Sequence[Family]) -> None:
     """Count the rows of the run (``low``, ``high``] into cells of some families, all of which have what was before."""
+    if not found:
+        return
     stretch = Stretches(connection).of(low, high)
     assert stretch is not None
     order = sorted(found, key=lambda family: (family.shape.names, family.shape.sums, family.hourly))

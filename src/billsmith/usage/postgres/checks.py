@@ -32,6 +32,8 @@ _RULES = {
             SELECT batch, count(*) AS rows, count(DISTINCT place) AS places, min(place) AS first, max(place) AS final,
                 sum(sign) AS net FROM {SCHEMA}.events GROUP BY batch) e USING (batch)
         WHERE batch <> 0 AND (b.rows, b.rows, b.rows, 1, b.net) IS DISTINCT FROM (e.rows, e.places, e.final, e.first, e.net)""",
+    "rows are of a type that is not listed": f"""
+        SELECT count(*) FROM {SCHEMA}.events WHERE type NOT IN (SELECT type FROM {SCHEMA}.types)""",
     "rows name nobody": f"""
         SELECT count(*) FROM {SCHEMA}.events WHERE subject NOT IN (SELECT subject FROM {SCHEMA}.subjects)""",
     "corrections take back a row that isn't there or is another event's": f"""
@@ -47,7 +49,7 @@ _RULES = {
             GROUP BY s.owner, e.source, e.id HAVING count(*) > 1) twice""",
 }
 #: What is copied, and put back in this order.
-_COPIED = ("store", "subjects", "batches", "identities", "events", "amendments")
+_COPIED = ("store", "subjects", "types", "batches", "identities", "events", "amendments")
 
 
 def faults(connection: Connection, key: bytes) -> Iterator[str]:
@@ -57,7 +59,7 @@ def faults(connection: Connection, key: bytes) -> Iterator[str]:
         if count:
             yield f"{count} {what}"
     for type, count in cells.faults(connection).items():
-        yield f"{count} roll-ups of {type} differ from its rows; empty cells, families, runs, census: they are built anew"
+        yield f"{count} roll-ups of {type} differ from its rows; empty cells, families and runs: they are built anew"
     missing, wrong = _against_identities(connection, key)
     if missing:
         yield f"{missing} events are not among the identities: they would count again"
@@ -117,7 +119,7 @@ def restore(connection: Connection, copy_of: Path) -> bytes:
     ((there,),) = connection.execute(f"SELECT max(last) FROM {SCHEMA}.batches").fetchall()
     if there:
         raise Conflict("the database holds usage; restore into an empty one", code="usage.not_empty")
-    connection.execute("".join(f"DELETE FROM {SCHEMA}.{table};" for table in ("store", "subjects", "batches")))
+    connection.execute("".join(f"DELETE FROM {SCHEMA}.{table};" for table in ("store", "subjects", "types", "batches")))
     try:
         with zipfile.ZipFile(copy_of) as archive:
             form = msgspec.json.decode(archive.read("form.json"))

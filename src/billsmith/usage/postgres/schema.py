@@ -33,7 +33,7 @@ _HASHED = "".join(
 # sign +1: a body that came into force, −1: one that was taken back; which row an amendment takes back is in ``amendments``,
 # where all rows but the first of an identity are listed. The index of ``identities`` is the only one on random keys. body: 64
 # bits of the first body, or 0 once the identity was amended; subject, time: where its first row is.
-# runs, families, cells and census follow from events: see ``cells``.
+# types: all that events ever had. runs, families and cells follow from events: see ``cells``.
 _TABLES = f"""
 CREATE SCHEMA {SCHEMA};
 SET LOCAL search_path = {SCHEMA};
@@ -81,7 +81,7 @@ CREATE TABLE cells (
 );
 CREATE INDEX ON cells (subject, length, time);
 CREATE INDEX ON cells USING brin (seq, time) WITH (pages_per_range = 32);
-CREATE TABLE census (type text COLLATE "C" PRIMARY KEY, n bigint NOT NULL);
+CREATE TABLE types (type text COLLATE "C" PRIMARY KEY);
 """
 
 

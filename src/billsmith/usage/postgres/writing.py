@@ -26,6 +26,7 @@ from billsmith.usage.postgres.rows import COPY, columns_of, line
 from billsmith.usage.postgres.schema import LOCKS, NUMBERING, SCHEMA
 from billsmith.usage.postgres.states import histories
 from billsmith.usage.postgres.subjects import Subjects
+from billsmith.usage.postgres.types import Types
 from billsmith.usage.prepare import ABSENT, CORRECTED, Prepared
 from billsmith.usage.store import Entry, Receipt, Replace, Void
 
@@ -71,7 +72,7 @@ class Writing:
     def __init__(self, url: str, key: bytes) -> None:
         self._url, self._key = url, key
         self._connection: Connection | None = None
-        self._subjects, self._months = Subjects(), Months()
+        self._subjects, self._types, self._months = Subjects(), Types(), Months()
         self._committing = False
 
     def write(self, group: Sequence[Prepared]) -> list[Receipt]:
@@ -104,7 +105,7 @@ class Writing:
 
     def forget(self, key: bytes) -> None:
         """The store is another one now, with this secret."""
-        self._key, self._subjects = key, Subjects()
+        self._key, self._subjects, self._types = key, Subjects(), Types()
 
     def close(self) -> None:
         """Close the connection."""
@@ -116,6 +117,7 @@ class Writing:
         sent = _Sent(group)
         subjects = self._subjects.learn(connection, [(event.owner, event.account) for event in sent.events])
         times = [event.time for event in sent.events]
+        self._types.learn(connection, {event.type for event in (*sent.events, *sent.replacing)})
         if sent.replacing:
             self._subjects.learn(connection, [(event.owner, event.account) for event in sent.replacing])
         self._months.make(connection, times + [event.time for event in sent.replacing])
