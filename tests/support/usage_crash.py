@@ -15,26 +15,32 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import msgspec
+import psycopg
 
 from billsmith.events.event import Event
 from billsmith.metering.meter import Meter
+from billsmith.metering.quantity import Quantity
 from billsmith.units.errors import Unavailable
+from billsmith.units.instants import SECOND
+from billsmith.units.periods import Period
 from billsmith.usage.duckdb import checks, index, runs
 from billsmith.usage.duckdb.engine import DuckDBStore
 from billsmith.usage.postgres import cells
 from billsmith.usage.postgres.engine import PostgresStore
-from billsmith.usage.store import Selection, UsageStore
+from billsmith.usage.store import Binding, Query, Selection, UsageStore
 from tests.support.crash import ROOT, Findings, compiler
 
 #: So small that runs are written and merged all the time.
 index.MEMORY_LIMIT = 60
 #: What is counted ahead meanwhile.
 _METER = Meter(code="m", event_type="used", group_by=("region",))
+_TOTAL = Meter(code="t", event_type="used")
 #: Events sent beyond the last acknowledged one when a sender comes back.
 _RETRY = 100
 
@@ -54,7 +60,8 @@ def _faults(store: DuckDBStore | PostgresStore) -> list[str]:
 def _write_for_ever(where: str, run: str, chance: random.Random, acknowledge: Callable[[int], None]) -> None:
     """Batches of growing numbers, each with some of the ones before again."""
     store, sent = _opened(where), 0
-    store.keep([_METER])
+    store.bind([Binding("o", "a", "A")])
+    store.keep([_METER, _TOTAL])
     while True:
         size = chance.randint(1, 40)
         again = [event(run, chance.randrange(sent)) for _ in range(3)] if sent else []
@@ -94,6 +101,7 @@ def _say(to: int, said: Any) -> None:
 
 def _look(where: str, run: str, acknowledged: int, say: Callable[[Any], None]) -> None:
     """What is wrong after a kill: lost, half, or counted twice once the sender comes back."""
+    _wait_for_those_who_were_killed(where)
     store = _opened(where)
     faults = _faults(store)
     numbers = [int(one.event.id) for one in _all(store, run)]
@@ -108,9 +116,22 @@ def _look(where: str, run: str, acknowledged: int, say: Callable[[Any], None]) -
         )
     if store.count(Selection(source=run)) != whole:
         faults.append("after the retry the count is another")
+    (answer,) = store.measure(Query(meters=(_TOTAL,), periods=(Period(0, SECOND),), accounts=("A",)))
+    if answer.quantities != (Quantity(Decimal(rows := store.count(Selection())), events=rows),):
+        faults.append(f"{answer.quantities} is the answer, {rows} events are there")
     faults += _faults(store)
     store.close()
     say([lost, faults])
+
+
+def _wait_for_those_who_were_killed(where: str) -> None:
+    """A server goes on for a moment with what a client had sent; only then it is settled what is there."""
+    if not where.startswith("postgresql:"):
+        return
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with psycopg.connect(where, autocommit=True) as connection:
+        while connection.execute(f"{others} AND backend_type = 'client backend'").fetchone() != (0,):
+            time.sleep(0.005)
 
 
 def _all(store: UsageStore, run: str) -> list[Any]:

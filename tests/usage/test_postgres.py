@@ -21,7 +21,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from psycopg import sql
+from psycopg import IsolationLevel, sql
 
 from billsmith.events.event import Event
 from billsmith.metering.measure import Grain
@@ -30,7 +30,7 @@ from billsmith.metering.quantity import Quantity
 from billsmith.units.errors import Busy, Conflict, Invalid, Unavailable
 from billsmith.units.instants import DAY, HOUR, parse_instant
 from billsmith.units.periods import Period
-from billsmith.usage.postgres import cells, connections, months, writing
+from billsmith.usage.postgres import cells, connections, keeper, months, writing
 from billsmith.usage.postgres.connections import Connection
 from billsmith.usage.postgres.engine import PostgresStore
 from billsmith.usage.postgres.schema import SCHEMA
@@ -531,6 +531,55 @@ def test_answers_come_from_roll_ups_and_verify_sees_a_wrong_one(store: PostgresS
     assert total(store, as_of_seq=late.seq - 2).value == 5  # before the roll-up: from rows
     (fault,) = store.faults()
     assert fault.startswith("1 roll-ups of used differ")
+
+
+def _counted_while_a_batch_is_committed(store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Between a step's look at what there is to count and its count of it; what is wrong then."""
+    fill, late = cells._fill_alike, [used("late")]
+
+    def filled(*arguments: Any) -> None:
+        if late:
+            store.ingest([late.pop()])
+        fill(*arguments)
+
+    store.keep([GB])
+    store.ingest([used(1), used(2)])
+    monkeypatch.setattr(cells, "_fill_alike", filled)
+    store.catch_up(1)
+    assert not late
+    assert store.watermark() == 3
+    return store.faults()
+
+
+def test_a_step_of_the_background_is_of_one_snapshot(store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _counted_while_a_batch_is_committed(store, monkeypatch) == []
+    assert total(store).value == 3
+
+
+def test_a_snapshot_for_each_statement_would_count_twice(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control."""
+    monkeypatch.setattr(keeper, "ISOLATION", IsolationLevel.READ_COMMITTED)
+    store = PostgresStore(url)
+    store.bind([Binding("o", "a", "A")])
+    (fault,) = _counted_while_a_batch_is_committed(store, monkeypatch)
+    assert fault.startswith("2 roll-ups of used differ")
+    assert total(store).value == 4
+    store.close()
+
+
+def test_a_step_sees_all_of_the_step_before_it(store: PostgresStore, url: str) -> None:
+    """Two processes do steps in turn: none is done twice."""
+    store.keep([GB])
+    stores = [store, PostgresStore(url), PostgresStore(url)]
+    with ThreadPoolExecutor(3) as threads:
+        for part in range(20):
+            store.ingest([used(f"{part}/{number}") for number in range(10)])
+            list(threads.map(lambda one: one.catch_up(1), stores))
+    assert not [note for one in stores for note in one.health().notes if "behind" in note]
+    assert store.faults() == []
+    assert total(store).value == 200
+    for one in stores[1:]:
+        one.close()
 
 
 def test_corrections_reach_roll_ups_of_the_past(store: PostgresStore) -> None:

@@ -1,7 +1,8 @@
 """What is done in the background, a step at a time, each one transaction: roll-ups filled, runs sealed and merged.
 
 None of it changes an answer, and each step can be killed or fail: the next begins where the tables say. Of all processes one
-does a step at a time.
+does a step at a time: its lock is had before the transaction begins, so that a step's snapshot has all of the step before. All
+of a step is of one snapshot: rows that are committed meanwhile are none of the run that it counts.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Collection
 from contextlib import suppress
 
 import psycopg
+from psycopg import IsolationLevel
 
 from billsmith.usage.postgres import cells
 from billsmith.usage.postgres.connections import Connection, connect
@@ -19,6 +21,8 @@ from billsmith.usage.shapes import Shape
 
 #: Seconds after which a step that failed is tried again.
 PAUSE = 30.0
+#: Of the transaction that a step is.
+ISOLATION = IsolationLevel.REPEATABLE_READ
 
 
 class Keeper:
@@ -97,25 +101,33 @@ class Keeper:
         """Do the next thing; whether there may be another. While another process does one, there is nothing to do."""
         if self._connection is None:
             self._connection = connect(self._url)
+            self._connection.isolation_level = ISOLATION
             self._connection.execute("SET statement_timeout = 0")
         connection = self._connection
-        with connection.transaction():
-            row = connection.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [LOCKS, KEEPING]).fetchone()
-            if row != (True,):
-                self._sealed = cells.sealed(connection)
-                return False
-            wanted, self._wanted = self._wanted, None
-            if wanted is not None:
-                try:
-                    cells.declare(connection, wanted)
-                except psycopg.Error:
-                    self._wanted = self._wanted if self._wanted is not None else wanted
-                    raise
-            more = cells.fill_behind(connection) or cells.seal(connection, least) or cells.merge(connection)
+        row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCKS, KEEPING]).fetchone()
+        if row != (True,):
             self._sealed = cells.sealed(connection)
-            self._dropped = tuple(
-                f"no roll-up of {family.type} by {', '.join(family.shape.names)}: {family.reason}"
-                for family in cells.families(connection)
-                if family.reason
-            )
+            return False
+        try:
+            with connection.transaction():
+                return self._done(connection, least)
+        finally:
+            with suppress(psycopg.Error):  # where the connection is lost, so is its lock
+                connection.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCKS, KEEPING])
+
+    def _done(self, connection: Connection, least: int) -> bool:
+        wanted, self._wanted = self._wanted, None
+        if wanted is not None:
+            try:
+                cells.declare(connection, wanted)
+            except psycopg.Error:
+                self._wanted = self._wanted if self._wanted is not None else wanted
+                raise
+        more = cells.fill_behind(connection) or cells.seal(connection, least) or cells.merge(connection)
+        self._sealed = cells.sealed(connection)
+        self._dropped = tuple(
+            f"no roll-up of {family.type} by {', '.join(family.shape.names)}: {family.reason}"
+            for family in cells.families(connection)
+            if family.reason
+        )
         return more

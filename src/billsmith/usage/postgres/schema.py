@@ -60,8 +60,7 @@ CREATE TABLE events (
 ) PARTITION BY RANGE (time);
 CREATE TABLE events_default PARTITION OF events DEFAULT;
 CREATE INDEX ON events (subject, time);
-CREATE INDEX ON events USING brin (batch) WITH (pages_per_range = 32);
-CREATE INDEX ON events USING brin (time) WITH (pages_per_range = 32);
+CREATE INDEX ON events USING brin (batch, time) WITH (pages_per_range = 32);
 CREATE TABLE amendments (
     batch bigint NOT NULL, place integer NOT NULL, hash uuid NOT NULL, time bigint NOT NULL, subject integer NOT NULL,
     undone_batch bigint, undone_place integer, PRIMARY KEY (batch, place), UNIQUE (undone_batch, undone_place)
