@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from billsmith.api import runs
+from billsmith.storage.patience import may_take_long
 from tests.api.support import Caller, problem
 from tests.support.billing import CATALOG, Company
 from tests.support.house import House
@@ -138,3 +140,24 @@ def test_a_run_and_an_invoice_explained(sqlite_house: House) -> None:
     stranger = Caller(sqlite_house, company.customers["south"])("GET", f"/v1/invoices/{invoice.id}/explain")
     problem(stranger, 404, "invoice.unknown")
     problem(caller("GET", f"/v1/invoices/{invoice.id}/explain", params={"line": 9}), 404, "invoice.unknown_line", "line")
+
+
+def test_an_invoice_is_explained_where_nobody_else_waits(sqlite_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads events: on the event loop's own thread, where reads are in a hurry, it would hold up every other caller."""
+    company = Company(sqlite_house, usage=sqlite_house.services.usage)
+    company.subscribe("north")
+    company.bill("2026-09", "2026-10-02T00:00:00Z")
+    waits: list[bool] = []
+
+    def explained(*_arguments: object, **_more: object) -> list[object]:
+        may_take_long()
+        waits.append(True)
+        return []
+
+    monkeypatch.setattr(runs, "explain", explained)
+    caller = Caller(sqlite_house, company.issuer)
+    opened: list[int] = []
+    monkeypatch.setattr(runs, "_usage", lambda _call: opened.append(1))
+    assert caller.get(f"/v1/invoices/{company.invoices()[0].id}/explain") == {"items": []}
+    assert waits == [True]
+    assert len(opened) == 1, "the store was opened on the loop's thread first, and then again"

@@ -9,7 +9,8 @@ import pytest
 
 from billsmith.accounts.authorisation import CredentialKind, Scope
 from billsmith.accounts.model import Account
-from billsmith.workflows import ingest
+from billsmith.storage import accounts
+from billsmith.workflows import ask_usage, ingest
 from tests.support.house import House
 
 USAGE = [Scope.EVENTS_WRITE, Scope.USAGE_READ, Scope.USAGE_WRITE]
@@ -46,7 +47,8 @@ class World:
         return self.house.client.get(path, params={**DAY, **parameters}, headers=headers or self.headers)
 
     def rows(self, **parameters: Any) -> list[tuple[str, str, Decimal]]:
-        names = {each.id: each.external_id for each in (self.reseller, self.north, self.south)}
+        with self.house.database.read() as connection:
+            names = {each.id: each.external_id for each in accounts.every_below(connection, self.reseller)}
         answer = self.ask(**parameters)
         assert answer.status_code == 200, answer.text
         return [
@@ -108,6 +110,14 @@ def test_a_meter_that_can_not_be(world: World, fields: dict[str, Any], where: st
     answer = world.meter(**fields)
     assert (answer.status_code, answer.json().get("where")) == (400, where)
     assert world.house.client.get("/v1/meters", headers=world.headers).json()["items"] == []
+
+
+@pytest.mark.parametrize("percentile", [50, "50", "99.9"])
+def test_a_percentile_is_made_and_counted(counted: World, percentile: Any) -> None:
+    made = counted.meter(code="p", aggregation="percentile", percentile=percentile)
+    assert (made.status_code, made.json()["percentile"]) == (201, str(percentile))
+    (row,) = counted.ask("/v1/meters/p/query", account="north").json()["rows"]
+    assert row["value"] == ("0.2" if percentile == "99.9" else "0.1")
 
 
 def test_a_day_of_25_hours_is_whole(counted: World) -> None:
@@ -202,6 +212,25 @@ def test_events_wait_for_their_account(world: World) -> None:
     assert [(row["account_id"], row["value"]) for row in answer["rows"]] == [(later.id, "3")]
 
 
+def test_an_account_made_while_its_first_event_is_on_its_way_is_billed_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever binds waiting names looks after the account is there and before the event is: it must not be missed for ever."""
+    world.meter()
+    store = world.house.services.usage
+    keep, made = store.ingest, []
+
+    def meanwhile(items: Any) -> Any:
+        if not made:
+            made.append(world.house.account("Later", world.reseller, external_id="later"))
+            world.rows()  # looks for waiting names, and remembers that it has
+        return keep(items)
+
+    monkeypatch.setattr(store, "ingest", meanwhile)
+    world.send({"account": "later", "time": "2026-10-25T00:30:00Z", "value": 3})
+    assert [(row["account_id"], row["value"]) for row in world.ask().json()["rows"]] == [(made[0].id, "3")]
+
+
 def test_one_senders_unknown_names_keep_no_other_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingest, "_FEW", 3)
     rival = world.key(world.house.account("Rival", external_id="a-rival"))
@@ -254,6 +283,13 @@ def test_nobody_sees_another_branch(counted: World) -> None:
 def test_questions_that_can_not_be(counted: World, parameters: dict[str, str], where: str) -> None:
     answer = counted.ask(**parameters)
     assert (answer.status_code, answer.json().get("where")) == (400, where)
+
+
+def test_accounts_are_never_left_out_unsaid(counted: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ask_usage, "MAX_ACCOUNTS", 2)
+    answer = counted.ask()
+    assert (answer.status_code, answer.json()["code"]) == (413, "usage.too_many_accounts")
+    assert counted.ask(account="north").status_code == 200
 
 
 def test_an_answer_is_bounded(counted: World) -> None:

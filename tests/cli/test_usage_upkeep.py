@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
 from billsmith.events.event import Event
+from billsmith.storage import backup
+from billsmith.units.errors import Unavailable
 from billsmith.usage.duckdb.owner import SharedStore
 from billsmith.usage.store import Selection, Void
 from tests.cli.run import Program
@@ -117,3 +120,37 @@ def test_verify_sees_a_changed_row(used: Program) -> None:
     ran = used("verify", "--json")
     assert ran.code == 1
     assert {problem["check"] for problem in ran.json["problems"]} == {"usage"}
+
+
+def test_nobody_opens_the_store_while_it_is_replaced(used: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used.json("backup", str(tmp_path / "all.billsmith"))
+    tried: list[str] = []
+    restore = backup.restore
+
+    def meanwhile(*arguments: Any, **more: Any) -> None:
+        try:
+            SharedStore(used.home, patience=0.0).close()
+        except Unavailable as error:
+            tried.append(error.code)
+        restore(*arguments, **more)
+
+    monkeypatch.setattr(backup, "restore", meanwhile)
+    assert used("restore", str(tmp_path / "all.billsmith"), "--force", "--json").code == 0
+    assert tried == ["usage.owner_silent"]
+    assert len(kept(used.home)) == 1_999
+
+
+def test_a_restore_that_fails_leaves_the_usage_that_was_there(
+    used: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used.json("backup", str(tmp_path / "all.billsmith"))
+    store = SharedStore(used.home)
+    store.ingest(events(5_000, 1))
+    store.close()
+
+    def broken(*_arguments: Any, **_more: Any) -> None:
+        raise Unavailable("the disk is full")
+
+    monkeypatch.setattr(backup, "restore", broken)
+    assert used("restore", str(tmp_path / "all.billsmith"), "--force", "--json").code != 0
+    assert len(kept(used.home)) == 2_000

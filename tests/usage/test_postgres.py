@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +18,8 @@ from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
+import msgspec
 import psycopg
 import pytest
 from psycopg import IsolationLevel, sql
@@ -30,9 +31,9 @@ from billsmith.metering.quantity import Quantity
 from billsmith.units.errors import Busy, Conflict, Invalid, Unavailable
 from billsmith.units.instants import DAY, HOUR, parse_instant
 from billsmith.units.periods import Period
-from billsmith.usage.postgres import cells, connections, keeper, months, writing
+from billsmith.usage.postgres import cells, connections, copies, keeper, months, writing
 from billsmith.usage.postgres.connections import Connection
-from billsmith.usage.postgres.engine import PostgresStore
+from billsmith.usage.postgres.engine import PostgresStore, is_there
 from billsmith.usage.postgres.schema import SCHEMA
 from billsmith.usage.store import Binding, Kept, Query, Replace, Selection, UsageStore
 from tests.support import postgres
@@ -132,7 +133,7 @@ def test_a_plain_sequence_would_let_rows_appear_late(url: str, monkeypatch: pyte
     drawn: dict[int, int] = {}
     begin = writing._begin
 
-    def begins(connection: Connection, *more: Any) -> tuple[int, list[UUID]]:
+    def begins(connection: Connection, *more: Any) -> tuple[int, set[bytes]]:
         batch, found = begin(connection, *more)
         ((last,),) = connection.execute("SELECT setval('plain', nextval('plain') + 99)").fetchall()
         drawn[batch] = last - 100
@@ -155,7 +156,7 @@ def test_a_plain_sequence_would_let_rows_appear_late(url: str, monkeypatch: pyte
 
 _SENDER = """
 import random, sys
-from billsmith.usage.postgres.engine import PostgresStore
+from billsmith.usage.postgres.engine import PostgresStore, is_there
 from tests.usage.suite import used, void
 store, chance = PostgresStore(sys.argv[1]), random.Random(int(sys.argv[2]))
 accepted = duplicates = 0
@@ -244,10 +245,11 @@ class _Crashing:
 
 
 @pytest.fixture
-def crashing(tmp_path: Path) -> Iterator[_Crashing]:
-    made = _Crashing(tmp_path / "pg")
-    yield made
-    made.server.cleanup()
+def crashing() -> Iterator[_Crashing]:
+    with tempfile.TemporaryDirectory(prefix="billsmith-pg-", ignore_cleanup_errors=True) as folder:
+        made = _Crashing(Path(folder) / "data")
+        yield made
+        made.server.cleanup()
 
 
 def _lost_in_a_crash(crashing: _Crashing, rounds: int) -> list[str]:
@@ -290,6 +292,7 @@ def test_a_server_that_crashes_loses_nothing_acknowledged(crashing: _Crashing) -
 
 def test_a_crash_is_seen_where_commits_are_not_durable(crashing: _Crashing, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control."""
+    PostgresStore(crashing.url).close()  # the tables at least are there afterwards
     crashing.set(synchronous_commit="off", wal_writer_delay="10s", commit_delay="0")
     monkeypatch.setattr(connections, "DURABLE", "SELECT 1")
     assert any("acknowledged" in fault for fault in _lost_in_a_crash(crashing, 2))
@@ -681,14 +684,17 @@ def test_a_backup_is_a_store(store: PostgresStore, tmp_path: Path) -> None:
     store.backup(tmp_path / "copy")
     store.ingest([used(3)])
     other = database()
+    with copies.replacing(other, tmp_path / "copy", force=False):
+        pass
     copy = PostgresStore(other)
-    copy.restore(tmp_path / "copy")
     assert copy.faults() == []
     assert (total(copy).value, copy.health().events) == (6, 1)
     assert copy.ingest([used(1, "5"), used(3), used(4, account="b")]).duplicates == (0,)
     assert copy.faults() == []
-    with pytest.raises(Conflict):
-        copy.restore(tmp_path / "copy")
+    with pytest.raises(Conflict, match="--force"), copies.replacing(other, tmp_path / "copy", force=False):
+        pass
+    with pytest.raises(Conflict, match="stop it first"), copies.replacing(other, tmp_path / "copy", force=True):
+        pass
     copy.close()
     postgres.drop_database(other)
 
@@ -701,12 +707,60 @@ def test_a_spoilt_copy_is_refused_and_leaves_nothing(store: PostgresStore, tmp_p
     file.write_bytes(file.read_bytes()[:-200] if harm == "cut" else b"something else")
     other = database()
     copy = PostgresStore(other)
-    with pytest.raises(Invalid):
-        copy.restore(file)
-    assert copy.watermark() == 0
-    assert copy.ingest([used(1)]).accepted == 1
+    copy.ingest([used(1)])
+    copy.close()
+    with pytest.raises(Invalid), copies.replacing(other, file, force=True):
+        raise AssertionError("a spoilt copy is refused before anything else is done")
+    copy = PostgresStore(other)
+    assert (copy.watermark(), copy.ingest([used(1)]).duplicates) == (1, (0,))
     copy.close()
     postgres.drop_database(other)
+
+
+def test_a_copy_is_put_in_place_only_when_the_rest_was_restored(store: PostgresStore, url: str, tmp_path: Path) -> None:
+    store.ingest([used(1)])
+    store.backup(tmp_path / "copy")
+    store.ingest([used(2)])
+    store.close()
+    with pytest.raises(RuntimeError), copies.replacing(url, tmp_path / "copy", force=True):
+        raise RuntimeError("the database could not be restored")
+    copy = PostgresStore(url)
+    assert copy.watermark() == 2
+    copy.close()
+    with copies.replacing(url, tmp_path / "copy", force=True):
+        pass
+    copy = PostgresStore(url)
+    assert (copy.watermark(), copy.faults()) == (1, [])
+    copy.close()
+    with copies.replacing(url, None, force=True):
+        pass
+    assert not is_there(url)
+
+
+def test_a_process_whose_store_was_replaced_writes_no_more(store: PostgresStore, url: str, tmp_path: Path) -> None:
+    """It knows the names' numbers as they were: nothing is written with them into another store."""
+
+    def by(account: str, number: int) -> Event:
+        return msgspec.structs.replace(used(number), account=account)
+
+    store.ingest([used(1)])
+    store.backup(tmp_path / "copy")
+    store.ingest([by("later", 2)])
+    ended = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    _run(url, ended)  # else it would be seen to have the store open
+    with copies.replacing(url, tmp_path / "copy", force=True):
+        pass
+    for _ in range(2):
+        with pytest.raises(Unavailable) as error:
+            store.ingest([by("later", 3)])
+        assert error.value.code == "usage.replaced"
+    fresh = PostgresStore(url)
+    assert fresh.ingest([by("other", 4)]).accepted == 1
+    assert {kept.event.account for kept in fresh.events(Selection())} == {"a", "other"}
+    assert fresh.faults() == []
+    fresh.close()
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from billsmith.api import (
     reconciliations,
     runs,
     subscriptions,
+    usage,
     wallets,
 )
 from billsmith.api.openapi import document
@@ -41,6 +42,7 @@ OPERATIONS = (
     *credentials.OPERATIONS,
     *events.OPERATIONS,
     *meters.OPERATIONS,
+    *usage.OPERATIONS,
     *catalogs.OPERATIONS,
     *subscriptions.OPERATIONS,
     *wallets.OPERATIONS,

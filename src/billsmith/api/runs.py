@@ -14,6 +14,7 @@ from billsmith.api.operations import Operation, QueryParameter, bound_to, limit_
 from billsmith.api.values import Amount, Id, Instant, amount, decimal_text
 from billsmith.storage import accounts, runs
 from billsmith.storage.database import Connection
+from billsmith.storage.patience import may_take_long
 from billsmith.storage.runs import Run
 from billsmith.storage.upgrade import cursor_key
 from billsmith.units.errors import NotFound
@@ -132,6 +133,7 @@ def get_run(call: Call) -> RunDetail:
 
 def explain_invoice(call: Call) -> Explanation:
     """``GET /v1/invoices/{invoice}/explain``."""
+    may_take_long()  # it opens the usage store and reads events
     line = call.parameters.integer("line", None, low=0, high=100_000)
     events = call.parameters.integer("events", 5, low=0, high=MOST_EVENTS)
     with call.services.database.read() as connection:
@@ -168,7 +170,8 @@ def _of_path(connection: Connection, call: Call) -> tuple[Run, str]:
 
 def _usage(call: Call) -> UsageStore | None:
     """The usage store; ``None`` where there is none, so that a line is explained without its events."""
-    return None if call.services.usage_or_none is None else call.services.usage
+    usage = call.services.usage_or_none
+    return None if usage is None else usage.catch_up()
 
 
 def _line(each: Explained, currency: str) -> ExplainedLine:

@@ -12,11 +12,13 @@ from billsmith.server.run import port_is_free
 from billsmith.server.settings import Settings
 from billsmith.storage import checkup
 from billsmith.storage.checkup import Finding, State
+from billsmith.workflows import usage_upkeep
 from billsmith.workflows.clock import system_clock
 
 
 def doctor(*, common: Common = PLAIN) -> int:
-    """Look at Python, SQLite, the data folder, the disk, the database's form and settings, the clock and the port.
+    """Look at Python, SQLite, the data folder, the disk, the database's form and settings, the usage store,
+    the clock and the port.
 
     Exit code 1 means that something is bad; each finding says how to mend it. The data itself is `billsmith verify`'s business.
 
@@ -44,6 +46,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     if has_store(settings):
         with opened_store(settings) as database:
             yield from checkup.store(database, now)
+            yield from usage_upkeep.findings(database)
     else:
         yield Finding(what="database", state=State.BAD, found="there is none", mend="run `billsmith init`")
     free = port_is_free(settings.host, settings.port)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +13,7 @@ from billsmith.cli.output import Listing, Record
 from billsmith.metering.meter import Aggregation, Meter
 from billsmith.storage import accounts, meters
 from billsmith.storage.meters import Metered
-from billsmith.units.errors import Invalid, NotFound
+from billsmith.units.errors import NotFound
 from billsmith.units.instants import format_instant, parse_instant
 from billsmith.units.rounding import parse_decimal, plain
 from billsmith.workflows import meters as workflow
@@ -83,8 +82,8 @@ def create(
         aggregation=aggregation,
         field=field,
         group_by=tuple(group_by.split(",")) if group_by else (),
-        where=pairs(where),
-        unless=pairs(unless),
+        where=workflow.filter_of(where or (), "where"),
+        unless=workflow.filter_of(unless or (), "unless"),
         unit=unit,
         expression=expression,
         percentile=None if percentile is None else parse_decimal(percentile, where="percentile"),
@@ -150,21 +149,6 @@ def unknown(
             empty="every event has an account and a meter",
         )
     )
-
-
-def pairs(texts: Sequence[str] | None) -> dict[str, tuple[str, ...]]:
-    """``region=eu`` and the like as a filter. Raises :class:`Invalid`.
-
-    >>> pairs(["region=eu", "region=us"])
-    {'region': ('eu', 'us')}
-    """
-    found: dict[str, tuple[str, ...]] = {}
-    for text in texts or ():
-        name, equals, value = text.partition("=")
-        if not name or not equals:
-            raise Invalid(f"{text[:60]!r} is no filter; say such as region=eu", code="usage.filter", where="where")
-        found[name] = (*found.get(name, ()), value)
-    return found
 
 
 def _read(file: Path) -> tuple[Meter, ...]:

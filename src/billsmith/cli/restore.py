@@ -35,10 +35,11 @@ def restore(
         _make_folder(settings.home)
     database = server_settings.open_database(settings)
     try:
-        copy = usage_upkeep.prepare(database, described, force=force)
-        with progress("rows restored", described.rows) as advance:
+        with (
+            usage_upkeep.replacing(database, described, force=force),
+            progress("rows restored", described.rows) as advance,
+        ):
             store.restore(database, file, force=force, progress=advance)
-        usage_upkeep.put_in_place(database, copy, force=force)
         problems = report_of(database)
     finally:
         database.close()

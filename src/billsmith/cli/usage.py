@@ -8,7 +8,6 @@ from cyclopts import Parameter
 
 from billsmith.cli.billing import moment
 from billsmith.cli.common import PLAIN, Common, opened_with_usage
-from billsmith.cli.meters import pairs
 from billsmith.cli.output import Listing, note
 from billsmith.storage import accounts, meters
 from billsmith.units.calendar import Interval, Unit, calendar_schedule
@@ -43,7 +42,7 @@ def usage(
         with database.read() as connection:
             owner = accounts.get(connection, account)
             found = [workflow.get(connection, owner, code) for code in codes] or meters.newest(connection, owner)
-            about = [accounts.get(connection, of, owner)] if of else accounts.below(connection, owner, limit=100_000)
+            about = [accounts.get(connection, of, owner)] if of else ask_usage.accounts_below(connection, owner)
         if not found:
             raise Invalid(
                 f"{account} has no meters; `billsmith meters create` makes one", code="usage.no_meters", where="account"
@@ -53,7 +52,7 @@ def usage(
             period=span(period, start, end, zone),
             by=by,
             zone=zone,
-            where=pairs(filter),
+            where=workflow.filter_of(filter or (), "filter"),
             group_by=None if group_by is None else tuple(group_by.split(",")),
             top=top,
             fill=fill,
@@ -73,7 +72,6 @@ def usage(
             "account_id": row.account,
         }
         for row in answer.rows
-        if row.events or row.value or fill or of
     ]
     groups = tuple(dict.fromkeys(name for row in rows for name in row if name.startswith("dimensions.")))
     common.show(

@@ -22,10 +22,6 @@ from billsmith.units.rounding import parse_decimal
 
 #: Events in one body.
 MAX_EVENTS = 50_000
-#: CloudEvents' own attributes; others are extensions, which say nothing of usage and aren't kept.
-_ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "data", "datacontenttype", "dataschema")
-
-
 _ONE = msgspec.Raw(b"1")
 #: Levels of a body that is counted; what is deeper counts as if it stood in the array itself.
 MAX_DEPTH = 32
@@ -209,7 +205,10 @@ def _lenient(part: bytes, owner: str) -> Event:
 
 
 def _cloud_event(fields: Mapping[str, msgspec.Raw], owner: str) -> Event:
-    """CloudEvents' ``subject`` is the account; ``data`` holds the value, and dimensions beside it or in ``dimensions``."""
+    """CloudEvents' ``subject`` is the account; ``data`` holds the value, and dimensions beside it or in ``dimensions``.
+
+    Extension attributes say nothing of usage and aren't kept (decision 0231).
+    """
     if _text_of(fields, "specversion") != "1.0":
         raise InvalidEvent("only CloudEvents 1.0 are read", code="event.cloudevents_version", where="specversion")
     content = _text_of(fields, "datacontenttype") or "application/json"

@@ -278,13 +278,6 @@ def children_page(connection: Connection, parent: Account, *, after: Account | N
     return [_account(row) for row in connection.execute(query)]
 
 
-def changed_since(connection: Connection, instant: int) -> Iterator[Account]:
-    """Accounts that were made or changed at an instant or later."""
-    rows = connection.execute(_columns.where(table.c.updated_at >= instant).order_by(table.c.seq))
-    for row in rows:
-        yield _account(row)
-
-
 def has_open_children(connection: Connection, parent: Account) -> bool:
     """Whether any direct child is not closed."""
     query = select(literal(1)).where(table.c.parent_seq == parent.seq, table.c.status != AccountStatus.CLOSED.value).limit(1)

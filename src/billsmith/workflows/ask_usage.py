@@ -8,8 +8,11 @@ from decimal import Decimal
 
 import msgspec
 
+from billsmith.accounts.model import Account
 from billsmith.metering.measure import Grain
 from billsmith.metering.meter import Aggregation, Meter
+from billsmith.storage import accounts
+from billsmith.storage.database import Connection
 from billsmith.storage.meters import Metered
 from billsmith.units.calendar import Interval, Schedule, Unit, anniversary_at, calendar_schedule
 from billsmith.units.errors import Invalid, TooLarge
@@ -21,6 +24,8 @@ from billsmith.usage.store import MAX_WINDOWS, Measured, Query, UsageStore
 #: Rows of an answer.
 MAX_ROWS = 50_000
 MAX_TOP = 1_000
+#: Accounts that one question may be about.
+MAX_ACCOUNTS = 100_000
 #: Places shown of a number that no decimal holds.
 SHOWN_PLACES = 12
 _BY = re.compile(r"([0-9]{0,4}) ?(hour|day|week|month|quarter|year)s?", re.ASCII)
@@ -79,16 +84,25 @@ class UsageAnswer(msgspec.Struct, frozen=True, kw_only=True):
 _Key = tuple[str, str, tuple[tuple[str, str], ...]]
 
 
-def ask(store: UsageStore, metered: Sequence[Metered], accounts: Sequence[str], question: Question) -> UsageAnswer:
-    """What the meters counted.
+def accounts_below(connection: Connection, account: Account) -> list[Account]:
+    """The accounts that a question about all at or below an account is about. Raises :class:`TooLarge`; none is left out."""
+    found = accounts.below(connection, account, limit=MAX_ACCOUNTS + 1)
+    if len(found) > MAX_ACCOUNTS:
+        raise TooLarge(f"more than {MAX_ACCOUNTS} accounts; name one", code="usage.too_many_accounts", where="account")
+    return found
+
+
+def ask(store: UsageStore, metered: Sequence[Metered], about: Sequence[str], question: Question) -> UsageAnswer:
+    """What the meters counted. Of many accounts, those without usage are left out unless windows are to be filled.
 
     Raises :class:`Invalid` for a question that can't be, :class:`TooLarge` for too long an answer.
     """
     seq = store.watermark() if question.as_of_seq is None else question.as_of_seq
     windows, grain = _windows(question)
+    with_nothing = grain is Grain.TOTAL and (question.fill or len(about) == 1)
     leaders = None
     if question.top is not None:
-        leaders = _leaders(store, metered, accounts, question, seq)
+        leaders = _leaders(store, metered, about, question, seq)
     rows: list[Row] = []
     parked: list[Parked] = []
     for one in metered:
@@ -97,13 +111,13 @@ def ask(store: UsageStore, metered: Sequence[Metered], accounts: Sequence[str], 
         if not periods:
             continue
         query = Query(
-            meters=(meter,), periods=tuple(periods), accounts=tuple(accounts), grain=grain, zone=question.zone, as_of_seq=seq
+            meters=(meter,), periods=tuple(periods), accounts=tuple(about), grain=grain, zone=question.zone, as_of_seq=seq
         )
         for measured in store.measure(query):
             if measured.error:
                 parked.append(Parked(meter=meter.code, account=measured.account, code=measured.error, message=measured.message))
                 continue
-            rows += _rows(measured, meter, grain, question)
+            rows += _rows(measured, meter, grain, question, with_nothing=with_nothing)
             if len(rows) > MAX_ROWS:
                 raise TooLarge(
                     f"more than {MAX_ROWS} rows; ask for a shorter period, coarser windows, fewer groups or one account",
@@ -164,12 +178,12 @@ def _counting(windows: Sequence[Period], counts_from: int | None) -> list[Period
     return [Period(max(each.start, counts_from), each.end) for each in windows if each.end > counts_from]
 
 
-def _rows(measured: Measured, meter: Meter, grain: Grain, question: Question) -> list[Row]:
+def _rows(measured: Measured, meter: Meter, grain: Grain, question: Question, *, with_nothing: bool) -> list[Row]:
     rows = []
     for quantity in measured.quantities:
         value, rounded = _shown(quantity.value)
         start = measured.period.start if quantity.start is None else quantity.start
-        if not quantity.events and not value and grain is not Grain.TOTAL:
+        if not (quantity.events or value or with_nothing):
             continue
         rows.append(
             Row(
@@ -205,12 +219,12 @@ def _key(row: Row) -> _Key:
     return row.meter, row.account, tuple(sorted(row.dimensions.items()))
 
 
-def _leaders(store: UsageStore, metered: Sequence[Metered], accounts: Sequence[str], question: Question, seq: int) -> set[_Key]:
+def _leaders(store: UsageStore, metered: Sequence[Metered], about: Sequence[str], question: Question, seq: int) -> set[_Key]:
     """The accounts and groups with the most over the whole period, by meter."""
     whole = msgspec.structs.replace(question, by="total", top=None, fill=False, as_of_seq=seq)
     assert question.top is not None
     leaders: set[_Key] = set()
-    totals = ask(store, metered, accounts, whole).rows
+    totals = ask(store, metered, about, whole).rows
     for one in metered:
         mine = [row for row in totals if row.meter == one.meter.code]
         mine.sort(key=lambda row: (-(row.value or 0), row.account, sorted(row.dimensions.items())))

@@ -7,13 +7,13 @@ known stays unbound: its events are kept and visible as unknown, and are bound w
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
 from billsmith.accounts.model import Account
 from billsmith.events.canonical import difference
-from billsmith.events.event import Event
 from billsmith.events.reading import Reading, Rejected
 from billsmith.storage import accounts
 from billsmith.storage.database import Connection, Database
@@ -23,7 +23,7 @@ from billsmith.usage.store import Binding, UsageStore
 
 #: Names remembered as bound; where more would be, all are forgotten and looked up again.
 _MOST_NAMES = 200_000
-#: Waiting names that are looked at one by one; of more, those of changed accounts are asked for.
+#: Waiting names that are looked at one by one; where there are more, the accounts' own names are asked for.
 _FEW = 2_000
 
 
@@ -70,8 +70,10 @@ class Ingest:
         events, places = reading.events, reading.places
         if not events:
             return IngestReport(accepted=0, duplicates=0, conflicts=[], rejected=reading.rejected, seq=store.watermark())
-        self._bind(store, owner, events)
+        looked_up = self._bind(store, owner, {(event.owner, event.account) for event in events})
         receipt = store.ingest(events)
+        if looked_up is not None and looked_up.unknown:
+            self._look_again(store, owner, looked_up)
         conflicts = [
             ConflictView(
                 index=places[clash.index],
@@ -93,19 +95,35 @@ class Ingest:
             seq=receipt.seq,
         )
 
-    def _bind(self, store: UsageStore, owner: Account, events: Sequence[Event]) -> None:
-        named = {(event.owner, event.account) for event in events}
+    def _bind(self, store: UsageStore, owner: Account, named: set[tuple[str, str]]) -> _LookedUp | None:
         new = named - self._bound
         if not new:
-            return
+            return None
         with self._database.read() as connection:
+            version = accounts.accounts_version(Direct(connection))
             found = bindings(connection, owner, (reference for _, reference in new))
         if found:
             store.bind(found)
+        known = {(each.owner, each.reference) for each in found}
         with self._lock:
-            if len(self._bound) + len(found) > _MOST_NAMES:
+            if len(self._bound) + len(known) > _MOST_NAMES:
                 self._bound.clear()
-            self._bound.update((each.owner, each.reference) for each in found)
+            self._bound |= known
+        return _LookedUp(version, new - known)
+
+    def _look_again(self, store: UsageStore, owner: Account, before: _LookedUp) -> None:
+        """An account made while its first event was on its way: whoever binds waiting names may have just missed it."""
+        with self._database.read() as connection:
+            unchanged = accounts.accounts_version(Direct(connection)) == before.version
+        if not unchanged:
+            self._bind(store, owner, before.unknown)
+
+
+class _LookedUp(NamedTuple):
+    """Names that led to no account, at one version of the accounts."""
+
+    version: int
+    unknown: set[tuple[str, str]]
 
 
 def bindings(connection: Connection, owner: Account, references: Iterable[str]) -> list[Binding]:
@@ -127,7 +145,6 @@ class Waiting:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._seen = -1
-        self._since = 0
 
     def bind(self, store: UsageStore) -> int:
         """Bind what can be bound by now; how many names. Done before usage is shown or billed."""
@@ -137,31 +154,25 @@ class Waiting:
                 return 0
             waiting = store.waiting(limit=_FEW + 1)
             if len(waiting) > _FEW:  # one sender's unknown names must not keep another's from being found: ask by account
-                names, latest = _names_since(connection, self._since)
+                names = _names(connection)
                 waiting = tuple(
                     name for start in range(0, len(names), _FEW) for name in store.waiting(names[start : start + _FEW])
                 )
-            else:
-                latest = self._since
             found = _bindings_of(connection, waiting)
         if found:
             store.bind(found)
-        self._seen, self._since = version, latest
+        self._seen = version
         return len(found)
 
 
-def _names_since(connection: Connection, since: int) -> tuple[list[tuple[str, str]], int]:
-    """Every name by which an account that changed since an instant could be called by those above it, and the last change."""
-    names: list[tuple[str, str]] = []
-    latest = since
+def _names(connection: Connection) -> list[tuple[str, str]]:
+    """Every name by which an account could be called by those above it and itself."""
     ids: dict[int, str] = {}
-    for account in accounts.changed_since(connection, since):
-        latest = max(latest, account.updated_at)
-        above = accounts.ancestors(account.path)
-        missing = [seq for seq in above if seq not in ids]
-        ids.update((seq, each.id) for seq, each in accounts.by_seqs(connection, missing).items())
-        names += [(ids[seq], name) for seq in above for name in {account.id, account.external_id}]
-    return names, latest
+    names: list[tuple[str, str]] = []
+    for account in accounts.every_below(connection, None):  # one above another comes first
+        ids[account.seq] = account.id
+        names += [(ids[seq], name) for seq in accounts.ancestors(account.path) for name in {account.id, account.external_id}]
+    return names
 
 
 def _bindings_of(connection: Connection, waiting: Iterable[tuple[str, str]]) -> list[Binding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from billsmith.accounts.model import Account
@@ -39,6 +41,23 @@ def get(connection: Connection, account: Account, code: str, version: int | None
     found = meters.find(connection, account, code, version) if len(code) <= MAX_CODE else None
     if found is None:
         raise NotFound("there is no such meter; `billsmith meters list` shows them", code="meter.unknown")
+    return found
+
+
+def filter_of(parts: Iterable[str], where: str) -> dict[str, tuple[str, ...]]:
+    """``region=eu`` and the like as a filter: any of the values given for each dimension. Raises :class:`Invalid`.
+
+    >>> filter_of(["region=eu", "region=us", "plan=pro"], "filter")
+    {'region': ('eu', 'us'), 'plan': ('pro',)}
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for part in parts:
+        name, equals, value = part.partition("=")
+        if not name or not equals:
+            raise Invalid(f"{part[:60]!r} is no filter; say such as region=eu", code="usage.filter", where=where)
+        found[name] = (*found.get(name, ()), value)
+    if len(found) > MAX_GROUPS:
+        raise Invalid(f"a filter has at most {MAX_GROUPS} dimensions", code="usage.filter", where=where)
     return found
 
 

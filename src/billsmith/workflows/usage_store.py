@@ -33,11 +33,6 @@ class Usage:
                 self._store = self._opened()
             return self._store
 
-    @property
-    def is_open(self) -> bool:
-        """Whether anybody has asked for it."""
-        return self._store is not None
-
     def catch_up(self) -> UsageStore:
         """The store, once it knows the accounts and the meters that there are by now: before usage is shown or billed.
 
@@ -68,7 +63,12 @@ class Usage:
         if file is None:
             from billsmith.usage.postgres.engine import PostgresStore
 
-            return PostgresStore(self._database.url.set(drivername="postgresql").render_as_string(hide_password=False))
+            return PostgresStore(libpq(self._database))
         from billsmith.usage.duckdb.owner import SharedStore  # DuckDB takes a tenth of a second to load
 
         return SharedStore(file.parent, memory_limit=f"{self._memory // 2**20}MB")
+
+
+def libpq(database: Database) -> str:
+    """The address of a PostgreSQL database, as its own library has it."""
+    return database.url.set(drivername="postgresql").render_as_string(hide_password=False)

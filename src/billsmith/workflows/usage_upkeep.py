@@ -1,6 +1,6 @@
 """The usage store's copies and checks: what ``backup``, ``restore``, ``verify`` and ``doctor`` do with it.
 
-It lies beside the SQLite database; a store that nobody sent an event to has none, and none is made here.
+It lies beside the SQLite database, or in PostgreSQL; where nobody sent an event there is none, and none is made here.
 """
 
 from __future__ import annotations
@@ -8,61 +8,123 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
+from zipfile import is_zipfile
 
 from billsmith.storage.backup import Described, usage_file
+from billsmith.storage.checkup import Finding, State
 from billsmith.storage.database import Database
-from billsmith.units.errors import Conflict, Invalid
+from billsmith.units.errors import BillsmithError, Conflict, Invalid
+from billsmith.usage.duckdb.names import FILE, INDEX, LOCK, LOG
+from billsmith.usage.store import UsageStore
+from billsmith.workflows.usage_store import libpq
 
-_FILE, _LOCK, _INDEX = "usage.duckdb", "usage.lock", "usage.index"
+
+class _Kept(UsageStore, Protocol):
+    """A store that can be looked after."""
+
+    def backup(self, into: Path) -> None: ...
+    def faults(self) -> list[str]: ...
 
 
-def home_of(database: Database) -> Path | None:
-    """The data folder, where it holds a usage store."""
-    file = database.file
-    return file.parent if file is not None and (file.parent / _FILE).exists() else None
+def is_there(database: Database) -> bool:
+    """Whether there is a usage store."""
+    if database.file is not None:
+        return (database.file.parent / FILE).exists()
+    from billsmith.usage.postgres import engine
+
+    return engine.is_there(libpq(database))
+
+
+@contextmanager
+def _opened(database: Database) -> Iterator[_Kept]:
+    """The usage store that is there, also while others have it open."""
+    store = _of_folder(database.file.parent) if database.file is not None else _on_postgresql(database)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _of_folder(home: Path) -> _Kept:
+    from billsmith.usage.duckdb.owner import SharedStore
+
+    return SharedStore(home)
+
+
+def _on_postgresql(database: Database) -> _Kept:
+    from billsmith.usage.postgres.engine import PostgresStore
+
+    return PostgresStore(libpq(database))
 
 
 def copier(database: Database) -> Callable[[Path], None] | None:
-    """What copies the usage store into a file, also while another process has it open; ``None`` where there is none."""
-    home = home_of(database)
-    if home is None:
+    """What copies the usage store into a file, also while others have it open; ``None`` where there is none."""
+    if not is_there(database):
         return None
 
     def copy(into: Path) -> None:
-        from billsmith.usage.duckdb.owner import SharedStore
-
         into.unlink(missing_ok=True)
-        store = SharedStore(home)
-        try:
+        with _opened(database) as store:
             store.backup(into)
-        finally:
-            store.close()
 
     return copy
 
 
 def faults(database: Database) -> tuple[int, list[str]]:
     """How many events in force the usage store has, and what is wrong with it."""
-    home = home_of(database)
-    if home is None:
+    if not is_there(database):
         return 0, []
-    from billsmith.usage.duckdb.owner import SharedStore
-
-    store = SharedStore(home)
-    try:
+    with _opened(database) as store:
         return store.health().events, store.faults()
-    finally:
-        store.close()
 
 
-def prepare(database: Database, described: Described, *, force: bool) -> Path | None:
-    """Before a restore: the copy of the usage store, where the backup has one; nothing is changed yet.
+def findings(database: Database) -> Iterator[Finding]:
+    """How the usage store is, for ``doctor``; nothing where there is none."""
+    if not is_there(database):
+        return
+    try:
+        with _opened(database) as store:
+            health = store.health()
+    except BillsmithError as error:
+        yield Finding(what="usage store", state=State.BAD, found=error.message, mend="mend what it says, then ask again")
+        return
+    yield Finding(
+        what="usage store",
+        state=State.OK if health.writable else State.BAD,
+        found=health.reason or f"{health.events} events, {health.bytes // 2**20} MB, {health.engine}",
+        mend="" if health.writable else "see to its disk or its database: usage is refused until then",
+    )
+    for remark in health.notes:
+        yield Finding(what="usage store", state=State.WARNING, found=remark, mend="see to what it says")
 
-    Raises :class:`Invalid` where the copy isn't there or the engine can't take it, :class:`Conflict` where a usage store is
-    there already and ``force`` is off, or another process has it open.
+
+@contextmanager
+def replacing(database: Database, described: Described, *, force: bool) -> Iterator[None]:
+    """Around a restore: the backup's usage is put in the place of the store's when the block has ended well.
+
+    No process can open the usage store meanwhile. Where the backup has no usage, the store's is left alone, or with ``force``
+    taken away as the rest of the old store was. Before anything is changed it raises :class:`Invalid` where the copy isn't
+    there or is another engine's, :class:`Conflict` where usage is there and ``force`` is off, or is in use.
     """
+    copy = _copy_of(database, described)
+    if copy is None and not (force and is_there(database)):
+        yield
+        return
+    if database.file is not None:
+        within = _replacing_in(database.file.parent, copy, force=force)
+    else:
+        from billsmith.usage.postgres import copies
+
+        within = copies.replacing(libpq(database), copy, force=force)
+    with within:
+        yield
+
+
+def _copy_of(database: Database, described: Described) -> Path | None:
     if not described.usage:
         return None
     copy = usage_file(described.file)
@@ -70,43 +132,61 @@ def prepare(database: Database, described: Described, *, force: bool) -> Path | 
         raise Invalid(
             f"the backup has usage, but {copy.name} is not beside it; put it there", code="backup.usage_missing", where="file"
         )
-    if database.file is None:
+    if is_zipfile(copy) != (database.file is None):
+        here, there = ("a data folder", "PostgreSQL") if database.file is not None else ("PostgreSQL", "a data folder")
         raise Invalid(
-            "the backup has usage, which this release keeps in a data folder alone; restore it without --database-url",
+            f"the backup's usage was kept in {there} and can't be restored into {here}; restore it where it came from",
             code="backup.usage_engine",
             where="database_url",
         )
-    home = database.file.parent
-    if (home / _FILE).exists() and not force:
+    return copy
+
+
+@contextmanager
+def _replacing_in(home: Path, copy: Path | None, *, force: bool) -> Iterator[None]:
+    if (home / FILE).exists() and not force:
         raise Conflict(
             "the folder holds usage; restore into a new folder (--home NEW), or replace it with --force",
             code="backup.store_not_empty",
         )
-    with (home / _LOCK).open("a+b") as lock:
-        os.chmod(home / _LOCK, 0o600)
+    with _locked(home):
+        yield
+        _put_in_place(home, copy)
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """Hold the store as its owner would, without opening it. Raises :class:`Conflict`."""
+    lock = os.open(home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Conflict("another process has the usage store open; stop it first", code="backup.usage_open") from None
-    return copy
+        yield
+    finally:
+        os.close(lock)
 
 
-def put_in_place(database: Database, copy: Path | None, *, force: bool) -> None:
-    """After a restore: the copy becomes the usage store, whose index and roll-ups are built anew.
-
-    Where the backup has none, one that is there is left alone, or with ``force`` taken away as the rest of the old store was.
-    """
-    if database.file is None or (copy is None and not force):
-        return
-    home = database.file.parent
-    fresh = home / f"{_FILE}.new"
+def _put_in_place(home: Path, copy: Path | None) -> None:
+    """The copy becomes the data in one step, whole and durable; the index and the roll-ups are built anew from it."""
+    fresh = home / f"{FILE}.new"
     if copy is not None:
         shutil.copyfile(copy, fresh)
         fresh.chmod(0o600)
-        with fresh.open("rb") as raw:
-            os.fsync(raw.fileno())
-    for old in (f"{_FILE}.wal", _FILE):
-        (home / old).unlink(missing_ok=True)
-    shutil.rmtree(home / _INDEX, ignore_errors=True)
-    if copy is not None:
-        fresh.replace(home / _FILE)
+        _sync(fresh)
+    (home / LOG).unlink(missing_ok=True)  # of the old data; it must not be read into the new
+    shutil.rmtree(home / INDEX, ignore_errors=True)
+    if copy is None:
+        (home / FILE).unlink(missing_ok=True)
+    else:
+        fresh.replace(home / FILE)
+    _sync(home)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import duckdb
 
-#: The data's file in the data folder, and the folder of the identity index beside it.
-FILE = "usage.duckdb"
-INDEX = "usage.index"
+from billsmith.usage.duckdb.names import FILE as FILE
+from billsmith.usage.duckdb.names import INDEX as INDEX
 
 #: A row: ``sign`` +1 puts a body in force, −1 takes back the row ``undoes``. high and low: see ``limbs``. dims: JSON, sorted.
 #: ``runs``, ``families`` and ``cells`` follow from it: see the modules ``runs`` and ``cells``.

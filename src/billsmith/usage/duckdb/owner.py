@@ -23,6 +23,8 @@ from billsmith.metering.meter import Meter
 from billsmith.units.errors import Unavailable
 from billsmith.usage.duckdb import checks, protocol
 from billsmith.usage.duckdb.engine import MEMORY_LIMIT, DuckDBStore
+from billsmith.usage.duckdb.names import LOCK as LOCK
+from billsmith.usage.duckdb.names import SOCKET as SOCKET
 from billsmith.usage.duckdb.protocol import Call, Frame, Kind
 from billsmith.usage.store import (
     Binding,
@@ -39,8 +41,6 @@ from billsmith.usage.store import (
     Unknown,
 )
 
-LOCK = "usage.lock"
-SOCKET = "usage.sock"
 #: Seconds for which an owner is looked for that holds the lock but doesn't answer (it is opening the file, or ending).
 PATIENCE = 30.0
 #: Calls from other processes that are answered at a time.

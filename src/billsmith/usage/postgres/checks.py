@@ -1,20 +1,14 @@
-"""What ``billsmith verify``, ``doctor``, ``backup`` and ``restore`` ask of the store in PostgreSQL."""
+"""What ``billsmith verify`` and ``doctor`` ask of the store in PostgreSQL."""
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator
-from pathlib import Path
-
-import msgspec
-import psycopg
 
 from billsmith.events.canonical import hash_of, identity_hash
-from billsmith.units.errors import Conflict, Invalid
 from billsmith.usage.postgres import cells
 from billsmith.usage.postgres.connections import Connection
 from billsmith.usage.postgres.rows import EVENT, event_of, spell
-from billsmith.usage.postgres.schema import SCHEMA, VERSION
+from billsmith.usage.postgres.schema import SCHEMA
 from billsmith.usage.prepare import CORRECTED, fingerprint
 
 _CHUNK = 10_000
@@ -48,8 +42,6 @@ _RULES = {
                 SELECT 1 FROM {SCHEMA}.amendments a WHERE a.undone_batch = e.batch AND a.undone_place = e.place)
             GROUP BY s.owner, e.source, e.id HAVING count(*) > 1) twice""",
 }
-#: What is copied, and put back in this order.
-_COPIED = ("store", "subjects", "types", "batches", "identities", "events", "amendments")
 
 
 def faults(connection: Connection, key: bytes) -> Iterator[str]:
@@ -86,62 +78,6 @@ def _against_identities(connection: Connection, key: bytes) -> tuple[int, int]:
                 for hash, (_, event) in zip(hashes, events, strict=True)
             )
     return missing, wrong
-
-
-def backup(connection: Connection, into: Path) -> None:
-    """Write a copy of the store as a snapshot sees it; ``into`` is a file that isn't there yet.
-
-    Roll-ups are not in it: they are built anew.
-    """
-    with into.open("xb") as raw, zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        into.chmod(0o600)
-        archive.writestr("form.json", msgspec.json.encode({"version": VERSION}))
-        for table in _COPIED:
-            _save(connection, archive, table)
-
-
-def _save(connection: Connection, archive: zipfile.ZipFile, table: str) -> None:
-    out = f"COPY (SELECT * FROM {SCHEMA}.{table}) TO STDOUT (FORMAT binary)"
-    with (
-        archive.open(f"{table}.copy", "w", force_zip64=True) as part,
-        connection.cursor() as cursor,
-        cursor.copy(out) as copy,
-    ):
-        for chunk in copy:
-            part.write(chunk)
-
-
-def restore(connection: Connection, copy_of: Path) -> bytes:
-    """Put a copy into a store that holds nothing, within a transaction; gives its secret. No other process may have it open.
-
-    Raises :class:`Conflict` where something is there, :class:`Invalid` for a file that is no copy of ours.
-    """
-    ((there,),) = connection.execute(f"SELECT max(last) FROM {SCHEMA}.batches").fetchall()
-    if there:
-        raise Conflict("the database holds usage; restore into an empty one", code="usage.not_empty")
-    connection.execute("".join(f"DELETE FROM {SCHEMA}.{table};" for table in ("store", "subjects", "types", "batches")))
-    try:
-        with zipfile.ZipFile(copy_of) as archive:
-            form = msgspec.json.decode(archive.read("form.json"))
-            if form != {"version": VERSION}:
-                raise Invalid(f"the copy has the form {form}, this program reads {VERSION}", code="usage.copy_form")
-            for table in _COPIED:
-                _load(connection, archive, table)
-    except (zipfile.BadZipFile, KeyError, EOFError, psycopg.DataError, msgspec.DecodeError) as error:
-        raise Invalid(f"{copy_of.name} is no copy of usage: {error}", code="usage.copy_unreadable") from error
-    connection.execute(
-        f"SELECT setval('{SCHEMA}.batch_numbers', greatest((SELECT max(batch) FROM {SCHEMA}.batches), 1)),"
-        f" setval('{SCHEMA}.subjects_subject_seq', greatest((SELECT max(subject) FROM {SCHEMA}.subjects), 1))"
-    )
-    ((key,),) = connection.execute(f"SELECT key FROM {SCHEMA}.store").fetchall()
-    return bytes(key)
-
-
-def _load(connection: Connection, archive: zipfile.ZipFile, table: str) -> None:
-    into = f"COPY {SCHEMA}.{table} FROM STDIN (FORMAT binary)"
-    with archive.open(f"{table}.copy") as part, connection.cursor() as cursor, cursor.copy(into) as copy:
-        while chunk := part.read(2**20):
-            copy.write(chunk)
 
 
 def version(connection: Connection) -> str:

@@ -9,7 +9,7 @@ from billsmith.events.canonical import identity_hash
 from billsmith.metering.meter import Meter
 from billsmith.units.errors import TooLarge
 from billsmith.usage.folding import families
-from billsmith.usage.postgres import checks, schema, subjects
+from billsmith.usage.postgres import checks, copies, schema, subjects
 from billsmith.usage.postgres.answers import Answers
 from billsmith.usage.postgres.connections import Connection, Pool, connect, translated
 from billsmith.usage.postgres.keeper import Keeper
@@ -36,18 +36,23 @@ from billsmith.usage.store import (
 from billsmith.usage.writer import Writer
 
 
+def is_there(url: str) -> bool:
+    """Whether a database has a usage store; none is made. Raises :class:`Unavailable`."""
+    with translated("be opened", "usage.cannot_open"), connect(url) as connection:
+        return schema.is_there(connection)
+
+
 class PostgresStore:
     """A :class:`billsmith.usage.store.UsageStore` in a database. ``url`` is libpq's: ``postgresql://…``."""
 
     def __init__(self, url: str) -> None:
         with translated("be opened", "usage.cannot_open"), connect(url) as connection:
-            self.key = schema.make(connection)
-        self._url = url
+            made = schema.make(connection)
+        self.key = made.key
         self._pool = Pool(url)
-        self._writing = Writing(url, self.key)
+        self._writing = Writing(url, made)
         self._writer = Writer(self._writing.write)
         self._keeper = Keeper(url)
-        self._reason = ""
 
     # ── writing ──
 
@@ -140,22 +145,14 @@ class PostgresStore:
     def faults(self) -> list[str]:
         """What is wrong with the store, for ``billsmith verify``; nothing is mended."""
         with self._pool.snapshot() as connection:
+            connection.execute("SET LOCAL statement_timeout = 0")
             return list(checks.faults(connection, self.key))
 
     def backup(self, into: Path) -> None:
         """Write a copy of the store as of now into a file, while it goes on."""
         with self._pool.snapshot() as connection:
-            checks.backup(connection, into)
-
-    def restore(self, copy_of: Path) -> None:
-        """Put a copy that :meth:`backup` wrote into this store, which must hold nothing.
-
-        Raises :class:`Conflict` where it holds something, :class:`Invalid` for a file that is no copy.
-        """
-        with self._pool.connection("BEGIN", "write", "usage.cannot_write") as connection:
-            self.key = checks.restore(connection, copy_of)
-            connection.execute("COMMIT")
-        self._writing.forget(self.key)
+            connection.execute("SET LOCAL statement_timeout = 0")
+            copies.backup(connection, into)
 
     def close(self) -> None:
         """See :class:`UsageStore`."""

@@ -16,7 +16,7 @@ from psycopg import IsolationLevel
 
 from billsmith.usage.postgres import cells
 from billsmith.usage.postgres.connections import Connection, connect
-from billsmith.usage.postgres.schema import KEEPING, LOCKS
+from billsmith.usage.postgres.schema import KEEPING, LOCKS, OPEN
 from billsmith.usage.shapes import Shape
 
 #: Seconds after which a step that failed is tried again.
@@ -26,7 +26,7 @@ ISOLATION = IsolationLevel.REPEATABLE_READ
 
 
 class Keeper:
-    """One thread, on a connection of its own."""
+    """One thread, on a connection of its own. As long as it has it, the store counts as open."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -99,11 +99,7 @@ class Keeper:
 
     def _step(self, least: int) -> bool:
         """Do the next thing; whether there may be another. While another process does one, there is nothing to do."""
-        if self._connection is None:
-            self._connection = connect(self._url)
-            self._connection.isolation_level = ISOLATION
-            self._connection.execute("SET statement_timeout = 0")
-        connection = self._connection
+        connection = self._connection = self._connection or self._connected()
         row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCKS, KEEPING]).fetchone()
         if row != (True,):
             self._sealed = cells.sealed(connection)
@@ -114,6 +110,13 @@ class Keeper:
         finally:
             with suppress(psycopg.Error):  # where the connection is lost, so is its lock
                 connection.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCKS, KEEPING])
+
+    def _connected(self) -> Connection:
+        connection = connect(self._url)
+        connection.isolation_level = ISOLATION
+        connection.execute("SET statement_timeout = 0")
+        connection.execute("SELECT pg_advisory_lock_shared(%s, %s)", [LOCKS, OPEN])
+        return connection
 
     def _done(self, connection: Connection, least: int) -> bool:
         wanted, self._wanted = self._wanted, None

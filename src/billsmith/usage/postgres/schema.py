@@ -8,7 +8,7 @@ under a lock that the commit lets go: so lines become visible in their order, an
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -21,8 +21,9 @@ VERSION = 1
 
 #: Advisory locks are pairs: this number, which no other program should use, and what is locked.
 LOCKS = 0x62696C6C
-#: What is locked: making tables, giving a batch its seqs, the step of the background, making a month.
-MAKING, NUMBERING, KEEPING, MONTHS = -1, -2, -3, -4
+#: What is locked: making tables, giving a batch its seqs, the step of the background, making a month; the store, by those who
+#: have it open.
+MAKING, NUMBERING, KEEPING, MONTHS, OPEN = -1, -2, -3, -4, -5
 
 _PARTS = 4
 _HASHED = "".join(
@@ -34,7 +35,7 @@ _HASHED = "".join(
 # where all rows but the first of an identity are listed. The index of ``identities`` is the only one on random keys. body: 64
 # bits of the first body, or 0 once the identity was amended; subject, time: where its first row is.
 # types: all that events ever had. runs, families and cells follow from events: see ``cells``.
-_TABLES = f"""
+TABLES = f"""
 CREATE SCHEMA {SCHEMA};
 SET LOCAL search_path = {SCHEMA};
 CREATE TABLE store (version integer NOT NULL, key bytea NOT NULL);
@@ -84,18 +85,33 @@ CREATE TABLE types (type text COLLATE "C" PRIMARY KEY);
 """
 
 
-def make(connection: psycopg.Connection[Any]) -> bytes:
-    """See that the tables are there; gives the store's secret. Raises :class:`Unavailable` where they are of a newer form."""
+def is_there(connection: psycopg.Connection[Any]) -> bool:
+    """Whether a database has the tables."""
+    return connection.execute("SELECT to_regclass(%s) IS NOT NULL", [f"{SCHEMA}.store"]).fetchone() == (True,)
+
+
+class Made(NamedTuple):
+    """Which store it is: its secret, and the number that its schema has, which no store that takes its place will have."""
+
+    key: bytes
+    number: int
+
+
+#: Asks for the number of the store that a transaction writes to, once it has locked a table of it.
+WHICH = f"'{SCHEMA}'::regnamespace::oid::bigint"
+
+
+def make(connection: psycopg.Connection[Any]) -> Made:
+    """See that the tables are there. Raises :class:`Unavailable` where they are of a newer form."""
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCKS, MAKING])
-        found = connection.execute("SELECT to_regclass(%s)", [f"{SCHEMA}.store"]).fetchone()
-        if found is None or found[0] is None:
-            connection.execute(_TABLES)
+        if not is_there(connection):
+            connection.execute(TABLES)
             connection.execute(f"INSERT INTO {SCHEMA}.store VALUES (%s, %s)", [VERSION, secrets.token_bytes(32)])
-        row = connection.execute(f"SELECT version, key FROM {SCHEMA}.store").fetchone()
+        row = connection.execute(f"SELECT version, key, {WHICH} FROM {SCHEMA}.store").fetchone()
     assert row is not None
     if row[0] > VERSION:
         raise Unavailable(
             f"the usage store has form {row[0]}, this program knows {VERSION}: upgrade the program", code="usage.too_new"
         )
-    return bytes(row[1])
+    return Made(bytes(row[1]), row[2])

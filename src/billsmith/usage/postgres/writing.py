@@ -19,11 +19,12 @@ import psycopg
 
 from billsmith.events.canonical import HASH_BYTES, identity_hash
 from billsmith.events.event import Event
+from billsmith.units.errors import Unavailable
 from billsmith.usage.decide import Decided, Identity, Row, decide
 from billsmith.usage.postgres.connections import Connection, connect, is_passing, translated
 from billsmith.usage.postgres.months import Months
 from billsmith.usage.postgres.rows import COPY, columns_of, line
-from billsmith.usage.postgres.schema import LOCKS, NUMBERING, SCHEMA
+from billsmith.usage.postgres.schema import LOCKS, NUMBERING, SCHEMA, WHICH, Made
 from billsmith.usage.postgres.states import histories
 from billsmith.usage.postgres.subjects import Subjects
 from billsmith.usage.postgres.types import Types
@@ -69,8 +70,8 @@ LEFT JOIN LATERAL (
 class Writing:
     """What the one writing thread of a process does, on a connection of its own."""
 
-    def __init__(self, url: str, key: bytes) -> None:
-        self._url, self._key = url, key
+    def __init__(self, url: str, store: Made) -> None:
+        self._url, self._store = url, store
         self._connection: Connection | None = None
         self._subjects, self._types, self._months = Subjects(), Types(), Months()
         self._committing = False
@@ -89,6 +90,9 @@ class Writing:
                     gone = idle and not self._committing and isinstance(error, psycopg.OperationalError)
                     if attempt == _TRIES - 1 or not (is_passing(error) or gone):
                         raise
+                except Unavailable:
+                    self._let_go()
+                    raise
         raise AssertionError("a try either returns or raises")
 
     def _connected(self) -> Connection:
@@ -102,10 +106,6 @@ class Writing:
         if connection is not None:
             with suppress(psycopg.Error):
                 connection.close()
-
-    def forget(self, key: bytes) -> None:
-        """The store is another one now, with this secret."""
-        self._key, self._subjects, self._types = key, Subjects(), Types()
 
     def close(self) -> None:
         """Close the connection."""
@@ -121,7 +121,7 @@ class Writing:
         if sent.replacing:
             self._subjects.learn(connection, [(event.owner, event.account) for event in sent.replacing])
         self._months.make(connection, times + [event.time for event in sent.replacing])
-        batch, there = _begin(connection, group, _identities(sent, subjects, times))
+        batch, there = _begin(connection, self._store, group, _identities(sent, subjects, times))
         new = set(sent.hashes) - there
         known = _known(connection, there | (sent.corrected - new))
         decided = decide(
@@ -141,7 +141,7 @@ class Writing:
         return _receipts(decided, commit(connection, batch, decided.rows))
 
     def _histories(self, connection: Connection, wanted: Iterable[Identity]) -> dict[Identity, list[Entry]]:
-        return histories(connection, [(identity_hash(*identity, self._key), identity) for identity in wanted])
+        return histories(connection, [(identity_hash(*identity, self._store.key), identity) for identity in wanted])
 
     def _put(self, connection: Connection, batch: int, decided: Decided) -> None:
         lines = [line(batch, seq - _HERE, sign, subject, end) for seq, sign, _, subject, end, _ in decided.rows]
@@ -156,7 +156,7 @@ class Writing:
         )
         listed = []
         for seq, _, undoes, subject, _, event in decided.rows:
-            hash = identity_hash(event.owner, event.source, event.id, self._key)
+            hash = identity_hash(event.owner, event.source, event.id, self._store.key)
             if hash in amended:
                 listed.append((seq - _HERE, UUID(bytes=hash), event.time, subject, undoes))
         connection.execute(_AMEND, [batch, batch, *map(list, zip(*listed, strict=True))])
@@ -198,17 +198,19 @@ def _identities(sent: _Sent, subjects: Sequence[int], times: Sequence[int]) -> l
     return [hashes, *(",".join(map(str, column)) for column in (bodies, subjects, times))]
 
 
-def _begin(connection: Connection, group: Sequence[Prepared], identities: Sequence[str]) -> tuple[int, set[bytes]]:
+def _begin(connection: Connection, store: Made, group: Sequence[Prepared], identities: Sequence[str]) -> tuple[int, set[bytes]]:
     """Begin, with the locks of all owners, and put identities in. Gives the batch's number, and those that were there."""
     owners = _owners(group)
     keys = sorted(owners)
     with connection.pipeline():
         connection.execute("BEGIN")
         connection.execute(_LOCK, [LOCKS, LOCKS, keys, [owners[key] for key in keys]])
-        number = connection.execute(f"SELECT nextval('{SCHEMA}.batch_numbers')")
         claim = connection.execute(_CLAIM, identities)
+        number = connection.execute(f"SELECT nextval('{SCHEMA}.batch_numbers'), {WHICH}")
     row = number.fetchone()
     assert row is not None
+    if row[1] != store.number:
+        raise Unavailable("the usage store was replaced by a copy; start this process anew", code="usage.replaced")
     return int(row[0]), {hash.bytes for (hash,) in claim.fetchall()}
 
 

@@ -22,7 +22,7 @@ from billsmith.units.rounding import EXACT, trimmed
 from billsmith.vendors.amberflo.shapes import ZERO, Amount, Bill
 
 
-class Parts(msgspec.Struct, kw_only=True):
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What a bill is made of, exactly and without zeros at the ends.
 
     ``discountable``, ``prepayable`` and ``prepayable_only`` are shares of ``fees``.

@@ -285,8 +285,7 @@ class _Speller:
             prepayable=_sum(prepayable),
             prepayable_only=_sum([each for each in prepayable if not self.flag(each.line, "discountable")]),
         )
-        parts.invoice_fees = plus(self.total, minus(parts.without_invoice_fees))
-        return parts
+        return msgspec.structs.replace(parts, invoice_fees=plus(self.total, minus(parts.without_invoice_fees)))
 
     def invoice_fees(self, whole: Amount) -> list[AppliedFee]:
         taxes = self.invoice.content.taxes if self.invoice.content else ()
