@@ -31,7 +31,7 @@ from billsmith.metering.quantity import Quantity
 from billsmith.units.errors import Busy, Conflict, Invalid, Unavailable
 from billsmith.units.instants import DAY, HOUR, parse_instant
 from billsmith.units.periods import Period
-from billsmith.usage.postgres import cells, connections, copies, keeper, months, writing
+from billsmith.usage.postgres import cells, connections, copies, keeper, months, subjects, writing
 from billsmith.usage.postgres.connections import Connection
 from billsmith.usage.postgres.engine import PostgresStore, is_there
 from billsmith.usage.postgres.schema import SCHEMA
@@ -200,6 +200,18 @@ def test_four_processes_send_overlapping_batches_and_each_event_counts_once(url:
 
 def _every(store: PostgresStore) -> list[Kept]:
     return list(store.events(Selection(), limit=10_000))
+
+
+def test_what_another_process_sent_is_corrected(store: PostgresStore, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under a name that this one never met, or forgot."""
+    store.ingest([used(number) for number in range(4)])
+    other = PostgresStore(url)
+    assert other.ingest([void(0)]).accepted == 1
+    monkeypatch.setattr(subjects, "_MOST", 0)
+    assert other.ingest([Replace(event=msgspec.structs.replace(used(1, "5"), account="elsewhere")), void(2)]).accepted == 2
+    assert (total(store).value, store.health().events) == (1, 2)
+    assert store.faults() == []
+    other.close()
 
 
 # ── failures ──

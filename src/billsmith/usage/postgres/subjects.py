@@ -27,10 +27,16 @@ class Subjects:
         """The number of a name that was learnt."""
         return self._numbers[owner, reference]
 
-    def learn(self, connection: Connection, names: Sequence[Name]) -> list[int]:
-        """The number of each name, durable before any row bears it. Not within a transaction, so that nobody waits for it."""
+    def forget_too_many(self) -> None:
+        """Keep what is remembered within bounds. Between transactions, so that all names of one stay known throughout it."""
         if len(self._numbers) > _MOST:
             self._numbers.clear()
+
+    def learn(self, connection: Connection, names: Sequence[Name]) -> list[int]:
+        """The number of each name, durable before any row bears it.
+
+        Not within a transaction where they may be new, so that nobody waits for it.
+        """
         missing = sorted(set(names) - self._numbers.keys())
         if missing:
             self._look_up(connection, missing)

@@ -115,6 +115,7 @@ class Writing:
 
     def _written(self, connection: Connection, group: Sequence[Prepared]) -> list[Receipt]:
         sent = _Sent(group)
+        self._subjects.forget_too_many()
         subjects = self._subjects.learn(connection, [(event.owner, event.account) for event in sent.events])
         times = [event.time for event in sent.events]
         self._types.learn(connection, {event.type for event in (*sent.events, *sent.replacing)})
@@ -141,7 +142,10 @@ class Writing:
         return _receipts(decided, commit(connection, batch, decided.rows))
 
     def _histories(self, connection: Connection, wanted: Iterable[Identity]) -> dict[Identity, list[Entry]]:
-        return histories(connection, [(identity_hash(*identity, self._store.key), identity) for identity in wanted])
+        found = histories(connection, [(identity_hash(*identity, self._store.key), identity) for identity in wanted])
+        # rows are taken back under the names that they had, which this process may not have met
+        self._subjects.learn(connection, [(one.event.owner, one.event.account) for rows in found.values() for one in rows])
+        return found
 
     def _put(self, connection: Connection, batch: int, decided: Decided) -> None:
         lines = [line(batch, seq - _HERE, sign, subject, end) for seq, sign, _, subject, end, _ in decided.rows]
