@@ -31,6 +31,7 @@ from billsmith.units.spans import parse_span
 from billsmith.usage.duckdb.engine import DuckDBStore
 from billsmith.usage.store import Binding, UsageStore
 from billsmith.workflows import billing_run
+from billsmith.workflows.billing_answers import worked_out
 from billsmith.workflows.billing_cases import load, load_books
 from billsmith.workflows.billing_work import cores, draft
 
@@ -161,7 +162,7 @@ def compute_only(database: Database, usage: UsageStore, issuer: Account, count: 
         run = billing_run.imagined(connection, usage, issuer, span, at)
         books = load_books(connection, issuer, run.catalogs)
         loaded = load(connection, issuer, run, span, list(range(issuer.seq + 1, issuer.seq + 1 + count)), books)
-    works = billing_run.worked_out(usage, issuer, loaded.cases, loaded.accounts, books, run.as_of_seq)
+    works = worked_out(usage, issuer, loaded.cases, loaded.accounts, books, run.as_of_seq)
     began = time.perf_counter()
     for work in works:
         draft(work, books)

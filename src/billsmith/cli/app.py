@@ -21,6 +21,7 @@ from billsmith.cli import (
     ingest,
     init,
     invoices,
+    jobs,
     keys,
     meters,
     rebill,
@@ -69,6 +70,7 @@ app.command(ingest.ingest)
 app.command(bill.bill)
 app.command(bill.rerate)
 app.command(bill.due)
+app.command(jobs.app)
 app.command(simulate.simulate)
 app.command(backup.backup)
 app.command(restore.restore)

@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 import zstandard
-from sqlalchemy import Connection, Table, and_, delete, func, insert, select, text, update
+from sqlalchemy import Connection, Table, and_, case, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
 
 from billsmith.accounts.model import Account
+from billsmith.invoicing.chain import BEGINNING
 from billsmith.invoicing.model import (
     OPEN_STATUSES,
     Content,
@@ -31,7 +32,7 @@ from billsmith.invoicing.model import (
     Payment,
     Period,
 )
-from billsmith.storage import schema
+from billsmith.storage import chain, schema
 from billsmith.storage.account_ids import id_text
 from billsmith.storage.accounts import ancestors, path_range
 from billsmith.storage.direct import Direct
@@ -78,6 +79,8 @@ class NewInvoice(msgspec.Struct, frozen=True, kw_only=True):
     recipient: Account
     body: bytes | None = None
     """The content as it is kept (:func:`pack_content`), where the caller packed it already."""
+    series: str = ""
+    """The series in which it was numbered here (:func:`numbers`); what came from elsewhere has none."""
     vendor: str = ""
     vendor_owner: Account | None = None
     vendor_key: str = ""
@@ -116,9 +119,18 @@ def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
         if "UNIQUE" in str(error).upper() and "invoice" in str(error):
             raise Conflict("there is an invoice with that id already", code="invoice.id_taken", where="id") from error
         raise
+    bodies = [_body(new) for new in batch]
     connection.execute(
         insert(schema.invoice_document),
-        [{"invoice_seq": seq, "body": body} for seq, new in zip(seqs, batch, strict=True) if (body := _body(new)) is not None],
+        [{"invoice_seq": seq, "body": body} for seq, body in zip(seqs, bodies, strict=True) if body is not None],
+    )
+    chain.extend(
+        connection,
+        [
+            chain.Sealed(new.series, seq, new.issuer.seq, new.invoice, unpacked(body))
+            for seq, new, body in zip(seqs, batch, bodies, strict=True)
+            if new.series and body is not None
+        ],
     )
     _note_viewers(connection, seqs, batch)
     _note_vendor_ids(connection, seqs, batch)
@@ -145,11 +157,17 @@ def pack_content(content: Content) -> bytes:
 
 def unpack_content(body: bytes) -> Content:
     """The inverse of :func:`pack_content`."""
+    return _contents.decode(unpacked(body))
+
+
+def unpacked(body: bytes) -> bytes:
+    """The MessagePack of a document that is kept."""
     try:
         decompressor = _of_thread.decompressor
     except AttributeError:  # one a thread: making one costs more than most documents, and two threads can't share one
         decompressor = _of_thread.decompressor = zstandard.ZstdDecompressor()
-    return _contents.decode(decompressor.decompress(body))
+    raw: bytes = decompressor.decompress(body)
+    return raw
 
 
 def columns(*more: Any) -> Any:
@@ -377,7 +395,6 @@ def move(
             paid_at=after.paid_at,
             voided_at=after.voided_at,
             exported_at=after.exported_at,
-            issued_at=after.issued_at,
             payment_method=after.payment_method,
             extras=_extras_text(after),
             due_at=_due_at(after, _zone_of(connection, found.issuer_seq)),
@@ -459,26 +476,42 @@ def add_payments(connection: Connection, payments: Sequence[tuple[int, Payment]]
         connection.execute(insert(schema.payment), rows)
 
 
-def next_numbers(connection: Connection, issuer: Account, series: str, count: int) -> int:
-    """The first of the next ``count`` numbers of an issuer's series: gapless, because they are taken in the transaction that
-    issues.
-    """
-    numbers = schema.number_series
-    upsert = _insert(connection, numbers).values(issuer_seq=issuer.seq, series=series, last=count)
-    upsert = upsert.on_conflict_do_update(
-        index_elements=[numbers.c.issuer_seq, numbers.c.series], set_={"last": numbers.c.last + count}
-    )
-    return int(connection.execute(upsert.returning(numbers.c.last)).scalar_one()) - count + 1
+class Numbers(NamedTuple):
+    """The next numbers of a series, and the date that their documents carry."""
+
+    series: str
+    texts: list[str]
+    date: dt.date
 
 
 _SERIES = {InvoiceKind.INVOICE: "INV", InvoiceKind.CREDIT_NOTE: "CN", InvoiceKind.DEBIT_NOTE: "DN"}
 
 
-def numbers(connection: Connection, issuer: Account, kind: InvoiceKind, date: dt.date, count: int) -> list[str]:
-    """The next ``count`` numbers for an issuer's documents of a kind and date: a series for each year, of notes another."""
+def numbers(
+    connection: Connection, issuer: Account, kind: InvoiceKind, date: dt.date, count: int, *, asked: bool = False
+) -> Numbers:
+    """The next ``count`` numbers for an issuer's documents of a kind and date: a series for each year, of notes another.
+
+    They are gapless, because they are taken in the transaction that issues. No document is dated before its predecessor (P10):
+    where a clock was set back it carries its predecessor's date; a date that was ``asked`` for is refused
+    (:class:`Conflict`).
+    """
     series = f"{_SERIES[kind]}-{date.year}"
-    first = next_numbers(connection, issuer, series, count)
-    return [f"{series}-{number:06d}" for number in range(first, first + count)]
+    table, day = schema.number_series, date.toordinal()
+    upsert = _insert(connection, table).values(issuer_seq=issuer.seq, series=series, last=count, date=day, head=BEGINNING)
+    upsert = upsert.on_conflict_do_update(
+        index_elements=[table.c.issuer_seq, table.c.series],
+        set_={"last": table.c.last + count, "date": case((table.c.date > day, table.c.date), else_=day)},
+    )
+    last, newest = connection.execute(upsert.returning(table.c.last, table.c.date)).one()
+    dated = dt.date.fromordinal(newest)
+    if asked and dated != date:
+        raise Conflict(
+            f"the document before it in series {series} is dated {dated}; leave the date out, or take one from then on",
+            code="invoice.date_before_predecessor",
+            where="date",
+        )
+    return Numbers(series, [f"{series}-{number:06d}" for number in range(last - count + 1, last + 1)], dated)
 
 
 def credits_left(connection: Connection, issuer_seq: int, recipients: Sequence[int]) -> list[Stored]:

@@ -280,12 +280,15 @@ vendor_id = Table(
     sqlite_with_rowid=False,
 )
 
+# How far a series has come: its last number, the date that it carries, and the digest at the end of its chain.
 number_series = Table(
     "number_series",
     metadata,
     Column("issuer_seq", Seq, ForeignKey("account.seq"), primary_key=True),
     Column("series", String(32), primary_key=True),
     Column("last", BigInteger, nullable=False),
+    Column("date", Integer, nullable=False),
+    Column("head", LargeBinary(32), nullable=False),
     sqlite_with_rowid=False,
 )
 

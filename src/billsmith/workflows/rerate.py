@@ -21,7 +21,7 @@ from billsmith.invoicing.model import Content, Invoice, InvoiceKind, InvoiceStat
 from billsmith.invoicing.notes import Document, Note, document_of
 from billsmith.storage import accounts, catalogs, invoices, ledger, runs, subscriptions
 from billsmith.storage.database import Connection, Database
-from billsmith.storage.invoices import NewInvoice, Stored
+from billsmith.storage.invoices import NewInvoice, Numbers, Stored
 from billsmith.storage.ledger import Entry, Subject
 from billsmith.storage.runs import Item, Run
 from billsmith.subscriptions import learnt
@@ -30,8 +30,10 @@ from billsmith.units.ids import derived_id
 from billsmith.units.instants import local_date
 from billsmith.units.spans import NamedSpan
 from billsmith.usage.store import UsageStore
+from billsmith.workflows.billing_answers import worked_out
 from billsmith.workflows.billing_cases import held_by, load_books
-from billsmith.workflows.billing_run import Billed, Report, Step, worked_out
+from billsmith.workflows.billing_issue import Step
+from billsmith.workflows.billing_report import Billed, Report
 from billsmith.workflows.billing_work import Parked, Work
 from billsmith.workflows.parties import party
 
@@ -199,11 +201,13 @@ class _Rater:
         ready = [(each, each.outcome) for each in noted if isinstance(each.outcome, Note)]
         date = local_date(run.at, self.issuer.time_zone)
         kinds = [note.kind for _, note in ready]
-        numbers = {
-            kind: iter(invoices.numbers(connection, self.issuer, kind, date, kinds.count(kind)))
-            for kind in dict.fromkeys(kinds)
+        numbered = {
+            kind: invoices.numbers(connection, self.issuer, kind, date, kinds.count(kind)) for kind in dict.fromkeys(kinds)
         }
-        new = [self._document(run, each.found, note, next(numbers[note.kind]), actor) for each, note in ready]
+        texts = {kind: iter(each.texts) for kind, each in numbered.items()}
+        new = [
+            self._document(run, each.found, note, next(texts[note.kind]), numbered[note.kind], actor) for each, note in ready
+        ]
         seqs = invoices.add(connection, new)
         ledger.append(
             connection,
@@ -218,11 +222,11 @@ class _Rater:
             Item(each.found.recipient_seq, each.found.seq, "billed", seq) for seq, (each, _) in zip(seqs, ready, strict=True)
         ]
 
-    def _document(self, run: Run, found: Stored, note: Note, number: str, actor: str) -> NewInvoice:
+    def _document(self, run: Run, found: Stored, note: Note, number: str, numbered: Numbers, actor: str) -> NewInvoice:
         corrected, recipient = found.invoice, self.people[found.recipient_seq]
         assert corrected.content is not None
         open_days = (corrected.due_date - corrected.date).days if corrected.due_date else 0
-        date = local_date(run.at, self.issuer.time_zone)
+        date = numbered.date
         nothing = note.total_minor == 0
         invoice = Invoice(
             id=derived_id("note", run.id, corrected.id),
@@ -256,7 +260,7 @@ class _Rater:
                 notes=f"Corrects {corrected.number}",
             ),
         )
-        return NewInvoice(invoice=invoice, issuer=self.issuer, recipient=recipient)
+        return NewInvoice(invoice=invoice, issuer=self.issuer, recipient=recipient, series=numbered.series)
 
 
 def _outcome(work: Work, books: Books, documents: Sequence[Document]) -> Note | Parked | None:

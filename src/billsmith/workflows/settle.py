@@ -113,14 +113,11 @@ def mark_past_due(database: Database, now: int) -> int:
             late = invoices.overdue(connection, now)
             for found in late:
                 locked = invoices.lock(connection, found)
-                invoices.move(connection, locked, what="past_due", actor="clock", at=now, **_past_due(locked.invoice))
+                if locked.invoice.status in OPEN_STATUSES - {InvoiceStatus.PAST_DUE}:  # nobody else was quicker
+                    invoices.move(connection, locked, what="past_due", actor="clock", at=now, status=InvoiceStatus.PAST_DUE)
         marked += len(late)
         if len(late) < invoices.CHUNK:
             return marked
-
-
-def _past_due(invoice: Invoice) -> dict[str, Any]:
-    return {"status": InvoiceStatus.PAST_DUE} if invoice.status in OPEN_STATUSES else {}
 
 
 def _after_payment(invoice: Invoice, payment: Payment) -> dict[str, Any]:

@@ -313,6 +313,8 @@ def upgrade() -> None:
         sa.Column("issuer_seq", _seq(), nullable=False),
         sa.Column("series", sa.String(length=32), nullable=False),
         sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.Column("date", sa.Integer(), nullable=False),
+        sa.Column("head", sa.LargeBinary(length=32), nullable=False),
         sa.ForeignKeyConstraint(
             ["issuer_seq"],
             ["account.seq"],
@@ -494,6 +496,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("hash"),
     )
     op.create_index(op.f("ix_credential_secret_credential_seq"), "credential_secret", ["credential_seq"], unique=False)
+    op.create_table(
+        "document_seal",
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("series", sa.String(length=32), nullable=False),
+        sa.Column("place", _seq(), nullable=False),
+        sa.Column("invoice_seq", _seq(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["invoice_seq"],
+            ["invoice.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("issuer_seq", "series", "place"),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "idempotent_answer",
         sa.Column("credential_seq", _seq(), nullable=False),
@@ -807,3 +827,44 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_wallet_movement_invoice_seq"), "wallet_movement", ["invoice_seq"], unique=False)
     op.create_index("account_sibling", "account", [sa.literal_column("coalesce(parent_seq, 0)"), "external_id"], unique=True)
+
+    for statement in _PROTECTION[op.get_bind().dialect.name]:
+        op.get_bind().exec_driver_sql(statement)
+
+
+# The triggers that refuse to change what was issued.
+_PROTECTION = {
+    "sqlite": [
+        "CREATE TRIGGER invoice_stays BEFORE UPDATE OF seq, id, issuer_seq, recipient_seq, kind, number, number_key, currency, total_minor, tax_minor, stated_total, customer_name, name_key, billing_entity, date, due_date, period_start, period_end, created_at, issued_at, direct_debit, consolidated, batch, invoiced_by ON invoice BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER invoice_is_kept BEFORE DELETE ON invoice BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER invoice_document_stays BEFORE UPDATE ON invoice_document BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER invoice_document_is_kept BEFORE DELETE ON invoice_document BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER invoice_history_stays BEFORE UPDATE ON invoice_history BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER invoice_history_is_kept BEFORE DELETE ON invoice_history BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER payment_stays BEFORE UPDATE ON payment BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER payment_is_kept BEFORE DELETE ON payment BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER document_seal_stays BEFORE UPDATE ON document_seal BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER document_seal_is_kept BEFORE DELETE ON document_seal BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER correction_stays BEFORE UPDATE ON correction BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER correction_is_kept BEFORE DELETE ON correction BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER ledger_entry_stays BEFORE UPDATE ON ledger_entry BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER ledger_entry_is_kept BEFORE DELETE ON ledger_entry BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+    ],
+    "postgresql": [
+        "CREATE OR REPLACE FUNCTION billsmith_stays() RETURNS trigger LANGUAGE plpgsql AS\n$$ BEGIN RAISE EXCEPTION 'what was issued never changes' USING ERRCODE = 'restrict_violation'; END $$",
+        "CREATE TRIGGER invoice_stays BEFORE UPDATE OF seq, id, issuer_seq, recipient_seq, kind, number, number_key, currency, total_minor, tax_minor, stated_total, customer_name, name_key, billing_entity, date, due_date, period_start, period_end, created_at, issued_at, direct_debit, consolidated, batch, invoiced_by ON invoice FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER invoice_is_kept BEFORE DELETE ON invoice FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER invoice_document_stays BEFORE UPDATE ON invoice_document FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER invoice_document_is_kept BEFORE DELETE ON invoice_document FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER invoice_history_stays BEFORE UPDATE ON invoice_history FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER invoice_history_is_kept BEFORE DELETE ON invoice_history FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER payment_stays BEFORE UPDATE ON payment FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER payment_is_kept BEFORE DELETE ON payment FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER document_seal_stays BEFORE UPDATE ON document_seal FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER document_seal_is_kept BEFORE DELETE ON document_seal FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER correction_stays BEFORE UPDATE ON correction FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER correction_is_kept BEFORE DELETE ON correction FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER ledger_entry_stays BEFORE UPDATE ON ledger_entry FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER ledger_entry_is_kept BEFORE DELETE ON ledger_entry FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+    ],
+}
