@@ -516,7 +516,8 @@ def test_a_month_that_is_made_late_takes_its_rows_from_the_default(url: str, mon
 def test_processes_that_open_an_empty_database_at_once_make_one_store(url: str) -> None:
     with ThreadPoolExecutor(4) as threads:
         stores = list(threads.map(PostgresStore, [url] * 4))
-    assert len({store.key for store in stores}) == 1
+    assert _run(url, f"SELECT count(*) FROM {SCHEMA}.store") == [(1,)]
+    assert [len(store.ingest([used(1)]).duplicates) for store in stores] == [0, 1, 1, 1]
     for store in stores:
         store.close()
 

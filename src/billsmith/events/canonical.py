@@ -6,7 +6,6 @@ value and sorts the dimensions, so ``1.10`` and ``1.1`` are one body, and any ch
 
 from __future__ import annotations
 
-from functools import lru_cache
 from hashlib import blake2b
 
 import msgspec
@@ -39,22 +38,9 @@ def body_of(event: Event) -> bytes:
     return _encode((event.type, event.account, event.time, f"{numerator}/{denominator}", event.dimensions))
 
 
-@lru_cache(maxsize=16)
-def _begun(key: bytes, person: bytes) -> blake2b:
-    """A hash that has taken in its key, which is half of the work: to be copied."""
-    return blake2b(digest_size=HASH_BYTES, key=key, person=person)
-
-
 def body_hash(event: Event, key: bytes = b"") -> bytes:
     """128 bits of the body; ``key`` (at most 64 bytes) is the store's secret, so that nobody can aim at a collision."""
-    return hash_of(body_of(event), key)
-
-
-def hash_of(body: bytes, key: bytes = b"") -> bytes:
-    """128 bits of a body, however a store spells it; ``key`` as in :func:`body_hash`."""
-    hash = _begun(key, _BODY).copy()
-    hash.update(body)
-    return hash.digest()
+    return blake2b(body_of(event), digest_size=HASH_BYTES, key=key, person=_BODY).digest()
 
 
 def identity_hash(owner: str, source: str, id: str, key: bytes = b"") -> bytes:
@@ -63,9 +49,7 @@ def identity_hash(owner: str, source: str, id: str, key: bytes = b"") -> bytes:
     >>> identity_hash("o", "ab", "c") == identity_hash("o", "a", "bc")
     False
     """
-    hash = _begun(key, _IDENTITY).copy()
-    hash.update(_encode((owner, source, id)))
-    return hash.digest()
+    return blake2b(_encode((owner, source, id)), digest_size=HASH_BYTES, key=key, person=_IDENTITY).digest()
 
 
 def difference(stored: Event, sent: Event) -> dict[str, tuple[str, str]]:

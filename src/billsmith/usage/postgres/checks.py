@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from billsmith.events.canonical import hash_of, identity_hash
+from billsmith.usage.hashing import Hashing
 from billsmith.usage.postgres import cells
 from billsmith.usage.postgres.connections import Connection
-from billsmith.usage.postgres.rows import EVENT, event_of, spell
+from billsmith.usage.postgres.prepare import HASH_BYTES, prepare
+from billsmith.usage.postgres.rows import EVENT, event_of
 from billsmith.usage.postgres.schema import SCHEMA
-from billsmith.usage.prepare import CORRECTED, fingerprint
+from billsmith.usage.singly import CORRECTED
 
 _CHUNK = 10_000
 
@@ -44,7 +45,7 @@ _RULES = {
 }
 
 
-def faults(connection: Connection, key: bytes) -> Iterator[str]:
+def faults(connection: Connection, hashing: Hashing) -> Iterator[str]:
     """What is wrong with a store: the tables' rules, roll-ups and identities against the rows. Nothing is mended."""
     for what, query in _RULES.items():
         ((count,),) = connection.execute(query).fetchall()
@@ -52,30 +53,28 @@ def faults(connection: Connection, key: bytes) -> Iterator[str]:
             yield f"{count} {what}"
     for type, count in cells.faults(connection).items():
         yield f"{count} roll-ups of {type} differ from its rows; empty cells, families and runs: they are built anew"
-    missing, wrong = _against_identities(connection, key)
+    missing, wrong = _against_identities(connection, hashing)
     if missing:
         yield f"{missing} events are not among the identities: they would count again"
     if wrong:
         yield f"{wrong} identities stand with another body"
 
 
-def _against_identities(connection: Connection, key: bytes) -> tuple[int, int]:
+def _against_identities(connection: Connection, hashing: Hashing) -> tuple[int, int]:
     missing = wrong = 0
     with connection.cursor("rows") as cursor:
-        cursor.execute(f"SELECT e.batch, {EVENT} FROM {SCHEMA}.events e JOIN {SCHEMA}.subjects s USING (subject)")
+        cursor.execute(f"SELECT {EVENT} FROM {SCHEMA}.events e JOIN {SCHEMA}.subjects s USING (subject)")
         while rows := cursor.fetchmany(_CHUNK):
-            events = [(batch, event_of(event)) for batch, *event in rows]
-            hashes = [identity_hash(*event.identity, key).hex() for _, event in events]
+            sent = prepare([event_of(event) for event in rows], hashing)
             found = connection.execute(
-                f"SELECT replace(hash::text, '-', ''), body FROM {SCHEMA}.identities"
-                " WHERE hash = ANY(string_to_array(%s, ',')::uuid[])",
-                [",".join(hashes)],
+                f"SELECT hash, body FROM {SCHEMA}.identities WHERE hash = ANY(string_to_array(%s, ',')::uuid[])",
+                [b"".join(sent.identities).hex(",", HASH_BYTES)],
             ).fetchall()
-            known = dict(found)
-            missing += sum(hash not in known for hash in hashes)
+            known = {hash.bytes: body % 2**64 for hash, body in found}
+            missing += sum(hash not in known for hash in sent.identities)
             wrong += sum(
-                known.get(hash, CORRECTED) % 2**64 not in (CORRECTED, fingerprint(hash_of(spell(event)[1], key)))
-                for hash, (_, event) in zip(hashes, events, strict=True)
+                known.get(hash, CORRECTED) not in (CORRECTED, body)
+                for hash, body in zip(sent.identities, sent.bodies, strict=True)
             )
     return missing, wrong
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from billsmith.events.canonical import identity_hash
 from billsmith.metering.meter import Meter
 from billsmith.units.errors import TooLarge
 from billsmith.usage.folding import families
+from billsmith.usage.hashing import Hashing
 from billsmith.usage.postgres import checks, copies, schema, subjects
 from billsmith.usage.postgres.answers import Answers
 from billsmith.usage.postgres.connections import Connection, Pool, connect, translated
 from billsmith.usage.postgres.keeper import Keeper
-from billsmith.usage.postgres.rows import spell
+from billsmith.usage.postgres.prepare import hashes, prepare
 from billsmith.usage.postgres.schema import SCHEMA
 from billsmith.usage.postgres.states import histories
 from billsmith.usage.postgres.writing import Writing
-from billsmith.usage.prepare import prepare
 from billsmith.usage.store import (
     MAX_BATCH,
     Binding,
@@ -33,7 +32,10 @@ from billsmith.usage.store import (
     Selection,
     Unknown,
 )
-from billsmith.usage.writer import Writer
+from billsmith.usage.writer import Writer, weight
+
+#: Bytes of batches that wait to be written, at most.
+ROOM = 128 * 1024**2
 
 
 def is_there(url: str) -> bool:
@@ -48,10 +50,10 @@ class PostgresStore:
     def __init__(self, url: str) -> None:
         with translated("be opened", "usage.cannot_open"), connect(url) as connection:
             made = schema.make(connection)
-        self.key = made.key
+        self._hashing = Hashing(made.key)
         self._pool = Pool(url)
         self._writing = Writing(url, made)
-        self._writer = Writer(self._writing.write)
+        self._writer = Writer(self._writing.write, ROOM)
         self._keeper = Keeper(url)
 
     # ── writing ──
@@ -60,7 +62,7 @@ class PostgresStore:
         """See :class:`UsageStore`."""
         if len(items) > MAX_BATCH:
             raise TooLarge(f"{len(items)} items; at most {MAX_BATCH} in one batch", code="usage.batch_too_large")
-        receipt = self._writer.submit(prepare(items, self.key, spell))
+        receipt = self._writer.submit(len(items), weight(items), lambda: prepare(items, self._hashing))
         self._keeper.written(receipt.seq)
         return receipt
 
@@ -98,9 +100,14 @@ class PostgresStore:
 
     def history(self, owner: str, source: str, id: str) -> tuple[Entry, ...]:
         """See :class:`UsageStore`."""
-        identity = (owner, source, id)
+        return self.histories(owner, [(source, id)])
+
+    def histories(self, owner: str, names: Collection[tuple[str, str]]) -> tuple[Entry, ...]:
+        """See :class:`UsageStore`."""
+        wanted = [(owner, source, id) for source, id in names]
         with self._pool.snapshot() as connection:
-            return tuple(histories(connection, [(identity_hash(*identity, self.key), identity)]).get(identity, ()))
+            found = histories(connection, list(zip(hashes(self._hashing, wanted), wanted, strict=True)))
+        return tuple(sorted((entry for entries in found.values() for entry in entries), key=lambda entry: entry.seq))
 
     def unknown(self, types: Collection[str], *, limit: int = 1_000) -> tuple[Unknown, ...]:
         """See :class:`UsageStore`."""
@@ -146,7 +153,7 @@ class PostgresStore:
         """What is wrong with the store, for ``billsmith verify``; nothing is mended."""
         with self._pool.snapshot() as connection:
             connection.execute("SET LOCAL statement_timeout = 0")
-            return list(checks.faults(connection, self.key))
+            return list(checks.faults(connection, self._hashing))
 
     def backup(self, into: Path) -> None:
         """Write a copy of the store as of now into a file, while it goes on."""

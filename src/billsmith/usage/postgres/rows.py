@@ -10,13 +10,12 @@ import msgspec
 
 from billsmith.events.event import Event
 from billsmith.units.rounding import trimmed
-from billsmith.usage.prepare import Columns
 
 #: Columns of a row of ``e`` and its subject ``s``, as :func:`event_of` reads them.
 EVENT = "s.owner, e.source, e.id, e.type, s.reference, e.time, e.value, e.dims"
 
 #: What :func:`line` writes.
-COPY = "(batch, place, sign, subject, time, value, type, source, id, dims)"
+COPY = "(batch, place, sign, subject, source, id, time, value, type, dims)"
 
 _json = msgspec.json.Encoder(order="sorted")
 #: Those between columns; any other has to be escaped.
@@ -24,30 +23,37 @@ _TABS = 5
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def columns_of(event: Event) -> Columns:
-    """The end of an event's line, which is the same wherever it goes, and the event. Its value is trimmed."""
+def spell(event: Event) -> tuple[str, str]:
+    """The end of an event's line, which is the same wherever it goes, and a text for its body: equal where two bodies are.
+
+    >>> for text in spell(Event(owner="o", source="s", id="1", type="t", account="a", time=5, dimensions={"b": "", "a": "x"})):
+    ...     print(text.replace("\\t", "|"))
+    s|1|5|1|t|{"a":"x","b":""}
+    5|1|t|{"a":"x","b":""}|a
+    """
     value = f"{event.value:f}" if event.value else "0"
     if "." in value:
         value = value.rstrip("0").rstrip(".")
     dims = _json.encode(event.dimensions).decode() if event.dimensions else "{}"
-    end = f"{event.time}\t{value}\t{event.type}\t{event.source}\t{event.id}\t{dims}"
+    what = f"{event.time}\t{value}\t{event.type}\t{dims}"
+    end = f"{event.source}\t{event.id}\t{what}"
     if "\\" in end or "\n" in end or "\r" in end or end.count("\t") != _TABS:
-        texts = (text.translate(_ESCAPES) for text in (event.type, event.source, event.id, dims))
-        end = "\t".join((str(event.time), value, *texts))
-    return end, event
+        source, id, type, dims = (text.translate(_ESCAPES) for text in (event.source, event.id, event.type, dims))
+        what = f"{event.time}\t{value}\t{type}\t{dims}"
+        end = f"{source}\t{id}\t{what}"
+    return end, f"{what}\t{event.account}"
 
 
-def spell(event: Event) -> tuple[Columns, bytes]:
-    """An event's columns, and its body: the end of its line, which says all but the account, and the account."""
-    columns = columns_of(event)
-    return columns, f"{columns[0]}\t{event.account}".encode()
+def end_of(event: Event) -> str:
+    """The end of an event's line."""
+    return spell(event)[0]
 
 
 def line(batch: int, place: int, sign: int, subject: int, end: str) -> str:
     """A row for COPY.
 
-    >>> line(7, 1, -1, 2, columns_of(Event(owner="o", source="s", id="i", type="t", account="a", time=5))[0])
-    '7\\t1\\t-1\\t2\\t5\\t1\\tt\\ts\\ti\\t{}\\n'
+    >>> line(7, 1, -1, 2, end_of(Event(owner="o", source="s", id="i", type="t", account="a", time=5)))
+    '7\\t1\\t-1\\t2\\ts\\ti\\t5\\t1\\tt\\t{}\\n'
     """
     return f"{batch}\t{place}\t{sign}\t{subject}\t{end}\n"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from billsmith.usage.decide import Identity
 from billsmith.usage.postgres.connections import Connection
 from billsmith.usage.postgres.rows import EVENT, event_of
 from billsmith.usage.postgres.schema import SCHEMA
+from billsmith.usage.singly import Identity
 from billsmith.usage.store import Entry
 
 # The first row of an identity is where ``identities`` says, all later ones are where ``amendments`` says. Each is looked up by

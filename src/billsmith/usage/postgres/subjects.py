@@ -23,9 +23,9 @@ class Subjects:
     def __init__(self) -> None:
         self._numbers: dict[Name, int] = {}
 
-    def number(self, owner: str, reference: str) -> int:
+    def number(self, name: Name) -> int:
         """The number of a name that was learnt."""
-        return self._numbers[owner, reference]
+        return self._numbers[name]
 
     def forget_too_many(self) -> None:
         """Keep what is remembered within bounds. Between transactions, so that all names of one stay known throughout it."""

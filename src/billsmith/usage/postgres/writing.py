@@ -17,18 +17,19 @@ from zlib import crc32
 import msgspec
 import psycopg
 
-from billsmith.events.canonical import HASH_BYTES, identity_hash
 from billsmith.events.event import Event
 from billsmith.units.errors import Unavailable
-from billsmith.usage.decide import Decided, Identity, Row, decide
+from billsmith.usage.hashing import Hashing
 from billsmith.usage.postgres.connections import Connection, connect, is_passing, translated
+from billsmith.usage.postgres.decide import Decided, Row, decide
 from billsmith.usage.postgres.months import Months
-from billsmith.usage.postgres.rows import COPY, columns_of, line
+from billsmith.usage.postgres.prepare import HASH_BYTES, Prepared, hashes
+from billsmith.usage.postgres.rows import COPY, line
 from billsmith.usage.postgres.schema import LOCKS, NUMBERING, SCHEMA, WHICH, Made
 from billsmith.usage.postgres.states import histories
 from billsmith.usage.postgres.subjects import Subjects
 from billsmith.usage.postgres.types import Types
-from billsmith.usage.prepare import ABSENT, CORRECTED, Prepared
+from billsmith.usage.singly import CORRECTED, Identity
 from billsmith.usage.store import Entry, Receipt, Replace, Void
 
 #: Rows of the group are numbered from here until they have their seqs.
@@ -71,7 +72,7 @@ class Writing:
     """What the one writing thread of a process does, on a connection of its own."""
 
     def __init__(self, url: str, store: Made) -> None:
-        self._url, self._store = url, store
+        self._url, self._store, self._hashing = url, store, Hashing(store.key)
         self._connection: Connection | None = None
         self._subjects, self._types, self._months = Subjects(), Types(), Months()
         self._committing = False
@@ -127,11 +128,10 @@ class Writing:
         known = _known(connection, there | (sent.corrected - new))
         decided = decide(
             group,
-            [known.get(hash, ABSENT) for prepared in group for hash in prepared.identities],
+            known,
             seq=_HERE,
-            next_subject=0,
+            subjects=subjects,
             subject=self._subjects.number,
-            columns_of=columns_of,
             history=lambda wanted: self._histories(connection, wanted),
         )
         if not decided.rows:
@@ -142,27 +142,29 @@ class Writing:
         return _receipts(decided, commit(connection, batch, decided.rows))
 
     def _histories(self, connection: Connection, wanted: Iterable[Identity]) -> dict[Identity, list[Entry]]:
-        found = histories(connection, [(identity_hash(*identity, self._store.key), identity) for identity in wanted])
+        found = self._rows_of(connection, list(wanted))
         # rows are taken back under the names that they had, which this process may not have met
         self._subjects.learn(connection, [(one.event.owner, one.event.account) for rows in found.values() for one in rows])
         return found
 
+    def _rows_of(self, connection: Connection, wanted: Sequence[Identity]) -> dict[Identity, list[Entry]]:
+        return histories(connection, list(zip(hashes(self._hashing, wanted), wanted, strict=True)))
+
     def _put(self, connection: Connection, batch: int, decided: Decided) -> None:
-        lines = [line(batch, seq - _HERE, sign, subject, end) for seq, sign, _, subject, end, _ in decided.rows]
+        lines = [line(batch, row.seq - _HERE, row.sign, row.subject, row.end) for row in decided.rows]
         with connection.cursor() as cursor, cursor.copy(f"COPY {SCHEMA}.events {COPY} FROM STDIN") as copy:
             copy.write("".join(lines))
-        amended = {hash for hash, body in decided.index.items() if body == CORRECTED}
-        if not amended:
+        if not decided.amended:
             return
+        amended = hashes(self._hashing, [row.event.identity for row in decided.amended])
         connection.execute(
             f"UPDATE {SCHEMA}.identities SET body = {CORRECTED} WHERE hash = ANY(string_to_array(%s, ',')::uuid[])",
-            [b"".join(amended).hex(",", HASH_BYTES)],
+            [b"".join(set(amended)).hex(",", HASH_BYTES)],
         )
-        listed = []
-        for seq, _, undoes, subject, _, event in decided.rows:
-            hash = identity_hash(event.owner, event.source, event.id, self._store.key)
-            if hash in amended:
-                listed.append((seq - _HERE, UUID(bytes=hash), event.time, subject, undoes))
+        listed = [
+            (row.seq - _HERE, UUID(bytes=hash), row.event.time, row.subject, row.undoes)
+            for row, hash in zip(decided.amended, amended, strict=True)
+        ]
         connection.execute(_AMEND, [batch, batch, *map(list, zip(*listed, strict=True))])
 
 
@@ -250,7 +252,7 @@ def _owners(group: Sequence[Prepared]) -> dict[int, bool]:
 
 def commit(connection: Connection, batch: int, rows: Sequence[Row]) -> int:
     """Give the batch its seqs, and commit. Gives the seq before them."""
-    live = sum(row[1] for row in rows)
+    live = sum(row.sign for row in rows)
     with connection.pipeline():
         connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCKS, NUMBERING])
         cursor = connection.execute(_NUMBER, [batch, len(rows), live])
