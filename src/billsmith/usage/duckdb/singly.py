@@ -27,7 +27,7 @@ def identity_of(item: Item) -> Identity:
 
 
 class _State(msgspec.Struct):
-    """What is known of an identity: its first body, its last one, whether that is in force, and the row that put it there."""
+    """What is known of an identity: its first body, its last one, whether that is in force, and its newest row."""
 
     first: Event
     last: Event
@@ -77,6 +77,8 @@ class Singly:
                 "there is no event of this owner with that source and id to correct. Send it first, or mend the id",
                 "id",
             )
+        if item.as_of_seq is not None and state.row > item.as_of_seq:
+            return Outcome.DUPLICATE
         if isinstance(item, Void):
             return self._void(state)
         return self._replace(state, canonical(item.event))
@@ -105,7 +107,7 @@ class Singly:
 
     def _take_back(self, state: _State) -> None:
         self._put(state.last, CORRECTED, sign=-1, undoes=state.row)
-        state.live = False
+        state.live, state.row = False, self._last
 
     def _put(self, event: Event, entry: int, sign: int = 1, undoes: int = 0) -> None:
         """A row more, and what the index is to say of its identity from now on."""
