@@ -139,22 +139,33 @@ def read_question(call: Call, time_zone: str) -> Question:
     named = call.parameters.text("zone")
     if named is not None:
         zone(named)
-    start, end = (read_instant(call.parameters.text(name), name) for name in ("from", "to"))
-    if end is None:
-        end = call.services.clock()
-    if start is None:
-        start = calendar_schedule(Interval(Unit.MONTH), named or time_zone).containing(end - 1).start
     groups = call.parameters.text("group_by")
     return Question(
-        period=Period(start, end),
+        period=read_span(call, named or time_zone),
         by=call.parameters.text("by") or "total",
         zone=named or time_zone,
-        where=filter_of((call.parameters.text("filter") or "").split(",") if "filter" in call.parameters else (), "filter"),
+        where=read_filter(call),
         group_by=None if groups is None else _groups(groups),
         top=call.parameters.integer("top", None, low=1, high=MAX_TOP),
         fill=bool(call.parameters.boolean("fill", False)),
         as_of_seq=asked(call),
     )
+
+
+def read_span(call: Call, time_zone: str) -> Period:
+    """The period that the parameters name: up to now unless said otherwise, from the start of its last month on."""
+    start, end = (read_instant(call.parameters.text(name), name) for name in ("from", "to"))
+    if end is None:
+        end = call.services.clock()
+    if start is None:
+        start = calendar_schedule(Interval(Unit.MONTH), time_zone).containing(end - 1).start
+    return Period(start, end)
+
+
+def read_filter(call: Call) -> dict[str, tuple[str, ...]]:
+    """The dimensions that the parameters ask for. Raises :class:`Invalid`."""
+    text = call.parameters.text("filter")
+    return {} if text is None else filter_of(text.split(","), "filter")
 
 
 def _groups(text: str) -> tuple[str, ...]:
@@ -168,20 +179,28 @@ def _groups(text: str) -> tuple[str, ...]:
     return names
 
 
+FROM = QueryParameter(
+    name="from",
+    description="The first instant (the month's in which the period ends).",
+    schema={"type": "string", "format": "date-time"},
+)
+TO = QueryParameter(
+    name="to", description="The end, which the period doesn't hold (now).", schema={"type": "string", "format": "date-time"}
+)
+ACCOUNT = QueryParameter(
+    name="account",
+    description="One account at or below the caller's (all of them).",
+    schema={"type": "string", "minLength": 1, "maxLength": 128},
+)
+FILTER = QueryParameter(
+    name="filter",
+    description="Such as `region=eu,region=us,plan=pro`.",
+    schema={"type": "string", "minLength": 1, "maxLength": 1000},
+)
 _QUESTION = (
-    QueryParameter(
-        name="from",
-        description="The first instant (the month's in which the period ends).",
-        schema={"type": "string", "format": "date-time"},
-    ),
-    QueryParameter(
-        name="to", description="The end, which the period doesn't hold (now).", schema={"type": "string", "format": "date-time"}
-    ),
-    QueryParameter(
-        name="account",
-        description="One account at or below the caller's (all of them).",
-        schema={"type": "string", "minLength": 1, "maxLength": 128},
-    ),
+    FROM,
+    TO,
+    ACCOUNT,
     QueryParameter(
         name="by",
         description="The windows: `total`, or such as `hour`, `6 hours`, `day`, `month`, counted from the period's start.",
@@ -192,11 +211,7 @@ _QUESTION = (
         description="The zone of days and months (the account's).",
         schema={"type": "string", "minLength": 1, "maxLength": 64},
     ),
-    QueryParameter(
-        name="filter",
-        description="Such as `region=eu,region=us,plan=pro`.",
-        schema={"type": "string", "minLength": 1, "maxLength": 1000},
-    ),
+    FILTER,
     QueryParameter(
         name="group_by",
         description="Dimensions in place of the meter's own groups, separated by commas.",

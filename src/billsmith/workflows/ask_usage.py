@@ -141,9 +141,14 @@ def _narrowed(meter: Meter, question: Question) -> Meter:
     return msgspec.structs.replace(meter, where=where, group_by=groups)
 
 
-def _windows(question: Question) -> tuple[list[Period], Grain]:
-    if question.period.length <= 0:
+def check_period(period: Period) -> None:
+    """Refuse a period that holds nothing. Raises :class:`Invalid`."""
+    if period.length <= 0:
         raise Invalid("the period ends before it starts", code="usage.period", where="to")
+
+
+def _windows(question: Question) -> tuple[list[Period], Grain]:
+    check_period(question.period)
     if question.by == "total":
         return [question.period], Grain.TOTAL
     match = _BY.fullmatch(question.by)
