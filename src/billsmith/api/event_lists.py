@@ -93,9 +93,7 @@ def list_events(call: Call) -> EventPage:
 def get_history(call: Call) -> History:
     """``GET /v1/events/history``."""
     may_take_long()
-    id = call.parameters.text("id")
-    if id is None:
-        raise Invalid("name the event by its id", code="input.missing", where="id")
+    id = call.parameters.text("id") or ""
     with call.services.database.read() as connection:
         sender = account_of_field(connection, call.principal, call.parameters.text("sender"), "sender")
     found = call.services.current_usage.history(sender.id, call.parameters.text("source") or DEFAULT_SOURCE, id)
@@ -204,7 +202,7 @@ OPERATIONS = (
         summary="Get all that became of an event",
         scope=Scope.USAGE_READ,
         query=(
-            _text("id", "The event's id."),
+            msgspec.structs.replace(_text("id", "The event's id."), required=True),
             _text("source", f"Its source ({DEFAULT_SOURCE})."),
             _text("sender", "The account that sent it, at or below the caller's (the caller's).", 128),
         ),
