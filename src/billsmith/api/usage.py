@@ -23,9 +23,9 @@ from billsmith.units.instants import format_instant, zone
 from billsmith.units.periods import Period
 from billsmith.units.rounding import plain
 from billsmith.wire.face import Call
+from billsmith.workflows import meters as workflow
 from billsmith.workflows.ask_usage import MAX_TOP, Question, accounts_below, ask
-from billsmith.workflows.meters import MAX_CODE, MAX_GROUPS, filter_of
-from billsmith.workflows.meters import get as meter_of
+from billsmith.workflows.meters import MAX_CODE, MAX_GROUPS, Counting, filter_of
 
 #: Meters that one question may be about.
 MAX_METERS = 50
@@ -69,9 +69,10 @@ def query_meter(call: Call) -> UsageView:
     """``GET /v1/meters/{meter}/query``."""
     version = call.parameters.integer("version", None, low=1, high=2**31 - 1)
     with call.services.database.read() as connection:
-        found = meter_of(connection, call.principal.account, call.path_values["meter"], version)
+        found = workflow.get(connection, call.principal.account, call.path_values["meter"], version)
+        counted = workflow.in_force(connection, found) if version is None else workflow.alone(found)
         about = _about(connection, call)
-    return _answer(call, [found], about)
+    return _answer(call, [counted], about)
 
 
 def query_usage(call: Call) -> UsageView:
@@ -82,12 +83,13 @@ def query_usage(call: Call) -> UsageView:
             found = meters.newest(connection, call.principal.account)
         else:
             found = [_named(connection, call.principal.account, code) for code in dict.fromkeys(text.split(","))]
+        if len(found) > MAX_METERS:
+            raise TooLarge(
+                f"{len(found)} meters; at most {MAX_METERS} in one question", code="usage.too_many_meters", where="meters"
+            )
+        counted = [workflow.in_force(connection, each) for each in found]
         about = _about(connection, call)
-    if len(found) > MAX_METERS:
-        raise TooLarge(
-            f"{len(found)} meters; at most {MAX_METERS} in one question", code="usage.too_many_meters", where="meters"
-        )
-    return _answer(call, found, about)
+    return _answer(call, counted, about)
 
 
 def _named(connection: Connection, account: Account, code: str) -> Metered:
@@ -105,7 +107,7 @@ def _about(connection: Connection, call: Call) -> list[Account]:
     return accounts_below(connection, call.principal.account)
 
 
-def _answer(call: Call, found: Sequence[Metered], about: Sequence[Account]) -> UsageView:
+def _answer(call: Call, found: Sequence[Counting], about: Sequence[Account]) -> UsageView:
     may_take_long()
     chosen = about[0] if len(about) == 1 else call.principal.account
     question = read_question(call, chosen.time_zone)
