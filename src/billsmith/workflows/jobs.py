@@ -14,6 +14,7 @@ import msgspec
 from billsmith.storage import invoices, sync_connections
 from billsmith.storage.database import Database
 from billsmith.units.errors import BillsmithError
+from billsmith.workflows import corrections
 from billsmith.workflows.clock import Clock
 from billsmith.workflows.settle import mark_past_due
 from billsmith.workflows.sync_runs import Puller
@@ -93,6 +94,15 @@ def _pull(tools: Tools, _now: int) -> int:
     return sum(1 for _ in tools.puller.run_due(tools.check))
 
 
+def _left(tools: Tools, now: int) -> bool:
+    with tools.database.read() as connection:
+        return corrections.left(connection, now) is not None
+
+
+def _finish_left(tools: Tools, now: int) -> int:
+    return corrections.finish_left(tools.database, tools.usage.catch_up(), now)
+
+
 PAST_DUE = Job(
     name="past-due",
     what="Open invoices whose due date has ended where their issuer is become past due.",
@@ -108,5 +118,13 @@ PULLS = Job(
     run=_pull,
 )
 
+CORRECTIONS = Job(
+    name="corrections",
+    what="Corrections of usage whose process was killed are brought to their end.",
+    every=300,
+    due=_left,
+    run=_finish_left,
+)
+
 #: All jobs, in the order in which one process does what is due.
-JOBS: tuple[Job, ...] = (PAST_DUE, PULLS)
+JOBS: tuple[Job, ...] = (PAST_DUE, PULLS, CORRECTIONS)

@@ -443,6 +443,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("id"),
     )
     op.create_index("usage_correction_of_sender", "usage_correction", ["sender_seq", "seq"], unique=False)
+    op.create_index("usage_correction_state", "usage_correction", ["state", "created_at"], unique=False)
     op.create_table(
         "vendor_id",
         sa.Column("vendor", sa.String(length=16), nullable=False),
