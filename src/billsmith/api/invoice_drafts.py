@@ -82,8 +82,9 @@ def replace_draft(connection: Connection, call: Call, body: InvoiceCreate) -> Ma
 def drop_draft(connection: Connection, call: Call, _body: DraftIssue) -> Made:
     """``DELETE /v1/invoices/{invoice}``; answers what it was."""
     draft = _draft_only(connection, call)
-    was = draft_view(connection, draft, call.services.clock())
-    drafts.remove(connection, draft)
+    now = call.services.clock()
+    was = draft_view(connection, draft, now)
+    drafts.drop(connection, draft, now=now, actor=call.principal.actor)
     return Made(was)
 
 

@@ -10,7 +10,9 @@ from billsmith.accounts.authorisation import Principal
 from billsmith.api import (
     accounts,
     catalogs,
+    changes,
     connections,
+    corrections,
     credentials,
     errors,
     events,
@@ -45,6 +47,7 @@ OPERATIONS = (
     *accounts.OPERATIONS,
     *credentials.OPERATIONS,
     *events.OPERATIONS,
+    *corrections.OPERATIONS,
     *meters.OPERATIONS,
     *usage.OPERATIONS,
     *catalogs.OPERATIONS,
@@ -53,6 +56,7 @@ OPERATIONS = (
     *connections.OPERATIONS,
     *reconciliations.OPERATIONS,
     *runs.OPERATIONS,
+    *changes.OPERATIONS,
 )
 
 

@@ -89,8 +89,9 @@ def drop(draft: Which, *, common: Common = PLAIN) -> None:
     """
     with opened(common) as database, database.write() as connection:
         found = _find(connection, draft)
-        answer = full(workflow.shown(connection, found, system_clock()))
-        drafts.remove(connection, found)
+        now = system_clock()
+        answer = full(workflow.shown(connection, found, now))
+        drafts.drop(connection, found, now=now, actor=ACTOR)
     common.show(answer)
 
 

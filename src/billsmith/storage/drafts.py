@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from billsmith.storage import changes
+from billsmith.storage.changes import Change
 from billsmith.storage.schema_drafts import invoice_draft as table
 
 
@@ -26,18 +28,27 @@ class Draft(NamedTuple):
 def add(connection: Connection, draft: Draft) -> Draft:
     """Keep a new draft; the store gives it its number."""
     values = {name: value for name, value in draft._asdict().items() if name != "seq"}
-    return _draft(connection.execute(insert(table).values(values).returning(table)).one())
+    made = _draft(connection.execute(insert(table).values(values).returning(table)).one())
+    changes.note(connection, _noted("draft.kept", made))
+    return made
 
 
 def change(connection: Connection, draft: Draft) -> None:
     """Keep what a draft says now; the caller holds it locked."""
     values = {name: value for name, value in draft._asdict().items() if name not in ("seq", "id", "created_at")}
     connection.execute(update(table).where(table.c.seq == draft.seq).values(values))
+    changes.note(connection, _noted("draft.changed", draft))
 
 
 def remove(connection: Connection, draft: Draft) -> None:
-    """Drop a draft; the caller holds it locked."""
+    """Forget a draft that becomes a document; the caller holds it locked."""
     connection.execute(delete(table).where(table.c.seq == draft.seq))
+
+
+def drop(connection: Connection, draft: Draft, *, now: int, actor: str) -> None:
+    """Drop a draft; the caller holds it locked."""
+    remove(connection, draft)
+    changes.note(connection, _noted("draft.dropped", draft._replace(updated_at=now, updated_by=actor)))
 
 
 def by_id(connection: Connection, id: str, *, lock: bool = False) -> Draft | None:
@@ -57,6 +68,11 @@ def to_issue(connection: Connection, now: int, *, limit: int = 100) -> list[Draf
     """The drafts whose time has come, the longest waiting first."""
     query = select(table).where(table.c.issue_at.is_not(None), table.c.issue_at <= now)
     return [_draft(row) for row in connection.execute(query.order_by(table.c.issue_at, table.c.seq).limit(limit))]
+
+
+def _noted(kind: str, draft: Draft) -> Change:
+    """A draft is its issuer's affair alone, so its rows are the issuer's."""
+    return Change(kind, draft.issuer_seq, draft.id, draft.updated_at, draft.updated_by, {})
 
 
 def _draft(row: Any) -> Draft:

@@ -15,7 +15,7 @@ import msgspec
 from billsmith.accounts.model import Account
 from billsmith.invoicing.billing import Book
 from billsmith.invoicing.bookings import book_document
-from billsmith.invoicing.cases import Books, Case, Charged, make
+from billsmith.invoicing.cases import Books, Case, Charged, Counted, make
 from billsmith.invoicing.corrections import correct
 from billsmith.invoicing.model import Content, Invoice, InvoiceKind, InvoiceStatus
 from billsmith.invoicing.notes import Document, Note, document_of
@@ -136,11 +136,11 @@ class _Rater:
             books = self.books(connection, group[0][1])
             cases = [self._case(connection, found, billed[found.seq], run, at) for found, run in group]
             works = worked_out(self.usage, self.issuer, cases, self.people, books, as_of_seq)
-            for (found, _), work in zip(group, works, strict=True):
+            for (found, _), (work, counted) in zip(group, works.counted(), strict=True):
                 earlier = tuple(notes[found.seq])
                 standing = [live[note] for note in earlier if note in live and note not in by_hand]
                 documents = [document_of(each.invoice) for each in (found, *standing)]
-                outcome = _outcome(work, books, documents)
+                outcome = _outcome(work, counted, books, documents)
                 if outcome is not None:
                     result.append(Noted(found=found, earlier=earlier, outcome=outcome))
         return sorted(result, key=lambda noted: noted.found.seq)
@@ -271,12 +271,12 @@ def _given_back(found: Stored, notes: Sequence[Stored]) -> bool:
     return bool(notes) and found.invoice.total_minor + sum(note.invoice.total_minor for note in notes) == 0
 
 
-def _outcome(work: Work, books: Books, documents: Sequence[Document]) -> Note | Parked | None:
+def _outcome(work: Work, counted: Sequence[Counted], books: Books, documents: Sequence[Document]) -> Note | Parked | None:
     """The note that turns documents into what a case comes to now; or why that can't be told."""
     if work.fault is not None:
         return work.fault
     try:
-        return correct(make(work.case, books, work.counted).assembled.totals, documents, work.case.currency)
+        return correct(make(work.case, books, counted).assembled.totals, documents, work.case.currency)
     except BillsmithError as error:
         return Parked(error.code, error.message)
 

@@ -6,11 +6,14 @@ from typing import Any
 
 from billsmith.invoicing.bookings import book_overpayment, book_payment, book_void, book_write_off
 from billsmith.invoicing.model import OPEN_STATUSES, Invoice, InvoiceStatus, Payment
-from billsmith.storage import agreements, invoices, ledger, runs
+from billsmith.storage import agreements, changes, invoices, ledger, runs
+from billsmith.storage.changes import Change
 from billsmith.storage.database import Connection, Database
 from billsmith.storage.invoices import Stored
+from billsmith.units.currency import from_minor
 from billsmith.units.errors import Conflict, Invalid
 from billsmith.units.ids import derived_id
+from billsmith.units.rounding import plain
 from billsmith.workflows.issue_invoice import MAX_TOTAL_MINOR
 
 _PAYABLE = OPEN_STATUSES | {InvoiceStatus.PAID}
@@ -64,6 +67,7 @@ def record_payment(
     after = after_payment(invoice, amount_minor, payment.paid_at)
     excess = _overpaid(invoice, after["paid_minor"]) - _overpaid(invoice, invoice.paid_minor)
     ledger.book(connection, found.seq, [book_payment(invoice, payment), book_overpayment(invoice, payment, excess)])
+    changes.note(connection, _noted(found, payment))
     moved = invoices.move(
         connection,
         found,
@@ -75,6 +79,25 @@ def record_payment(
         **after,
     )
     return moved, payment
+
+
+def _noted(found: Stored, payment: Payment) -> Change:
+    invoice = found.invoice
+    return Change(
+        "payment.recorded" if payment.amount_minor > 0 else "payment.refunded",
+        found.recipient_seq,
+        payment.id,
+        payment.recorded_at,
+        payment.recorded_by,
+        {
+            "invoice": invoice.id,
+            "number": invoice.number,
+            "amount": plain(from_minor(payment.amount_minor, invoice.currency)),
+            "currency": invoice.currency,
+            "method": payment.method,
+        },
+        issuer=found.issuer_seq,
+    )
 
 
 def void(connection: Connection, found: Stored, *, now: int, actor: str, reason: str = "") -> Stored:

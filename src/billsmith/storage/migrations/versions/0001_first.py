@@ -182,6 +182,30 @@ def upgrade() -> None:
         sa.UniqueConstraint("issuer_seq", "code", "version", name="catalog_version_once"),
     )
     op.create_table(
+        "change",
+        sa.Column("seq", _seq(), autoincrement=False, nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("kind", _key(64), nullable=False),
+        sa.Column("account_seq", _seq(), nullable=False),
+        sa.Column("issuer_seq", _seq(), nullable=True),
+        sa.Column("subject", _key(160), nullable=False),
+        sa.Column("actor", sa.String(length=200), nullable=False),
+        sa.Column("facts", sa.Text(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index("change_of_account", "change", ["account_seq", "seq"], unique=False)
+    op.create_table(
         "credential",
         sa.Column("seq", _seq(), nullable=False),
         sa.Column("id", _id(), nullable=False),
@@ -424,6 +448,32 @@ def upgrade() -> None:
         sa.UniqueConstraint("id"),
     )
     op.create_index(op.f("ix_sync_connection_due_at"), "sync_connection", ["due_at"], unique=False)
+    op.create_table(
+        "usage_correction",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("sender_seq", _seq(), nullable=False),
+        sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.Column("state", sa.String(length=8), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("reason", sa.String(length=200), nullable=False),
+        sa.Column("expected", sa.BigInteger(), nullable=False),
+        sa.Column("as_of_seq", sa.BigInteger(), nullable=True),
+        sa.Column("matched", sa.BigInteger(), nullable=True),
+        sa.Column("changed", sa.BigInteger(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=True),
+        sa.Column("end_seq", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.Column("actor", sa.String(length=128), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["sender_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index("usage_correction_of_sender", "usage_correction", ["sender_seq", "seq"], unique=False)
     op.create_table(
         "vendor_id",
         sa.Column("vendor", sa.String(length=16), nullable=False),
@@ -880,6 +930,8 @@ _PROTECTION = {
         "CREATE TRIGGER correction_is_kept BEFORE DELETE ON correction BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
         "CREATE TRIGGER ledger_entry_stays BEFORE UPDATE ON ledger_entry BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
         "CREATE TRIGGER ledger_entry_is_kept BEFORE DELETE ON ledger_entry BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER change_stays BEFORE UPDATE ON change BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER change_is_kept BEFORE DELETE ON change BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
     ],
     "postgresql": [
         "CREATE OR REPLACE FUNCTION billsmith_stays() RETURNS trigger LANGUAGE plpgsql AS\n$$ BEGIN RAISE EXCEPTION 'what was issued never changes' USING ERRCODE = 'restrict_violation'; END $$",
@@ -897,5 +949,7 @@ _PROTECTION = {
         "CREATE TRIGGER correction_is_kept BEFORE DELETE ON correction FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
         "CREATE TRIGGER ledger_entry_stays BEFORE UPDATE ON ledger_entry FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
         "CREATE TRIGGER ledger_entry_is_kept BEFORE DELETE ON ledger_entry FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER change_stays BEFORE UPDATE ON change FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER change_is_kept BEFORE DELETE ON change FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
     ],
 }
