@@ -19,6 +19,11 @@ LEAVES = {
     "recordPayment": ["payment.recorded", "invoice.partially_paid"],
     "voidInvoice": ["invoice.voided"],
     "writeOffInvoice": ["invoice.written_off"],
+    "createCreditNote": ["credit_note.issued", "credit_note.paid", "invoice.partially_paid"],
+    "applyCredit": ["invoice.paid", "invoice.partially_paid"],
+    "replaceDraft": ["draft.changed"],
+    "dropDraft": ["draft.dropped"],
+    "issueDraft": ["invoice.issued"],
     "createAccount": ["account.created"],
     "updateAccount": ["account.changed"],
     "closeAccount": ["account.closed"],
@@ -56,7 +61,10 @@ def rows_left(house: House) -> tuple[dict[str, list[str]], Caller]:
         if operation.take is not None:
             continue
         if "{invoice}" in operation.path:
-            new = {"recipient": "acme", "lines": [{"description": "x", "amount": 50}]}
+            new = {"recipient": "acme", "lines": [{"description": "x", "amount": 50}], "draft": operation.id.endswith("Draft")}
+            if operation.id == "applyCredit":
+                overpaid = caller.post("/v1/invoices", new)["id"]
+                caller.post(f"/v1/invoices/{overpaid}/payments", {"amount": 60, "reference": "bank"})
             ids["invoice"] = caller.post("/v1/invoices", new)["id"]
         if "{subscription}" in operation.path:
             ids["subscription"] = caller.post("/v1/subscriptions", {"account": "acme", "plan": "starter"})["id"]

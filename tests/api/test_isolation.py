@@ -25,6 +25,7 @@ _BODIES: dict[str, Any] = {
     "createInvoice": {"recipient": "c-1", "lines": [{"description": "x", "amount": 1}]},
     "recordPayment": {"amount": 1, "reference": "r"},
     "createCreditNote": {"amount": 1},
+    "replaceDraft": {"recipient": "c-1", "draft": True, "lines": [{"description": "x", "amount": 1}]},
     "createAccount": {"name": "x"},
     "updateAccount": {"name": "x"},
     "createCredential": {"kind": "api-key"},

@@ -19,6 +19,7 @@ from billsmith.api import (
     events,
     invoice_create,
     invoice_credits,
+    invoice_drafts,
     invoice_steps,
     invoices,
     meters,
@@ -41,6 +42,7 @@ NAME = "native"
 OPERATIONS = (
     *invoices.OPERATIONS,
     *invoice_create.OPERATIONS,
+    *invoice_drafts.OPERATIONS,
     *invoice_steps.OPERATIONS,
     *invoice_credits.OPERATIONS,
     *accounts.OPERATIONS,

@@ -39,6 +39,7 @@ from billsmith.cli import (
     version,
     wallets,
 )
+from billsmith.cli import invoice_drafts as invoice_drafts  # adds commands to those of invoices
 from billsmith.cli.exits import Exit, exit_code
 from billsmith.cli.output import note
 from billsmith.documents.inert import json_text

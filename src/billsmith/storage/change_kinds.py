@@ -22,6 +22,9 @@ _NAMES = {"invoice": "an invoice", "credit_note": "a credit note", "debit_note":
 #: Each kind and when it happens.
 KINDS: dict[str, str] = {
     **{f"{kind}.{verb}": text.format(name) for kind, name in _NAMES.items() for verb, text in _DOCUMENTS.items()},
+    "draft.kept": "a draft of a one-off invoice was made",
+    "draft.changed": "a draft says something else",
+    "draft.dropped": "a draft was dropped; it never had a number",
     "payment.recorded": "money came in for an invoice",
     "payment.refunded": "money was paid back",
     "subscription.created": "a subscription was made",

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from billsmith.storage import invoices, sync_connections
+from billsmith.storage import drafts, invoices, sync_connections
 from billsmith.storage.database import Database
 from billsmith.units.errors import BillsmithError
 from billsmith.workflows import corrections
 from billsmith.workflows.clock import Clock
+from billsmith.workflows.drafts import issue_due
 from billsmith.workflows.settle import mark_past_due
 from billsmith.workflows.sync_runs import Puller
 from billsmith.workflows.usage_store import Usage
@@ -82,6 +83,15 @@ def _mark_late(tools: Tools, now: int) -> int:
     return mark_past_due(tools.database, now)
 
 
+def _to_issue(tools: Tools, now: int) -> bool:
+    with tools.database.read() as connection:
+        return bool(drafts.to_issue(connection, now, limit=1))
+
+
+def _issue(tools: Tools, now: int) -> int:
+    return issue_due(tools.database, now, ACTOR)
+
+
 def _to_pull(tools: Tools, now: int) -> bool:
     if tools.puller is None:
         return False
@@ -110,6 +120,13 @@ PAST_DUE = Job(
     due=_late,
     run=_mark_late,
 )
+DRAFTS = Job(
+    name="drafts",
+    what="Drafts whose time has come are issued.",
+    every=30,
+    due=_to_issue,
+    run=_issue,
+)
 PULLS = Job(
     name="pulls",
     what="Connections whose time has come are pulled, one after the other.",
@@ -127,4 +144,4 @@ CORRECTIONS = Job(
 )
 
 #: All jobs, in the order in which one process does what is due.
-JOBS: tuple[Job, ...] = (PAST_DUE, PULLS, CORRECTIONS)
+JOBS: tuple[Job, ...] = (PAST_DUE, DRAFTS, PULLS, CORRECTIONS)

@@ -303,6 +303,37 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_table(
+        "invoice_draft",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("recipient_seq", _seq(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("issue_at", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_by", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["recipient_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index("draft_of_issuer", "invoice_draft", ["issuer_seq", "seq"], unique=False)
+    op.create_index(
+        "draft_to_issue",
+        "invoice_draft",
+        ["issue_at"],
+        unique=False,
+        sqlite_where=sa.text("issue_at IS NOT NULL"),
+        postgresql_where=sa.text("issue_at IS NOT NULL"),
+    )
+    op.create_table(
         "invoice_tally",
         sa.Column("account_seq", _seq(), nullable=False),
         sa.Column("role", sa.SmallInteger(), nullable=False),
