@@ -29,6 +29,9 @@ _BODIES: dict[str, Any] = {
     "changeSubscription": {"pause": True},
     "createGrant": {"account": "c-1", "amount": 1},
     "createConnection": CONNECTION,
+    "createWebhook": {"url": "https://shop.example/"},
+    "updateWebhook": {"kinds": ["invoice.*"]},
+    "replayWebhook": {"since": "2026-10-01T00:00:00Z"},
 }
 
 
@@ -53,6 +56,7 @@ def strangers(house: House) -> tuple[Caller, dict[str, str]]:
         "credential": theirs.credential_id,
         "connection": theirs.post("/v1/connections", CONNECTION)["id"],
         "connection by name": CONNECTION["name"],
+        "webhook": theirs.post("/v1/webhooks", {"url": "https://shop.example/"})["id"],
         "subscription": subscription["id"],
         "run": theirs.get("/v1/runs")["items"][0]["id"],
         "grant": theirs.post("/v1/wallets", {"account": "theirs", "amount": 5})["id"],

@@ -37,6 +37,7 @@ from billsmith.cli import (
     verify,
     version,
     wallets,
+    webhooks,
 )
 from billsmith.cli.exits import Exit, exit_code
 from billsmith.cli.output import note
@@ -74,6 +75,7 @@ app.command(bill.due)
 app.command(jobs.app)
 app.command(simulate.simulate)
 app.command(audit.app)
+app.command(webhooks.app)
 app.command(backup.backup)
 app.command(restore.restore)
 app.command(verify.verify)

@@ -15,6 +15,7 @@ from billsmith.storage import invoices, sync_connections
 from billsmith.storage.database import Database
 from billsmith.units.errors import BillsmithError
 from billsmith.workflows.clock import Clock
+from billsmith.workflows.deliveries import Courier
 from billsmith.workflows.settle import mark_past_due
 from billsmith.workflows.sync_runs import Puller
 from billsmith.workflows.usage_store import Usage
@@ -35,6 +36,8 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage
     puller: Puller | None = None
     """``None`` where this process pulls nothing."""
+    courier: Courier | None = None
+    """``None`` where this process tells no webhooks."""
     processes: int = 1
     check: Callable[[int], None] = _go_on
 
@@ -93,6 +96,15 @@ def _pull(tools: Tools, _now: int) -> int:
     return sum(1 for _ in tools.puller.run_due(tools.check))
 
 
+def _to_tell(tools: Tools, now: int) -> bool:
+    return tools.courier is not None and tools.courier.is_due(now)
+
+
+def _tell(tools: Tools, _now: int) -> int:
+    assert tools.courier is not None
+    return tools.courier.run_due(tools.check)
+
+
 PAST_DUE = Job(
     name="past-due",
     what="Open invoices whose due date has ended where their issuer is become past due.",
@@ -107,6 +119,13 @@ PULLS = Job(
     due=_to_pull,
     run=_pull,
 )
+WEBHOOKS = Job(
+    name="webhooks",
+    what="Webhooks are told what changed, each in the order of the changes.",
+    every=2,
+    due=_to_tell,
+    run=_tell,
+)
 
 #: All jobs, in the order in which one process does what is due.
-JOBS: tuple[Job, ...] = (PAST_DUE, PULLS)
+JOBS: tuple[Job, ...] = (PAST_DUE, PULLS, WEBHOOKS)
