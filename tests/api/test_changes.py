@@ -40,6 +40,13 @@ LEAVES = {
     "createConnection": ["connection.created"],
     "runConnection": ["connection.asked"],
     "removeConnection": ["connection.removed"],
+    "createWebhook": ["webhook.created"],
+    "updateWebhook": ["webhook.changed"],
+    "disableWebhook": ["webhook.disabled"],
+    "enableWebhook": ["webhook.enabled"],
+    "rotateWebhook": ["webhook.rotated"],
+    "testWebhook": ["webhook.test"],
+    "replayWebhook": ["webhook.replayed"],
 }
 #: What writes and is its own log: an event has an identity, a number in the order of arrival, and is never edited.
 OWN_LOG = {"sendEvents"}
@@ -73,6 +80,8 @@ def rows_left(house: House) -> tuple[dict[str, list[str]], Caller]:
         if "{connection}" in operation.path:
             vendor = {"vendor": "amberflo", "name": operation.id, "url": "https://vendor.example", "secret": "correct horse"}
             ids["connection"] = caller.post("/v1/connections", vendor)["id"]
+        if operation.id == "updateWebhook":
+            ids["webhook"] = caller.post("/v1/webhooks", {"url": "https://shop.example/"})["id"]
         if operation.id == "closeAccount":
             ids["account"] = caller.post("/v1/accounts", {"name": "To be closed"})["id"]
         with house.database.read() as connection:

@@ -29,6 +29,7 @@ from billsmith.api import (
     subscriptions,
     usage,
     wallets,
+    webhooks,
 )
 from billsmith.api.openapi import document
 from billsmith.api.operations import routes_of
@@ -59,6 +60,7 @@ OPERATIONS = (
     *reconciliations.OPERATIONS,
     *runs.OPERATIONS,
     *changes.OPERATIONS,
+    *webhooks.OPERATIONS,
 )
 
 

@@ -16,6 +16,7 @@ from billsmith.storage.database import Database
 from billsmith.units.errors import BillsmithError
 from billsmith.workflows import corrections
 from billsmith.workflows.clock import Clock
+from billsmith.workflows.deliveries import Courier
 from billsmith.workflows.drafts import issue_due
 from billsmith.workflows.settle import mark_past_due
 from billsmith.workflows.sync_runs import Puller
@@ -37,6 +38,8 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage
     puller: Puller | None = None
     """``None`` where this process pulls nothing."""
+    courier: Courier | None = None
+    """``None`` where this process tells no webhooks."""
     processes: int = 1
     check: Callable[[int], None] = _go_on
 
@@ -113,6 +116,15 @@ def _finish_left(tools: Tools, now: int) -> int:
     return corrections.finish_left(tools.database, tools.usage.catch_up(), now)
 
 
+def _to_tell(tools: Tools, now: int) -> bool:
+    return tools.courier is not None and tools.courier.is_due(now)
+
+
+def _tell(tools: Tools, _now: int) -> int:
+    assert tools.courier is not None
+    return tools.courier.run_due(tools.check)
+
+
 PAST_DUE = Job(
     name="past-due",
     what="Open invoices whose due date has ended where their issuer is become past due.",
@@ -134,6 +146,13 @@ PULLS = Job(
     due=_to_pull,
     run=_pull,
 )
+WEBHOOKS = Job(
+    name="webhooks",
+    what="Webhooks are told what changed, each in the order of the changes.",
+    every=2,
+    due=_to_tell,
+    run=_tell,
+)
 
 CORRECTIONS = Job(
     name="corrections",
@@ -144,4 +163,4 @@ CORRECTIONS = Job(
 )
 
 #: All jobs, in the order in which one process does what is due.
-JOBS: tuple[Job, ...] = (PAST_DUE, DRAFTS, PULLS, CORRECTIONS)
+JOBS: tuple[Job, ...] = (PAST_DUE, DRAFTS, PULLS, CORRECTIONS, WEBHOOKS)
