@@ -10,11 +10,14 @@ from billsmith.accounts.authorisation import Principal
 from billsmith.api import (
     accounts,
     catalogs,
+    changes,
     connections,
+    corrections,
     credentials,
     errors,
     events,
     invoice_create,
+    invoice_credits,
     invoice_steps,
     invoices,
     meters,
@@ -38,9 +41,11 @@ OPERATIONS = (
     *invoices.OPERATIONS,
     *invoice_create.OPERATIONS,
     *invoice_steps.OPERATIONS,
+    *invoice_credits.OPERATIONS,
     *accounts.OPERATIONS,
     *credentials.OPERATIONS,
     *events.OPERATIONS,
+    *corrections.OPERATIONS,
     *meters.OPERATIONS,
     *usage.OPERATIONS,
     *catalogs.OPERATIONS,
@@ -49,6 +54,7 @@ OPERATIONS = (
     *connections.OPERATIONS,
     *reconciliations.OPERATIONS,
     *runs.OPERATIONS,
+    *changes.OPERATIONS,
 )
 
 

@@ -12,15 +12,18 @@ from cyclopts import App, CycloptsError
 from billsmith import __version__
 from billsmith.cli import (
     accounts,
+    audit,
     backup,
     bill,
     catalog,
     demo,
     doctor,
+    events,
     imports,
     ingest,
     init,
     invoices,
+    jobs,
     keys,
     meters,
     rebill,
@@ -66,10 +69,13 @@ app.command(subscriptions.app)
 app.command(wallets.agreements_app)
 app.command(wallets.app)
 app.command(ingest.ingest)
+app.command(events.app)
 app.command(bill.bill)
 app.command(bill.rerate)
 app.command(bill.due)
+app.command(jobs.app)
 app.command(simulate.simulate)
+app.command(audit.app)
 app.command(backup.backup)
 app.command(restore.restore)
 app.command(verify.verify)

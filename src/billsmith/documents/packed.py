@@ -32,4 +32,10 @@ def pack_content(content: Content) -> bytes:
 
 def unpack_content(body: bytes) -> Content:
     """The inverse of :func:`pack_content`."""
-    return _contents.decode(_tools.decompressor.decompress(body))
+    return _contents.decode(unpacked(body))
+
+
+def unpacked(body: bytes) -> bytes:
+    """The MessagePack of a document that is kept."""
+    raw: bytes = _tools.decompressor.decompress(body)
+    return raw

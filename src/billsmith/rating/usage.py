@@ -42,7 +42,7 @@ def usage_of(given: Given) -> Usage:
     if type(given) is Quantity:
         value = exact(given.value)
         return Usage(value, value if given.full is None else exact(given.full), (given,))
-    if isinstance(given, _NUMBERS):
+    if type(given) is Decimal or isinstance(given, _NUMBERS):
         value = exact(given)
         return Usage(value, value)
     items: tuple[Quantity, ...] = tuple(given)  # type: ignore[arg-type] # one Quantity has gone its way above

@@ -14,10 +14,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, and_, delete, func, insert, select, text, update
+from sqlalchemy import Connection, and_, delete, exists, func, insert, select, text, update
 
 from billsmith.accounts.model import Account
-from billsmith.documents.packed import pack_content, unpack_content
+from billsmith.documents.packed import pack_content, unpack_content, unpacked
+from billsmith.invoicing.chain import BEGINNING
 from billsmith.invoicing.model import (
     OPEN_STATUSES,
     Content,
@@ -28,11 +29,14 @@ from billsmith.invoicing.model import (
     Payment,
     Period,
 )
-from billsmith.storage import schema
+from billsmith.storage import chain, changes, schema
 from billsmith.storage.account_ids import id_text
 from billsmith.storage.accounts import ancestors, path_range
+from billsmith.storage.changes import Change
 from billsmith.storage.direct import Direct, is_integrity_error
 from billsmith.storage.schema import invoice as table
+from billsmith.storage.schema_billing import ledger_entry
+from billsmith.units.currency import from_minor
 from billsmith.units.errors import Conflict, NotFound
 from billsmith.units.instants import start_of_day
 from billsmith.units.rounding import plain
@@ -49,6 +53,8 @@ SEND_BY_EMAIL = 1 << 3
 PAYMENT_SENT = 1 << 4
 EXPORTED = 1 << 5
 STATUS_MASK = 0b111
+#: Documents, among the subjects of the ledger (:class:`billsmith.storage.ledger.Subject`).
+LEDGER_SUBJECT = 0
 
 _extras = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]])
 _NO_EXTRAS: dict[str, dict[str, msgspec.Raw]] = {}
@@ -71,10 +77,16 @@ class NewInvoice(msgspec.Struct, frozen=True, kw_only=True):
     recipient: Account
     body: bytes | None = None
     """The content as it is kept (:func:`pack_content`), where the caller packed it already."""
+    series: str = ""
+    """The series in which it was numbered here (:func:`numbers`); what came from elsewhere has none."""
     vendor: str = ""
     vendor_owner: Account | None = None
     vendor_key: str = ""
     stated: str = ""
+    recorded_at: int | None = None
+    """When it came in, where that is not when it was made."""
+    recorded_by: str | None = None
+    """Who brought it in, where that is not who issued it."""
 
 
 class Known(NamedTuple):
@@ -111,9 +123,15 @@ def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
         if is_integrity_error(error) and "UNIQUE" in str(error).upper() and "invoice" in str(error):
             raise Conflict("there is an invoice with that id already", code="invoice.id_taken", where="id") from error
         raise
-    direct.add(
-        schema.invoice_document,
-        [(seq, body) for seq, new in zip(seqs, batch, strict=True) if (body := _body(new)) is not None],
+    bodies = [_body(new) for new in batch]
+    direct.add(schema.invoice_document, [(seq, body) for seq, body in zip(seqs, bodies, strict=True) if body is not None])
+    chain.extend(
+        connection,
+        [
+            chain.Sealed(new.series, seq, new.issuer.seq, new.invoice, unpacked(body))
+            for seq, new, body in zip(seqs, batch, bodies, strict=True)
+            if new.series and body is not None
+        ],
     )
     _note_viewers(direct, seqs, batch)
     _note_vendor_ids(connection, seqs, batch)
@@ -124,6 +142,7 @@ def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
             for seq, new in zip(seqs, batch, strict=True)
         ],
     )
+    changes.note(connection, *map(_made, batch))
     return seqs
 
 
@@ -358,7 +377,6 @@ def move(
             paid_at=after.paid_at,
             voided_at=after.voided_at,
             exported_at=after.exported_at,
-            issued_at=after.issued_at,
             payment_method=after.payment_method,
             extras=_extras_text(after),
             due_at=_due_at(_waits_until(after), _zone_of(connection, found.issuer_seq)),
@@ -369,6 +387,11 @@ def move(
         connection,
         [_Change(found.seq, found.issuer_seq, found.recipient_seq, flags_of(before), flags_of(after), after.batch)],
         lock=True,
+    )
+    kind = f"{after.kind.value}.{_verb(before, after, what)}"
+    changes.note(
+        connection,
+        Change(kind, found.recipient_seq, after.id, at, actor, _facts(after), issuer=found.issuer_seq),
     )
     return found._replace(invoice=after)
 
@@ -440,35 +463,59 @@ def add_payments(connection: Connection, payments: Sequence[tuple[int, Payment]]
         connection.execute(insert(schema.payment), rows)
 
 
-def next_numbers(connection: Connection, issuer: Account, series: str, count: int) -> int:
-    """The first of the next ``count`` numbers of an issuer's series: gapless, because they are taken in the transaction that
-    issues.
-    """
-    sql = (
-        "INSERT INTO number_series (issuer_seq, series, last) VALUES (?, ?, ?) ON CONFLICT (issuer_seq, series)"
-        " DO UPDATE SET last = number_series.last + excluded.last RETURNING last"
-    )
-    [(last,)] = Direct(connection).rows(sql, (issuer.seq, series, count))
-    return int(last) - count + 1
+class Numbers(NamedTuple):
+    """The next numbers of a series, and the date that their documents carry."""
+
+    series: str
+    texts: list[str]
+    date: dt.date
 
 
 _SERIES = {InvoiceKind.INVOICE: "INV", InvoiceKind.CREDIT_NOTE: "CN", InvoiceKind.DEBIT_NOTE: "DN"}
 
 
-def numbers(connection: Connection, issuer: Account, kind: InvoiceKind, date: dt.date, count: int) -> list[str]:
-    """The next ``count`` numbers for an issuer's documents of a kind and date: a series for each year, of notes another."""
+def numbers(
+    connection: Connection, issuer: Account, kind: InvoiceKind, date: dt.date, count: int, *, asked: bool = False
+) -> Numbers:
+    """The next ``count`` numbers for an issuer's documents of a kind and date: a series for each year, of notes another.
+
+    They are gapless, because they are taken in the transaction that issues. No document is dated before its predecessor (P10):
+    where a clock was set back it carries its predecessor's date; a date that was ``asked`` for is refused
+    (:class:`Conflict`).
+    """
     series = f"{_SERIES[kind]}-{date.year}"
-    first = next_numbers(connection, issuer, series, count)
-    return [f"{series}-{number:06d}" for number in range(first, first + count)]
+    sql = (
+        "INSERT INTO number_series (issuer_seq, series, last, date, head) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (issuer_seq, series) DO UPDATE SET last = number_series.last + excluded.last,"
+        " date = CASE WHEN number_series.date > excluded.date THEN number_series.date ELSE excluded.date END"
+        " RETURNING last, date"
+    )
+    [(last, newest)] = Direct(connection).rows(sql, (issuer.seq, series, count, date.toordinal(), BEGINNING))
+    dated = dt.date.fromordinal(newest)
+    if asked and dated != date:
+        raise Conflict(
+            f"the document before it in series {series} is dated {dated}; leave the date out, or take one from then on",
+            code="invoice.date_before_predecessor",
+            where="date",
+        )
+    return Numbers(series, [f"{series}-{number:06d}" for number in range(last - count + 1, last + 1)], dated)
 
 
 def credits_left(connection: Connection, issuer_seq: int, recipients: Sequence[int]) -> list[Stored]:
-    """Credit notes of an issuer to some recipients that have something left to give, oldest first."""
+    """An issuer's documents to some recipients that have something left to give, oldest first: credit notes, overpaid invoices.
+
+    Only those that were issued here: the ledger holds what they give.
+    """
     query = columns().where(
         table.c.recipient_seq.in_(recipients),
         table.c.issuer_seq == issuer_seq,
-        text("invoice.kind = 'credit_note' AND invoice.paid_minor > invoice.total_minor"),
-        table.c.flags.op("&")(STATUS_MASK).in_([int(status) for status in OPEN_STATUSES]),
+        text("invoice.paid_minor > invoice.total_minor"),
+        table.c.flags.op("&")(STATUS_MASK).in_([int(status) for status in OPEN_STATUSES | {InvoiceStatus.PAID}]),
+        exists().where(
+            ledger_entry.c.subject == LEDGER_SUBJECT,
+            ledger_entry.c.subject_seq == table.c.seq,
+            ledger_entry.c.step == 0,
+        ),
     )
     return [stored(row) for row in connection.execute(query.order_by(table.c.seq))]
 
@@ -565,6 +612,58 @@ def by_seqs(connection: Connection, seqs: Iterable[int]) -> dict[int, Stored]:
 def number_key(number: str) -> str:
     """How numbers are compared and sorted: without case."""
     return number.casefold()
+
+
+class _Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the change log says of an invoice."""
+
+    number: str
+    status: str
+    issuer: str
+    currency: str
+    total: str
+    paid: str
+    date: dt.date
+    due_date: dt.date | None
+    batch: str
+
+
+def _facts(invoice: Invoice) -> _Facts:
+    return _Facts(
+        number=invoice.number,
+        status=invoice.status.word,
+        issuer=invoice.issuer_id,
+        currency=invoice.currency,
+        total=plain(from_minor(invoice.total_minor, invoice.currency)),
+        paid=plain(from_minor(invoice.paid_minor, invoice.currency)),
+        date=invoice.date,
+        due_date=invoice.due_date,
+        batch=invoice.batch,
+    )
+
+
+def _made(new: NewInvoice) -> Change:
+    invoice = new.invoice
+    at = new.recorded_at if new.recorded_at is not None else invoice.created_at
+    actor = invoice.invoiced_by if new.recorded_by is None else new.recorded_by
+    kind = f"{invoice.kind.value}.{'imported' if new.vendor else 'issued'}"
+    return Change(kind, new.recipient.seq, invoice.id, at, actor, _facts(invoice), issuer=new.issuer.seq)
+
+
+#: How the change log names a status that was just reached.
+_VERBS = {
+    InvoiceStatus.ISSUED: "reopened",
+    InvoiceStatus.PARTIALLY_PAID: "partially_paid",
+    InvoiceStatus.PAID: "paid",
+    InvoiceStatus.PAST_DUE: "past_due",
+    InvoiceStatus.VOID: "voided",
+    InvoiceStatus.WRITTEN_OFF: "written_off",
+}
+
+
+def _verb(before: Invoice, after: Invoice, what: str) -> str:
+    reached = after.status is not before.status or what == "payment"
+    return _VERBS.get(after.status, "changed") if reached else "changed"
 
 
 class _Change(NamedTuple):

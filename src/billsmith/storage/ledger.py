@@ -71,6 +71,12 @@ def book(connection: Connection, invoice_seq: int, transactions: Sequence[Transa
         append(connection, (Entry(Subject.INVOICE, invoice_seq, last + place, each) for place, each in enumerate(moving, 1)))
 
 
+def has_document(connection: Connection, invoice_seq: int) -> bool:
+    """Whether a document was issued here; of one that came from elsewhere the ledger knows nothing."""
+    query = select(table.c.step).where(table.c.subject == int(Subject.INVOICE), table.c.subject_seq == invoice_seq)
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def row(entry: Entry) -> tuple[int, int, int, int, bytes]:
     """An entry as it is kept."""
     transaction = entry.transaction

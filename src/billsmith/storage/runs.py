@@ -14,6 +14,8 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
 
 from billsmith.accounts.model import Account
 from billsmith.invoicing.cases import Mark as LineMark
+from billsmith.storage import changes
+from billsmith.storage.changes import Change
 from billsmith.storage.direct import Direct, is_integrity_error
 from billsmith.storage.schema_billing import billed_line, billing_run, correction, run_item, subscription_bill
 from billsmith.subscriptions.learnt import Mark
@@ -131,7 +133,10 @@ def create(
         "empty": 0,
         "opened_by": actor,
     }
-    return _run(connection.execute(insert(table).values(values).returning(table)).one())
+    run = _run(connection.execute(insert(table).values(values).returning(table)).one())
+    facts = {"batch": run.batch, "period": period}
+    changes.note(connection, Change("run.begun", issuer.seq, run.id, at, actor, facts))
+    return run
 
 
 def lock(connection: Connection, run: Run) -> Run:
@@ -161,7 +166,11 @@ def advance(connection: Connection, run: Run, cursor: int, items: Sequence[Item]
 
 def finish(connection: Connection, run: Run) -> Run:
     """Note that a run has come to its end."""
-    connection.execute(update(billing_run).where(billing_run.c.seq == run.seq).values(state=DONE))
+    running = (billing_run.c.seq == run.seq) & (billing_run.c.state == RUNNING)
+    ended = connection.execute(update(billing_run).where(running).values(state=DONE).returning(billing_run)).first()
+    if ended is not None:
+        facts = {"batch": run.batch, "billed": ended.billed, "parked": ended.parked, "nothing": ended.empty}
+        changes.note(connection, Change("run.ended", run.issuer_seq, run.id, run.at, ended.opened_by, facts))
     return msgspec.structs.replace(run, state=DONE)
 
 
@@ -290,12 +299,19 @@ def corrections(connection: Connection, invoices: Sequence[int]) -> dict[int, li
     return found
 
 
-def add_corrections(connection: Connection, run: Run, rows: Sequence[tuple[int, int, int]]) -> None:
-    """Keep which notes correct which invoices: invoice, step, note."""
+def by_hand(connection: Connection, invoices: Sequence[int]) -> set[int]:
+    """Which of the notes that correct invoices no run made."""
+    query = select(correction.c.note_seq).where(correction.c.invoice_seq.in_(invoices), correction.c.run_seq.is_(None))
+    return {row[0] for row in connection.execute(query)}
+
+
+def add_corrections(connection: Connection, run: Run | None, rows: Sequence[tuple[int, int, int]]) -> None:
+    """Keep which notes correct which invoices: invoice, step, note. ``None``: no run made them."""
     if rows:
+        run_seq = None if run is None else run.seq
         connection.execute(
             insert(correction),
-            [{"invoice_seq": invoice, "step": step, "note_seq": note, "run_seq": run.seq} for invoice, step, note in rows],
+            [{"invoice_seq": invoice, "step": step, "note_seq": note, "run_seq": run_seq} for invoice, step, note in rows],
         )
 
 

@@ -19,10 +19,11 @@ from billsmith.accounts.authorisation import parse_scopes
 from billsmith.accounts.model import Account
 from billsmith.documents.packed import unpack_content
 from billsmith.invoicing.model import OPEN_STATUSES, Content, Invoice, InvoiceStatus, LineKind
-from billsmith.storage import accounts, invoices, schema
+from billsmith.storage import accounts, change_log, invoices, schema
 from billsmith.storage.database import Database
 from billsmith.storage.invoices import ISSUED_BY, ISSUED_TO, Stored
 from billsmith.storage.verify_billing import check_billed, check_ledger
+from billsmith.storage.verify_chain import Head, check_chain
 from billsmith.units.currency import from_minor
 from billsmith.units.errors import BillsmithError, Invalid
 
@@ -58,10 +59,12 @@ CHECKS = (
     "recipient tallies",
     "versions",
     "numbers",
+    "chain",
     "vendor ids",
     "usage",
     "ledger",
     "billed",
+    "changes",
 )
 
 
@@ -74,6 +77,7 @@ class Report(msgspec.Struct, kw_only=True):
     checked: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(CHECKS, 0))
     problems: list[Problem] = []
     problems_found: int = 0
+    chains: list[Head] = []
 
     @property
     def ok(self) -> bool:
@@ -105,9 +109,11 @@ def verify(database: Database, *, progress: Progress = lambda _count: None) -> R
         "rows": lambda: _invoices(database, report, progress),
         "tallies": lambda: _tallies(database, report),
         "numbers": lambda: _numbers(database, report),
+        "chain": lambda: _chain(database, report),
         "vendor ids": lambda: _vendor_ids(database, report),
         "ledger": lambda: report.note("ledger", 1 + check_ledger(database, partial(report.add, "ledger"))),
         "billed": lambda: report.note("billed", 1 + check_billed(database, partial(report.add, "billed"))),
+        "changes": lambda: report.note("changes", change_log.check(database, partial(report.add, "changes"))),
     }
     for check, step in steps.items():
         try:
@@ -438,6 +444,11 @@ def _gapless(connection: Connection, report: Report, issuer_seq: int, name: str,
     for number, count in sorted(found.items()):
         if count > 1 or not 1 <= number <= last:
             report.add("numbers", where, f"number {number} stands on {count} invoices; the last one given is {last}")
+
+
+def _chain(database: Database, report: Report) -> None:
+    report.chains = check_chain(database, partial(report.add, "chain"))
+    report.note("chain", sum(head.documents for head in report.chains))
 
 
 def _vendor_ids(database: Database, report: Report) -> None:

@@ -27,6 +27,7 @@ from billsmith.storage.runs import BillStep, Item, Run
 from billsmith.units.currency import from_minor
 from billsmith.units.exact import Exact
 from billsmith.units.ids import derived_id
+from billsmith.workflows import credit
 from billsmith.workflows.billing_cases import Loaded, today
 from billsmith.workflows.billing_report import state_of
 from billsmith.workflows.billing_work import Drafted, Outcome, Parked
@@ -115,9 +116,11 @@ def _documents(
     drafted = [(case, outcome) for case, outcome in kept if isinstance(outcome, Drafted)]
     date = today(run, issuer)
     kinds = [outcome.kind for _, outcome in drafted]
-    numbers = {kind: iter(invoices.numbers(connection, issuer, kind, date, kinds.count(kind))) for kind in dict.fromkeys(kinds)}
+    numbered = {kind: invoices.numbers(connection, issuer, kind, date, kinds.count(kind)) for kind in dict.fromkeys(kinds)}
+    texts = {kind: iter(each.texts) for kind, each in numbered.items()}
     new = []
     for case, outcome in drafted:
+        series, date = numbered[outcome.kind].series, numbered[outcome.kind].date
         recipient = loaded.accounts[case.recipient]
         agreed = case.terms_agreed
         settled = sum(each.amount_minor for each in outcome.settlements)
@@ -127,7 +130,7 @@ def _documents(
             issuer_id=issuer.id,
             recipient_id=recipient.id,
             kind=outcome.kind,
-            number=next(numbers[outcome.kind]),
+            number=next(texts[outcome.kind]),
             status=_status(paid, settled),
             currency=case.currency,
             total_minor=outcome.total_minor,
@@ -147,7 +150,7 @@ def _documents(
             batch=run.batch,
             invoiced_by=actor,
         )
-        new.append(NewInvoice(invoice=invoice, issuer=issuer, recipient=recipient, body=outcome.body))
+        new.append(NewInvoice(invoice=invoice, issuer=issuer, recipient=recipient, body=outcome.body, series=series))
     step("numbered")
     seqs = invoices.add(connection, new)
     return [Document(seq, each, *made) for seq, each, made in zip(seqs, new, drafted, strict=True)]
@@ -172,7 +175,7 @@ def _settle(connection: Connection, loaded: Loaded, documents: Sequence[Document
                 if grant.id in loaded.included:
                     booked.append(_given_with_the_plan(grant, amount, invoice, run, seq))
             else:
-                _use_credit(connection, loaded.credit_notes[reference][0], invoice, amount, run, actor)
+                credit.use(connection, loaded.credit_notes[reference][0], invoice, amount, now=run.at, actor=actor)
         booked += book_settlements(invoice, drafted.settlements, run.at)
         entries += [Entry(Subject.INVOICE, seq, place, transaction) for place, transaction in enumerate(booked)]
         uses += [(agreement, seq, amount) for agreement, amount in drafted.uses]
@@ -229,23 +232,3 @@ def _given_with_the_plan(grant: Grant, amount_minor: int, invoice: Invoice, run:
     """A plan's included credit is booked as far as it pays, when it does: until then nobody owes or holds anything."""
     used = msgspec.structs.replace(grant, amount=from_minor(amount_minor, invoice.currency))
     return book_grant(used, run.at, invoice.currency, times=seq)
-
-
-def _use_credit(connection: Connection, note_seq: int, invoice: Invoice, amount_minor: int, run: Run, actor: str) -> None:
-    """A credit note pays for an invoice: on the note that is money paid back."""
-    found = invoices.lock(connection, invoices.by_seqs(connection, [note_seq])[note_seq])
-    payment = _payment(found.invoice.id, "invoice", invoice.id, -amount_minor, run, actor)
-    invoices.add_payments(connection, [(note_seq, payment)])
-    paid = found.invoice.paid_minor - amount_minor
-    done = paid == found.invoice.total_minor
-    invoices.move(
-        connection,
-        found,
-        what="payment",
-        actor=actor,
-        at=run.at,
-        detail=invoice.number,
-        paid_minor=paid,
-        status=InvoiceStatus.PAID if done else InvoiceStatus.PARTIALLY_PAID,
-        paid_at=run.at if done else None,
-    )

@@ -67,15 +67,17 @@ def issue(
     if max(map(abs, amounts)) > MAX_TOTAL_MINOR:
         raise InvalidInvoice("the amounts are too large to be owed", code="invoice.too_large", where="lines")
     date = what.date or local_date(now, issuer.time_zone)
+    kind = InvoiceKind.CREDIT_NOTE if sums.total_minor < 0 else InvoiceKind.INVOICE
+    numbered = invoices.numbers(connection, issuer, kind, date, 1, asked=what.date is not None)
+    date = numbered.date
     if what.due_date is not None and what.due_date < date:
         raise InvalidInvoice("it would be due before its date", code="invoice.due_before_date", where="due_date")
-    kind = InvoiceKind.CREDIT_NOTE if sums.total_minor < 0 else InvoiceKind.INVOICE
     invoice = Invoice(
         id=id,
         issuer_id=issuer.id,
         recipient_id=recipient.id,
         kind=kind,
-        number=invoices.numbers(connection, issuer, kind, date, 1)[0],
+        number=numbered.texts[0],
         status=InvoiceStatus.ISSUED if sums.total_minor else InvoiceStatus.PAID,
         currency=currency,
         total_minor=sums.total_minor,
@@ -102,7 +104,7 @@ def issue(
             notes=what.notes,
         ),
     )
-    [seq] = invoices.add(connection, [NewInvoice(invoice=invoice, issuer=issuer, recipient=recipient)])
+    [seq] = invoices.add(connection, [NewInvoice(invoice=invoice, issuer=issuer, recipient=recipient, series=numbered.series)])
     ledger.append(connection, [Entry(Subject.INVOICE, seq, 0, book_document(invoice, now))])
     return invoices.Stored(seq, issuer.seq, recipient.seq, invoice)
 

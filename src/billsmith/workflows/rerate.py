@@ -21,7 +21,7 @@ from billsmith.invoicing.model import Content, Invoice, InvoiceKind, InvoiceStat
 from billsmith.invoicing.notes import Document, Note, document_of
 from billsmith.storage import accounts, catalogs, invoices, ledger, runs, subscriptions
 from billsmith.storage.database import Connection, Database
-from billsmith.storage.invoices import NewInvoice, Stored
+from billsmith.storage.invoices import NewInvoice, Numbers, Stored
 from billsmith.storage.ledger import Entry, Subject
 from billsmith.storage.runs import Item, Run
 from billsmith.subscriptions import learnt
@@ -125,6 +125,8 @@ class _Rater:
             | {each.account_seq for found in looked_at for each, _ in billed[found.seq]},
         )
         live = self._live_notes(connection, [note for found in looked_at for note in notes[found.seq]])
+        by_hand = runs.by_hand(connection, seqs)
+        looked_at = [found for found in looked_at if not _given_back(found, [live[n] for n in notes[found.seq] if n in live])]
         groups: dict[str, list[tuple[Stored, Run]]] = {}
         for found in invoices.with_content(connection, looked_at):
             run = whose[found.seq]
@@ -136,7 +138,8 @@ class _Rater:
             works = worked_out(self.usage, self.issuer, cases, self.people, books, as_of_seq)
             for (found, _), (work, counted) in zip(group, works.counted(), strict=True):
                 earlier = tuple(notes[found.seq])
-                documents = [document_of(each.invoice) for each in (found, *(live[note] for note in earlier if note in live))]
+                standing = [live[note] for note in earlier if note in live and note not in by_hand]
+                documents = [document_of(each.invoice) for each in (found, *standing)]
                 outcome = _outcome(work, counted, books, documents)
                 if outcome is not None:
                     result.append(Noted(found=found, earlier=earlier, outcome=outcome))
@@ -201,11 +204,13 @@ class _Rater:
         ready = [(each, each.outcome) for each in noted if isinstance(each.outcome, Note)]
         date = local_date(run.at, self.issuer.time_zone)
         kinds = [note.kind for _, note in ready]
-        numbers = {
-            kind: iter(invoices.numbers(connection, self.issuer, kind, date, kinds.count(kind)))
-            for kind in dict.fromkeys(kinds)
+        numbered = {
+            kind: invoices.numbers(connection, self.issuer, kind, date, kinds.count(kind)) for kind in dict.fromkeys(kinds)
         }
-        new = [self._document(run, each.found, note, next(numbers[note.kind]), actor) for each, note in ready]
+        texts = {kind: iter(each.texts) for kind, each in numbered.items()}
+        new = [
+            self._document(run, each.found, note, next(texts[note.kind]), numbered[note.kind], actor) for each, note in ready
+        ]
         seqs = invoices.add(connection, new)
         ledger.append(
             connection,
@@ -220,11 +225,11 @@ class _Rater:
             Item(each.found.recipient_seq, each.found.seq, "billed", seq) for seq, (each, _) in zip(seqs, ready, strict=True)
         ]
 
-    def _document(self, run: Run, found: Stored, note: Note, number: str, actor: str) -> NewInvoice:
+    def _document(self, run: Run, found: Stored, note: Note, number: str, numbered: Numbers, actor: str) -> NewInvoice:
         corrected, recipient = found.invoice, self.people[found.recipient_seq]
         assert corrected.content is not None
         open_days = (corrected.due_date - corrected.date).days if corrected.due_date else 0
-        date = local_date(run.at, self.issuer.time_zone)
+        date = numbered.date
         nothing = note.total_minor == 0
         invoice = Invoice(
             id=derived_id("note", run.id, corrected.id),
@@ -258,7 +263,12 @@ class _Rater:
                 notes=f"Corrects {corrected.number}",
             ),
         )
-        return NewInvoice(invoice=invoice, issuer=self.issuer, recipient=recipient)
+        return NewInvoice(invoice=invoice, issuer=self.issuer, recipient=recipient, series=numbered.series)
+
+
+def _given_back(found: Stored, notes: Sequence[Stored]) -> bool:
+    """Whether nothing of an invoice is left to be corrected: notes gave back all of it."""
+    return bool(notes) and found.invoice.total_minor + sum(note.invoice.total_minor for note in notes) == 0
 
 
 def _outcome(work: Work, counted: Sequence[Counted], books: Books, documents: Sequence[Document]) -> Note | Parked | None:

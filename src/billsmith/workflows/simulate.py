@@ -66,6 +66,20 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
         return self.new_minor - self.old_minor
 
 
+class Charge(msgspec.Struct, frozen=True, kw_only=True):
+    """What an account pays in a currency, taxes included. ``problem`` says why it can't be billed."""
+
+    account: Account
+    currency: str
+    total_minor: int
+    problem: str = ""
+
+
+def as_it_is(found: Stored) -> tuple[Subscription, str]:
+    """Everybody as they are."""
+    return found.subscription, found.catalog
+
+
 def other_catalog(new: Shelf) -> tuple[dict[str, Book], Other]:
     """Everybody on the plan of the same code as another catalog offers it."""
     key = f"new/{new.code}"
@@ -112,12 +126,34 @@ def simulate(
     both = {**mine, **(books or {})}
     with bench(both, processes) as at_work:
         ahead: list[_Chunk] = []
-        for chunk in _chunks(database, usage, issuer, run, span, other, both, at_work, scope, only):
+        for chunk in _chunks(database, usage, issuer, run, span, (as_it_is, other), both, at_work, scope, only):
             ahead.append(chunk)
             if len(ahead) > 1:
                 yield from _differences(ahead.pop(0), progress)
         for chunk in ahead:
             yield from _differences(chunk, progress)
+
+
+def charges(
+    database: Database,
+    usage: UsageStore | None,
+    issuer: Account,
+    span: NamedSpan,
+    *,
+    at: int,
+    scope: Account | None = None,
+    progress: Callable[[int], None] = lambda _count: None,
+) -> Iterator[Charge]:
+    """What each account that gets invoices (at or below ``scope``) pays for a span as everything is now, account by account."""
+    with database.read() as connection:
+        run = imagined(connection, usage, issuer, span, at)
+        books = load_books(connection, issuer, run.catalogs)
+    with bench(books, 1) as at_work:
+        for chunk in _chunks(database, usage, issuer, run, span, (as_it_is,), books, at_work, scope, None):
+            for (recipient, currency), outcome in zip(chunk.keys, chunk.outcomes(), strict=True):
+                reason = outcome.reason if isinstance(outcome, Parked) else ""
+                yield Charge(account=chunk.people[recipient], currency=currency, total_minor=_total(outcome), problem=reason)
+            progress(len(chunk.keys))
 
 
 class _Chunk(msgspec.Struct, kw_only=True):
@@ -132,7 +168,7 @@ def _chunks(
     issuer: Account,
     run: Run,
     span: NamedSpan,
-    other: Other,
+    sides: Sequence[Other],
     books: Mapping[str, Book],
     at_work: Bench,
     scope: Account | None,
@@ -148,11 +184,11 @@ def _chunks(
             if only is not None:
                 found = [each for each in found if each.subscription.id == only]
             people = accounts.by_seqs(connection, {seq for each in found for seq in (each.account_seq, each.recipient_seq)})
-            sides = _sides(connection, issuer, run, span, other, books, found, people)
+            by_key = _sides(connection, issuer, run, span, sides, books, found, people)
         after = recipients[-1]
-        cases = [case for pair in sides.values() for case in pair]
+        cases = [case for of_key in by_key.values() for case in of_key]
         works = worked_out(usage, issuer, cases, people, books, run.as_of_seq)
-        yield _Chunk(people=people, keys=list(sides), outcomes=at_work.submit(works))
+        yield _Chunk(people=people, keys=list(by_key), outcomes=at_work.submit(works))
 
 
 def _sides(
@@ -160,12 +196,12 @@ def _sides(
     issuer: Account,
     run: Run,
     span: NamedSpan,
-    other: Other,
+    sides: Sequence[Other],
     books: Mapping[str, Book],
     found: Sequence[Stored],
     people: Mapping[int, Account],
-) -> dict[tuple[int, str], tuple[Case, Case]]:
-    """By recipient and currency, the case as it is and as it would be."""
+) -> dict[tuple[int, str], tuple[Case, ...]]:
+    """By recipient and currency, the case of each side."""
     held = held_by(connection, issuer, run, sorted({each.recipient_seq for each in found}))
     groups: dict[tuple[int, str], list[Stored]] = {}
     for each in found:
@@ -190,10 +226,7 @@ def _sides(
                 held=tuple(held[recipient]),
             )
 
-        result[recipient, currency] = (
-            case([(each, each.subscription, each.catalog) for each in members]),
-            case([(each, *other(each)) for each in members]),
-        )
+        result[recipient, currency] = tuple(case([(each, *side(each)) for each in members]) for side in sides)
     return result
 
 

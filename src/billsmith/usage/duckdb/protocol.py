@@ -138,6 +138,7 @@ METHODS: dict[str, tuple[Any, Any]] = {
     "events": (Events, tuple[Kept, ...]),
     "count": (Selection, int),
     "history": (tuple[str, str, str], tuple[Entry, ...]),
+    "histories": (tuple[str, list[tuple[str, str]]], tuple[Entry, ...]),
     "waiting": (Names, tuple[Name, ...]),
     "unknown": (Types, tuple[Unknown, ...]),
     "watermark": (None, int),

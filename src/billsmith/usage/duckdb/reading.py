@@ -18,10 +18,10 @@ from billsmith.units.errors import Invalid, Unavailable
 from billsmith.units.periods import Period
 from billsmith.usage.duckdb import cells, compiler, counting, sheets
 from billsmith.usage.duckdb.compiler import Ahead, Parameters, Shape, Statement
-from billsmith.usage.duckdb.decide import Identity
 from billsmith.usage.duckdb.folding import Fold, nothing, shape_of
 from billsmith.usage.duckdb.keeper import Keeper
 from billsmith.usage.duckdb.rows import EVENT, event_of
+from billsmith.usage.duckdb.singly import Identity
 from billsmith.usage.duckdb.subjects import Subjects
 from billsmith.usage.sheets import Sheets
 from billsmith.usage.store import MAX_PAGE, Entry, Kept, Measured, Name, Place, Query, Selection, Unknown
@@ -203,11 +203,17 @@ class Reading:
     def _chosen(self, selection: Selection) -> list[int] | None:
         if not (selection.owner or selection.reference or selection.accounts is not None):
             return None
-        return self._subjects.chosen(selection.owner, selection.reference, selection.accounts)
+        accounts = None if selection.accounts is None else frozenset(selection.accounts)
+        return self._subjects.chosen(selection.owner, selection.reference, accounts)
 
     def history(self, owner: str, source: str, id: str) -> tuple[Entry, ...]:
         """See :class:`UsageStore`."""
         return tuple(self._histories([(owner, source, id)]).get((owner, source, id), ()))
+
+    def histories(self, owner: str, names: Collection[tuple[str, str]]) -> tuple[Entry, ...]:
+        """See :class:`UsageStore`."""
+        found = self._histories((owner, source, id) for source, id in names)
+        return tuple(sorted((entry for entries in found.values() for entry in entries), key=lambda entry: entry.seq))
 
     def _histories(self, identities: Iterable[Identity]) -> dict[Identity, list[Entry]]:
         """All rows of some identities that can be read."""
