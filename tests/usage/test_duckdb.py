@@ -24,7 +24,7 @@ from billsmith.usage.duckdb.engine import DuckDBStore
 from billsmith.usage.duckdb.hashing import Hashes, Hashing, Words
 from billsmith.usage.duckdb.index import ABSENT, IdentityIndex
 from billsmith.usage.duckdb.owner import Client, SharedStore
-from billsmith.usage.duckdb.prepare import Prepared, prepare
+from billsmith.usage.duckdb.prepare import Batch, Prepared, prepare
 from billsmith.usage.duckdb.writer import Writer
 from billsmith.usage.store import Binding, Clash, Query, Receipt, Replace, UsageStore
 from tests.support import usage, usage_memory
@@ -255,6 +255,12 @@ def test_a_lack_of_memory_is_not_called_a_lack_of_disk(store: DuckDBStore, monke
     assert store.ingest([used(1)]).accepted == 1
 
 
+def test_a_batch_weighs_its_texts_too() -> None:
+    long = used(1, text="x" * 1_000)
+    assert Batch([used(1), void(1)]).weight < 3_000
+    assert Batch([long, Replace(event=long)]).weight - Batch([used(1), Replace(event=used(1))]).weight > 2 * 2_000
+
+
 def test_what_waits_is_bounded_by_its_bytes_before_it_is_made_ready() -> None:
     """Promise P17. A batch is let in by what it takes, however few its items are, and one alone whatever it takes."""
     begun, go = threading.Event(), threading.Event()
@@ -269,7 +275,7 @@ def test_what_waits_is_bounded_by_its_bytes_before_it_is_made_ready() -> None:
     def never() -> Prepared:
         raise AssertionError("made ready")
 
-    batch = prepare([used(1)], Hashing(b""))
+    batch = prepare(Batch([used(1)]), Hashing(b""))
     writer = Writer(write, 1_000)
     with ThreadPoolExecutor() as pool:
         first = pool.submit(writer.submit, 1, 5_000, lambda: batch)
