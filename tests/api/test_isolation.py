@@ -24,6 +24,7 @@ _PERIOD = {"start": "2026-10-01T00:00:00Z", "end": "2026-11-01T00:00:00Z"}
 _BODIES: dict[str, Any] = {
     "createInvoice": {"recipient": "c-1", "lines": [{"description": "x", "amount": 1}]},
     "recordPayment": {"amount": 1, "reference": "r"},
+    "createCreditNote": {"amount": 1},
     "createAccount": {"name": "x"},
     "updateAccount": {"name": "x"},
     "createCredential": {"kind": "api-key"},

@@ -369,3 +369,21 @@ def test_a_fault_of_ours_is_called_one(program: Program, monkeypatch: pytest.Mon
     ran = program(*ROOT, "--json")
     assert (ran.code, ran.json["error"]["code"]) == (70, "program.broken")
     assert "Traceback" in ran.err
+
+
+def test_the_audit_log_tells_who_did_what_and_proves_it(either: Program) -> None:
+    stocked(either)
+    found = either.json("audit", "list")
+    # Each row of the file names a customer, who is made before the invoices come in.
+    assert [each["seq"] for each in found if each["kind"] == "account.created"] == [*range(1, len(found) - 2)]
+    assert [each["kind"] for each in found[-3:]] == ["invoice.imported"] * 3
+    assert {each["actor"] for each in found} == {"command line"}
+    assert either.json("audit", "list", "--kind", "invoice.*", "--after", "2") == found[-3:]
+    assert either.json("audit", "list", "--account", "partner", "--limit", "2") == found[-2:]
+    assert either.json("audit", "list", "--subject", found[0]["subject"]) == found[:1]
+    assert either.json("audit", "head") == {"seq": len(found), "digest": found[-1]["digest"]}
+    assert {"kind": "account.created", "when": "an account was made"} in either.json("audit", "kinds")
+    checks = {each["check"]: each["checked"] for each in either.json("verify")["checks"]}
+    assert checks["changes"] == len(found)
+    refused = either("audit", "list", "--kind", "invoice.eaten")
+    assert (refused.code, "change.unknown_kind" in refused.err) == (2, True)

@@ -311,7 +311,7 @@ def test_removing_a_connection_leaves_the_invoices(house: House) -> None:
     pull = Puller(house, [row(0), garbage(1)])
     pull()
     with house.database.write() as connection:
-        sync_connections.remove(connection, pull.of)
+        sync_connections.remove(connection, pull.of, house.now, "test")
     assert len(pull.numbers()) == 1
     again = connect(house.database, pull.account, now=house.now)
     pull.of = again

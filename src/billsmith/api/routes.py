@@ -10,6 +10,7 @@ from billsmith.accounts.authorisation import Principal
 from billsmith.api import (
     accounts,
     catalogs,
+    changes,
     connections,
     corrections,
     credentials,
@@ -17,6 +18,7 @@ from billsmith.api import (
     event_lists,
     events,
     invoice_create,
+    invoice_credits,
     invoice_steps,
     invoices,
     meters,
@@ -40,6 +42,7 @@ OPERATIONS = (
     *invoices.OPERATIONS,
     *invoice_create.OPERATIONS,
     *invoice_steps.OPERATIONS,
+    *invoice_credits.OPERATIONS,
     *accounts.OPERATIONS,
     *credentials.OPERATIONS,
     *events.OPERATIONS,
@@ -53,6 +56,7 @@ OPERATIONS = (
     *connections.OPERATIONS,
     *reconciliations.OPERATIONS,
     *runs.OPERATIONS,
+    *changes.OPERATIONS,
 )
 
 

@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError
 from billsmith import __version__
 from billsmith.cli import (
     accounts,
+    audit,
     backup,
     bill,
     catalog,
@@ -74,6 +75,7 @@ app.command(bill.rerate)
 app.command(bill.due)
 app.command(jobs.app)
 app.command(simulate.simulate)
+app.command(audit.app)
 app.command(backup.backup)
 app.command(restore.restore)
 app.command(verify.verify)

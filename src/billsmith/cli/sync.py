@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from billsmith.accounts.model import check_currency
-from billsmith.cli.common import PLAIN, Common, opened
+from billsmith.cli.common import ACTOR, PLAIN, Common, opened
 from billsmith.cli.output import Form, Listing, Record, note
 from billsmith.cli.progress import progress
 from billsmith.server.secret_key import sealer
@@ -242,7 +242,7 @@ def remove(name: Name, *, common: Common = PLAIN) -> None:
     """
     with opened(common) as database, database.write() as connection:
         found = sync_connections.get(connection, name)
-        sync_connections.remove(connection, found)
+        sync_connections.remove(connection, found, system_clock(), ACTOR)
     common.show(Record(row={"id": found.id, "name": found.name, "removed": True}))
 
 
@@ -262,7 +262,7 @@ def rekey(*, common: Common = PLAIN) -> None:
     Example: billsmith sync rekey
     """
     with opened(common) as database, database.write() as connection:
-        moved = connections.rekey(connection, sealer())
+        moved = connections.rekey(connection, sealer(), now=system_clock(), actor=ACTOR)
     common.show(Record(row={"rekeyed": moved}, id_field="rekeyed"))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, ForeignKey, LargeBinary, MetaData, String, Table, event, text
 
-from billsmith.storage import schema, schema_billing
+from billsmith.storage import schema, schema_billing, schema_changes
 from billsmith.storage.schema import Seq, metadata
 
 document_seal = Table(
@@ -36,6 +36,7 @@ APPENDED = (
     document_seal,
     schema_billing.correction,
     schema_billing.ledger_entry,
+    schema_changes.change,
 )
 
 _REFUSAL = "what was issued never changes"

@@ -17,8 +17,9 @@ from sqlalchemy import Connection, Table, func, select, text, tuple_
 
 from billsmith.accounts.authorisation import parse_scopes
 from billsmith.accounts.model import Account
+from billsmith.documents.packed import unpack_content
 from billsmith.invoicing.model import OPEN_STATUSES, Content, Invoice, InvoiceStatus, LineKind
-from billsmith.storage import accounts, invoices, schema
+from billsmith.storage import accounts, change_log, invoices, schema
 from billsmith.storage.database import Database
 from billsmith.storage.invoices import ISSUED_BY, ISSUED_TO, Stored
 from billsmith.storage.verify_billing import check_billed, check_ledger
@@ -63,6 +64,7 @@ CHECKS = (
     "usage",
     "ledger",
     "billed",
+    "changes",
 )
 
 
@@ -111,6 +113,7 @@ def verify(database: Database, *, progress: Progress = lambda _count: None) -> R
         "vendor ids": lambda: _vendor_ids(database, report),
         "ledger": lambda: report.note("ledger", 1 + check_ledger(database, partial(report.add, "ledger"))),
         "billed": lambda: report.note("billed", 1 + check_billed(database, partial(report.add, "billed"))),
+        "changes": lambda: report.note("changes", change_log.check(database, partial(report.add, "changes"))),
     }
     for check, step in steps.items():
         try:
@@ -240,7 +243,7 @@ class _InvoiceChecks:
             self._problem("documents", stored.invoice, "its document is missing")
             return
         try:
-            content = invoices.unpack_content(body)
+            content = unpack_content(body)
         except (zstandard.ZstdError, ValueError, MemoryError) as error:
             self._problem("documents", stored.invoice, f"its document can't be read: {error}")
             return

@@ -128,7 +128,15 @@ class _Pull:
             if left is not None:
                 reason = "another run, with other dates, took its place"
                 sync.end_walk(
-                    connection, left, state=WalkState.FAILED, counts=left.counts, now=now, code="sync.replaced", reason=reason
+                    connection,
+                    self.of,
+                    left,
+                    state=WalkState.FAILED,
+                    counts=left.counts,
+                    now=now,
+                    actor=self.plan.actor,
+                    code="sync.replaced",
+                    reason=reason,
                 )
             self.walk = sync.start_walk(connection, self.of, id=new_id(), since=since, now=now)
 
@@ -223,7 +231,17 @@ class _Pull:
     def close(self, connection: Connection, state: WalkState, code: str, reason: str) -> Walk:
         """Write the walk's end, when the next is due, and let go."""
         now = self.clock()
-        sync.end_walk(connection, self.walk, state=state, counts=self.counts, now=now, code=code, reason=reason)
+        sync.end_walk(
+            connection,
+            self.of,
+            self.walk,
+            state=state,
+            counts=self.counts,
+            now=now,
+            actor=self.plan.actor,
+            code=code,
+            reason=reason,
+        )
         if self.of.every_minutes is not None:
             failed = state is WalkState.FAILED
             wait = min(self.of.every_minutes, RETRY_MINUTES) if failed else self.of.every_minutes

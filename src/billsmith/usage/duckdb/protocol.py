@@ -134,6 +134,7 @@ METHODS: dict[str, tuple[Any, Any]] = {
     "bind": (list[Binding], None),
     "keep": (list[Meter], None),
     "measure": (Query, list[WireMeasured]),
+    "sheets": (Query, dict[str, bytes]),
     "events": (Events, tuple[Kept, ...]),
     "count": (Selection, int),
     "history": (tuple[str, str, str], tuple[Entry, ...]),

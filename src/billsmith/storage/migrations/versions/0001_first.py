@@ -182,6 +182,30 @@ def upgrade() -> None:
         sa.UniqueConstraint("issuer_seq", "code", "version", name="catalog_version_once"),
     )
     op.create_table(
+        "change",
+        sa.Column("seq", _seq(), autoincrement=False, nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("kind", _key(64), nullable=False),
+        sa.Column("account_seq", _seq(), nullable=False),
+        sa.Column("issuer_seq", _seq(), nullable=True),
+        sa.Column("subject", _key(160), nullable=False),
+        sa.Column("actor", sa.String(length=200), nullable=False),
+        sa.Column("facts", sa.Text(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index("change_of_account", "change", ["account_seq", "seq"], unique=False)
+    op.create_table(
         "credential",
         sa.Column("seq", _seq(), nullable=False),
         sa.Column("id", _id(), nullable=False),
@@ -246,14 +270,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("id"),
     )
-    op.create_index(
-        "credit_note_left",
-        "invoice",
-        ["recipient_seq"],
-        unique=False,
-        sqlite_where=sa.text("kind = 'credit_note' AND paid_minor > total_minor"),
-        postgresql_where=sa.text("kind = 'credit_note' AND paid_minor > total_minor"),
-    )
     op.create_index("invoice_by_batch", "invoice", ["issuer_seq", "batch", "recipient_seq", "flags"], unique=False)
     op.create_index("invoice_by_creation", "invoice", ["issuer_seq", "created_at", "seq", "flags"], unique=False)
     op.create_index(
@@ -261,6 +277,14 @@ def upgrade() -> None:
     )
     op.create_index("invoice_by_number", "invoice", ["issuer_seq", "number_key", "created_at", "seq", "flags"], unique=False)
     op.create_index("invoice_by_period", "invoice", ["issuer_seq", "period_start", "number_key", "seq", "flags"], unique=False)
+    op.create_index(
+        "invoice_credit_left",
+        "invoice",
+        ["recipient_seq"],
+        unique=False,
+        sqlite_where=sa.text("paid_minor > total_minor"),
+        postgresql_where=sa.text("paid_minor > total_minor"),
+    )
     op.create_index(
         "invoice_due",
         "invoice",
@@ -493,7 +517,7 @@ def upgrade() -> None:
         sa.Column("invoice_seq", _seq(), nullable=False),
         sa.Column("step", sa.Integer(), nullable=False),
         sa.Column("note_seq", _seq(), nullable=False),
-        sa.Column("run_seq", _seq(), nullable=False),
+        sa.Column("run_seq", _seq(), nullable=True),
         sa.ForeignKeyConstraint(
             ["invoice_seq"],
             ["invoice.seq"],
@@ -876,6 +900,8 @@ _PROTECTION = {
         "CREATE TRIGGER correction_is_kept BEFORE DELETE ON correction BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
         "CREATE TRIGGER ledger_entry_stays BEFORE UPDATE ON ledger_entry BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
         "CREATE TRIGGER ledger_entry_is_kept BEFORE DELETE ON ledger_entry BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER change_stays BEFORE UPDATE ON change BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER change_is_kept BEFORE DELETE ON change BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
     ],
     "postgresql": [
         "CREATE OR REPLACE FUNCTION billsmith_stays() RETURNS trigger LANGUAGE plpgsql AS\n$$ BEGIN RAISE EXCEPTION 'what was issued never changes' USING ERRCODE = 'restrict_violation'; END $$",
@@ -893,5 +919,7 @@ _PROTECTION = {
         "CREATE TRIGGER correction_is_kept BEFORE DELETE ON correction FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
         "CREATE TRIGGER ledger_entry_stays BEFORE UPDATE ON ledger_entry FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
         "CREATE TRIGGER ledger_entry_is_kept BEFORE DELETE ON ledger_entry FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER change_stays BEFORE UPDATE ON change FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER change_is_kept BEFORE DELETE ON change FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
     ],
 }
