@@ -86,16 +86,16 @@ def test_what_was_counted_before_there_was_a_meter(program: Program, company: st
 
 
 def test_what_waits_is_shown_until_it_has_what_it_lacks(program: Program, company: str) -> None:
-    waiting = program.json("meters", "unknown")
-    assert {(each["reference"], each["lacks"]) for each in waiting} == {
+    waiting = program.json("events", "unknown", "company")
+    assert {(each["account"], each["lacks"]) for each in waiting} == {
         ("north", "a meter"),
         ("later", "an account and a meter"),
     }
     program.json("meters", "create", "company", "calls", "call")
-    (left,) = program.json("meters", "unknown")
-    assert (left["reference"], left["lacks"], left["events"]) == ("later", "an account", 1)
+    (left,) = program.json("events", "unknown", "company")
+    assert (left["account"], left["lacks"], left["events"]) == ("later", "an account", 1)
     program.json("accounts", "create", "Later", "--external-id", "later", "--parent", "company")
-    assert program.json("meters", "unknown") == []
+    assert program.json("events", "unknown", "company") == []
     assert {each["account"] for each in program.json("usage", "company", "calls", *MONTH)} == {"north", "later"}
 
 

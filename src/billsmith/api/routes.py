@@ -26,6 +26,7 @@ from billsmith.api import (
     reconciliations,
     runs,
     subscriptions,
+    unknown_usage,
     usage,
     wallets,
 )
@@ -50,6 +51,7 @@ OPERATIONS = (
     *corrections.OPERATIONS,
     *meters.OPERATIONS,
     *usage.OPERATIONS,
+    *unknown_usage.OPERATIONS,
     *catalogs.OPERATIONS,
     *subscriptions.OPERATIONS,
     *wallets.OPERATIONS,
