@@ -53,14 +53,13 @@ def list_unknown(call: Call) -> UnknownList:
     may_take_long()
     limit = call.parameters.integer("limit", 200, low=1, high=MAX_ROWS) or 200
     named = call.parameters.text("sender")
-    store = call.services.current_usage
     with call.services.database.read() as connection:
         if named is None:
             senders = [each.id for each in accounts_below(connection, call.principal.account)]
         else:
             senders = [account_of_field(connection, call.principal, named, "sender").id]
         types = counted_types(connection, call.principal.account)
-    found, more = unknown(store, types, senders, limit)
+    found, more = unknown(call.services.current_usage, types, senders, limit)
     return UnknownList(items=[_view(each, types) for each in found], complete=not more)
 
 
