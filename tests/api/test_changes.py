@@ -19,6 +19,11 @@ LEAVES = {
     "recordPayment": ["payment.recorded", "invoice.partially_paid"],
     "voidInvoice": ["invoice.voided"],
     "writeOffInvoice": ["invoice.written_off"],
+    "createCreditNote": ["credit_note.issued", "credit_note.paid", "invoice.partially_paid"],
+    "applyCredit": ["invoice.paid", "invoice.partially_paid"],
+    "replaceDraft": ["draft.changed"],
+    "dropDraft": ["draft.dropped"],
+    "issueDraft": ["invoice.issued"],
     "createAccount": ["account.created"],
     "updateAccount": ["account.changed"],
     "closeAccount": ["account.closed"],
@@ -35,6 +40,13 @@ LEAVES = {
     "createConnection": ["connection.created"],
     "runConnection": ["connection.asked"],
     "removeConnection": ["connection.removed"],
+    "createWebhook": ["webhook.created"],
+    "updateWebhook": ["webhook.changed"],
+    "disableWebhook": ["webhook.disabled"],
+    "enableWebhook": ["webhook.enabled"],
+    "rotateWebhook": ["webhook.rotated"],
+    "testWebhook": ["webhook.test"],
+    "replayWebhook": ["webhook.replayed"],
 }
 #: What writes and is its own log: an event has an identity, a number in the order of arrival, and is never edited.
 OWN_LOG = {"sendEvents"}
@@ -56,7 +68,10 @@ def rows_left(house: House) -> tuple[dict[str, list[str]], Caller]:
         if operation.take is not None:
             continue
         if "{invoice}" in operation.path:
-            new = {"recipient": "acme", "lines": [{"description": "x", "amount": 50}]}
+            new = {"recipient": "acme", "lines": [{"description": "x", "amount": 50}], "draft": operation.id.endswith("Draft")}
+            if operation.id == "applyCredit":
+                overpaid = caller.post("/v1/invoices", new)["id"]
+                caller.post(f"/v1/invoices/{overpaid}/payments", {"amount": 60, "reference": "bank"})
             ids["invoice"] = caller.post("/v1/invoices", new)["id"]
         if "{subscription}" in operation.path:
             ids["subscription"] = caller.post("/v1/subscriptions", {"account": "acme", "plan": "starter"})["id"]
@@ -65,6 +80,8 @@ def rows_left(house: House) -> tuple[dict[str, list[str]], Caller]:
         if "{connection}" in operation.path:
             vendor = {"vendor": "amberflo", "name": operation.id, "url": "https://vendor.example", "secret": "correct horse"}
             ids["connection"] = caller.post("/v1/connections", vendor)["id"]
+        if operation.id == "updateWebhook":
+            ids["webhook"] = caller.post("/v1/webhooks", {"url": "https://shop.example/"})["id"]
         if operation.id == "closeAccount":
             ids["account"] = caller.post("/v1/accounts", {"name": "To be closed"})["id"]
         with house.database.read() as connection:

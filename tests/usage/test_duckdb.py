@@ -19,7 +19,7 @@ import pytest
 
 from billsmith.metering.meter import Meter
 from billsmith.units.errors import Busy, Unavailable
-from billsmith.usage.duckdb import checks, engine, file, index, runs
+from billsmith.usage.duckdb import checks, engine, file, index, memory, runs
 from billsmith.usage.duckdb.engine import DuckDBStore
 from billsmith.usage.duckdb.hashing import Hashes, Hashing, Words
 from billsmith.usage.duckdb.index import ABSENT, IdentityIndex
@@ -27,7 +27,7 @@ from billsmith.usage.duckdb.owner import Client, SharedStore
 from billsmith.usage.duckdb.prepare import Prepared, prepare
 from billsmith.usage.duckdb.writer import Writer
 from billsmith.usage.store import Binding, Clash, Query, Receipt, Replace, UsageStore
-from tests.support import usage
+from tests.support import usage, usage_memory
 from tests.support.crash import ROOT, compiler
 from tests.support.usage_crash import run
 from tests.usage.suite import Suite, differential, fresh_salt, total, used, void
@@ -296,6 +296,18 @@ def test_what_waits_is_bounded_by_its_bytes_before_it_is_made_ready() -> None:
     writer.close()
     with pytest.raises(Unavailable):
         writer.submit(1, 1, never)
+
+
+@pytest.mark.parametrize(
+    "bounded", [pytest.param(True, id="bounded"), pytest.param(False, id="the control: the same without bounds")]
+)
+def test_memory_stays_below_the_setting_while_events_come_rows_are_sorted_and_the_index_is_merged(
+    tmp_path: Path, bounded: bool
+) -> None:
+    """Promise P17: of the whole process, at the least that the setting takes."""
+    found = usage_memory.run(tmp_path, memory.LEAST // 2**20, 160_000, *([] if bounded else ["unbounded"]))
+    assert (found["seq"], found["notes"], found["faults"]) == (160_000, [], [])
+    assert (found["peak"] < memory.LEAST) == bounded, found
 
 
 # ── one owner ──

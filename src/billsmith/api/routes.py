@@ -19,6 +19,7 @@ from billsmith.api import (
     events,
     invoice_create,
     invoice_credits,
+    invoice_drafts,
     invoice_steps,
     invoices,
     meters,
@@ -29,6 +30,7 @@ from billsmith.api import (
     unknown_usage,
     usage,
     wallets,
+    webhooks,
 )
 from billsmith.api.openapi import document
 from billsmith.api.operations import routes_of
@@ -42,6 +44,7 @@ NAME = "native"
 OPERATIONS = (
     *invoices.OPERATIONS,
     *invoice_create.OPERATIONS,
+    *invoice_drafts.OPERATIONS,
     *invoice_steps.OPERATIONS,
     *invoice_credits.OPERATIONS,
     *accounts.OPERATIONS,
@@ -59,6 +62,7 @@ OPERATIONS = (
     *reconciliations.OPERATIONS,
     *runs.OPERATIONS,
     *changes.OPERATIONS,
+    *webhooks.OPERATIONS,
 )
 
 

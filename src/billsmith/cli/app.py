@@ -38,7 +38,9 @@ from billsmith.cli import (
     verify,
     version,
     wallets,
+    webhooks,
 )
+from billsmith.cli import invoice_drafts as invoice_drafts  # adds commands to those of invoices
 from billsmith.cli.exits import Exit, exit_code
 from billsmith.cli.output import note
 from billsmith.documents.inert import json_text
@@ -76,6 +78,7 @@ app.command(bill.due)
 app.command(jobs.app)
 app.command(simulate.simulate)
 app.command(audit.app)
+app.command(webhooks.app)
 app.command(backup.backup)
 app.command(restore.restore)
 app.command(verify.verify)

@@ -16,6 +16,7 @@ from billsmith.vendors.myreports import routes as myreports
 from billsmith.wire.face import Face
 from billsmith.wire.services import Services
 from billsmith.workflows.billing_work import cores
+from billsmith.workflows.deliveries import Courier
 from billsmith.workflows.jobs import Tools
 
 _FACES: dict[str, Callable[[], Face]] = {
@@ -42,5 +43,6 @@ def tools(settings: Settings, services: Services) -> Tools:
         clock=services.clock,
         usage=services.usage_or_none,
         puller=puller(services.database, services.clock, services.sealer) if settings.pull else None,
+        courier=Courier(database=services.database, clock=services.clock, sealer=services.sealer),
         processes=cores(),
     )

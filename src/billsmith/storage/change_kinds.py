@@ -22,6 +22,9 @@ _NAMES = {"invoice": "an invoice", "credit_note": "a credit note", "debit_note":
 #: Each kind and when it happens.
 KINDS: dict[str, str] = {
     **{f"{kind}.{verb}": text.format(name) for kind, name in _NAMES.items() for verb, text in _DOCUMENTS.items()},
+    "draft.kept": "a draft of a one-off invoice was made",
+    "draft.changed": "a draft says something else",
+    "draft.dropped": "a draft was dropped; it never had a number",
     "payment.recorded": "money came in for an invoice",
     "payment.refunded": "money was paid back",
     "subscription.created": "a subscription was made",
@@ -48,6 +51,13 @@ KINDS: dict[str, str] = {
     "connection.asked": "somebody asked for a pull",
     "connection.rekeyed": "a connection's secret was sealed with another key",
     "connection.removed": "a connection to a vendor was removed",
+    "webhook.created": "a webhook was made",
+    "webhook.changed": "a webhook's address, kinds or description changed",
+    "webhook.enabled": "a webhook is told again, from where it stopped",
+    "webhook.disabled": "a webhook is told nothing any more: somebody said so, or nothing arrived for three days",
+    "webhook.rotated": "a webhook got a new secret",
+    "webhook.replayed": "a webhook is told again what came after a change",
+    "webhook.test": "somebody wants to see whether a webhook arrives; only that one is told",
     "pull.ended": "a walk through a vendor's list came to an end, whole or not",
 }
 

@@ -208,7 +208,11 @@ class Unknown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """How a store is. ``reason`` says why it takes no writes; ``notes`` what else an operator should know."""
+    """How a store is. ``reason`` says why it takes no writes; ``notes`` what else an operator should know.
+
+    ``waiting`` are batches that wait to be written, ``behind`` rows that are not yet counted ahead, which answers read
+    themselves.
+    """
 
     engine: str
     seq: int
@@ -217,6 +221,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     writable: bool = True
     reason: str = ""
     waiting: int = 0
+    behind: int = 0
     notes: tuple[str, ...] = ()
 
 

@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from billsmith.storage import invoices, sync_connections
+from billsmith.storage import drafts, invoices, sync_connections
 from billsmith.storage.database import Database
 from billsmith.units.errors import BillsmithError
 from billsmith.workflows import corrections
 from billsmith.workflows.clock import Clock
+from billsmith.workflows.deliveries import Courier
+from billsmith.workflows.drafts import issue_due
 from billsmith.workflows.settle import mark_past_due
 from billsmith.workflows.sync_runs import Puller
 from billsmith.workflows.usage_store import Usage
@@ -36,6 +38,8 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage
     puller: Puller | None = None
     """``None`` where this process pulls nothing."""
+    courier: Courier | None = None
+    """``None`` where this process tells no webhooks."""
     processes: int = 1
     check: Callable[[int], None] = _go_on
 
@@ -82,6 +86,15 @@ def _mark_late(tools: Tools, now: int) -> int:
     return mark_past_due(tools.database, now)
 
 
+def _to_issue(tools: Tools, now: int) -> bool:
+    with tools.database.read() as connection:
+        return bool(drafts.to_issue(connection, now, limit=1))
+
+
+def _issue(tools: Tools, now: int) -> int:
+    return issue_due(tools.database, now, ACTOR)
+
+
 def _to_pull(tools: Tools, now: int) -> bool:
     if tools.puller is None:
         return False
@@ -103,6 +116,15 @@ def _finish_left(tools: Tools, now: int) -> int:
     return corrections.finish_left(tools.database, tools.usage.catch_up(), now)
 
 
+def _to_tell(tools: Tools, now: int) -> bool:
+    return tools.courier is not None and tools.courier.is_due(now)
+
+
+def _tell(tools: Tools, _now: int) -> int:
+    assert tools.courier is not None
+    return tools.courier.run_due(tools.check)
+
+
 PAST_DUE = Job(
     name="past-due",
     what="Open invoices whose due date has ended where their issuer is become past due.",
@@ -110,12 +132,26 @@ PAST_DUE = Job(
     due=_late,
     run=_mark_late,
 )
+DRAFTS = Job(
+    name="drafts",
+    what="Drafts whose time has come are issued.",
+    every=30,
+    due=_to_issue,
+    run=_issue,
+)
 PULLS = Job(
     name="pulls",
     what="Connections whose time has come are pulled, one after the other.",
     every=30,
     due=_to_pull,
     run=_pull,
+)
+WEBHOOKS = Job(
+    name="webhooks",
+    what="Webhooks are told what changed, each in the order of the changes.",
+    every=2,
+    due=_to_tell,
+    run=_tell,
 )
 
 CORRECTIONS = Job(
@@ -127,4 +163,4 @@ CORRECTIONS = Job(
 )
 
 #: All jobs, in the order in which one process does what is due.
-JOBS: tuple[Job, ...] = (PAST_DUE, PULLS, CORRECTIONS)
+JOBS: tuple[Job, ...] = (PAST_DUE, DRAFTS, PULLS, CORRECTIONS, WEBHOOKS)
