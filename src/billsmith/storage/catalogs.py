@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, and_, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 import billsmith.rating  # noqa: F401 (loads the price models)
@@ -15,7 +15,9 @@ from billsmith.catalog.reading import read_as
 from billsmith.catalog.versions import KINDS, Comparison, Part, Shelf, shelf
 from billsmith.catalog.writing import digest, text_of
 from billsmith.storage import changes
+from billsmith.storage.accounts import ancestors, path_range
 from billsmith.storage.changes import Change
+from billsmith.storage.schema import account as accounts
 from billsmith.storage.schema_billing import catalog_part as part_table
 from billsmith.storage.schema_billing import catalog_version as table
 from billsmith.units.errors import Busy, NotFound
@@ -73,6 +75,17 @@ def parts(connection: Connection, issuer: Account, code: str, version: int | Non
     if version is not None:
         query = query.where(part_table.c.since <= version)
     return [_part(row) for row in connection.execute(query.order_by(part_table.c.seq))]
+
+
+def types_around(connection: Connection, account: Account) -> set[str]:
+    """The event types that meters of catalogs count: of an account, of those above it, of those below it."""
+    start, end = path_range(account.path)
+    below = select(accounts.c.seq).where(and_(accounts.c.path >= start, accounts.c.path < end))
+    query = select(part_table).where(
+        part_table.c.kind == "meter",
+        or_(part_table.c.issuer_seq.in_(ancestors(account.path)), part_table.c.issuer_seq.in_(below)),
+    )
+    return {_part(row).value.event_type for row in connection.execute(query)}
 
 
 def load(connection: Connection, issuer: Account, code: str, version: int | None = None) -> Shelf:
