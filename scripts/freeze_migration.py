@@ -22,6 +22,7 @@ from alembic.operations.ops import CreateIndexOp
 from sqlalchemy.dialects import postgresql
 
 from billsmith.storage.schema import Id, metadata
+from billsmith.storage.schema_chain import protection
 
 HEAD = '''"""The first form: accounts, credentials, invoices and what hangs on them. Written by scripts/freeze_migration.py."""
 
@@ -52,6 +53,20 @@ def _key(length: int) -> Any:
 def upgrade() -> None:
     """Make every table."""
 '''
+
+
+TAIL = """
+    for statement in _PROTECTION[op.get_bind().dialect.name]:
+        op.get_bind().exec_driver_sql(statement)
+
+
+# The triggers that refuse to change what was issued.
+_PROTECTION = """
+
+
+def protected() -> str:
+    """The statements of each engine, as a literal."""
+    return repr({dialect: protection(dialect) for dialect in ("sqlite", "postgresql")}) + "\n"
 
 
 def render_item(kind: str, item: Any, _context: AutogenContext) -> str | bool:
@@ -92,7 +107,7 @@ def indexes_on_expressions() -> list[sa.Index]:
 
 def main() -> None:
     """Write the migration to standard output, in the house's format."""
-    text = HEAD + re.sub(r"^ *# ### .*\n", "", body() + "\n", flags=re.MULTILINE)
+    text = HEAD + re.sub(r"^ *# ### .*\n", "", body() + "\n", flags=re.MULTILINE) + TAIL + protected()
     done = subprocess.run([sys.executable, "-m", "ruff", "format", "-"], input=text, capture_output=True, text=True, check=True)
     sys.stdout.write(done.stdout)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from billsmith.accounts.authorisation import Scope
+from billsmith.invoicing.model import Line
 from billsmith.storage import sync_connections
 from billsmith.workflows import sync
 from billsmith.workflows.connections import secret_of
@@ -111,3 +114,65 @@ def test_a_name_that_another_tenant_uses_is_free_here(caller: Caller) -> None:
     other = Caller(caller.house, caller.house.account("Other", external_id="other"))
     other.post("/v1/connections", BODY)
     assert caller.post("/v1/connections", BODY)["name"] == "cloud"
+
+
+PRICES = """
+code: own
+currency: EUR
+meters: [{code: gb, event_type: backup, unit: GB}]
+plans: [{code: pro, alignment: calendar, charges: [{meter: gb, price: {model: per_unit, unit_amount: 2.00}}]}]
+"""
+FEES = """
+code: own
+currency: EUR
+plans: [{code: pro, alignment: calendar, fees: [{code: fee, timing: arrears, price: {model: flat, amount: 77.00}}]}]
+"""
+
+
+def gigabytes(quantity: str) -> tuple[Line, ...]:
+    return (Line(description="Backup", amount_minor=1000, quantity=Decimal(quantity), meter="gb"),)
+
+
+def test_a_vendor_is_held_against_our_own_metering_and_prices(lone: Caller) -> None:
+    made = lone.post("/v1/connections", BODY)
+    here = f"/v1/connections/{made['id']}/reconciliation/usage"
+    lone.post("/v1/catalog", {"source": PRICES})
+    for name, used in (("cust-a", "5"), ("cust-b", "5.5")):
+        lone.house.account(name, lone.account, external_id=name, time_zone="UTC")
+        lone.post("/v1/subscriptions", {"account": name, "plan": "pro", "starts_at": "2026-01-01T00:00:00Z"})
+        event = {"id": name, "type": "backup", "account": name, "time": "2026-01-09T00:00:00Z", "value": used}
+        assert lone.post("/v1/events", [event])["accepted"] == 1
+    rows = [row(1, customer="a", lines=gigabytes("5")), row(2, customer="b", lines=gigabytes("5"))]
+    assert lone.get(here, period="2026-01")["verdict"] == "not_audited"
+    pull(lone, made["id"], rows)
+    found = lone.get(here, period="2026-01")
+    assert (found["verdict"], found["whole"], found["period"]) == ("differences", True, "2026-01")
+    assert [(each["account"], each["state"], each["ours"]) for each in found["quantities"]] == [
+        ("cust-a", "matched", "5"),
+        ("cust-b", "differs", "5.5"),
+    ]
+    assert [(each["account"], each["state"], each["ours"], each["difference"]) for each in found["charges"]] == [
+        ("cust-a", "matched", "10.00", "0.00"),
+        ("cust-b", "differs", "11.00", "1.00"),
+    ]
+    assert lone.get(here, period="2026-01", tolerance="0.5", threshold="1")["verdict"] == "clean"
+    assert lone.get(here)["period"] == "2026-09"  # the month before this one
+    problem(lone("GET", here, params={"threshold": "-1"}), 400, "reconcile.tolerance", "threshold")
+    assert len(lone.all("/v1/invoices")) == 2  # those pulled: nothing was issued
+
+
+def test_prices_of_an_account_above_are_not_told(lone: Caller) -> None:
+    """Where an account above issues what was pulled, as with Hostway, what it would charge is its own affair."""
+    below = lone.house.account("Below", lone.account, external_id="below", time_zone="UTC")
+    lone.post("/v1/catalog", {"source": FEES})
+    lone.post("/v1/subscriptions", {"account": "below", "plan": "pro", "starts_at": "2026-01-01T00:00:00Z"})
+    caller = Caller(lone.house, below)
+    made = caller.post("/v1/connections", BODY)
+    with lone.house.database.read() as connection:
+        of = sync_connections.get(connection, made["id"])
+    plan = Plan(owner=below, issuer=lone.account)
+    sync.run(lone.house.database, of, VendorList([row(1, customer="a")]), plan, clock=lambda: lone.house.now)
+    for who, states in ((caller, {"not_audited"}), (lone, {"missing"})):
+        found = who.get(f"/v1/connections/{made['id']}/reconciliation/usage", period="2026-01")
+        assert {each["state"] for each in found["charges"]} == states
+        assert ("77.00" in str(found["charges"])) is (who is lone)

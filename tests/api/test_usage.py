@@ -11,6 +11,7 @@ from billsmith.accounts.authorisation import CredentialKind, Scope
 from billsmith.accounts.model import Account
 from billsmith.storage import accounts
 from billsmith.workflows import ask_usage, ingest
+from billsmith.workflows.states import LENGTH
 from tests.support.house import House
 
 USAGE = [Scope.EVENTS_WRITE, Scope.USAGE_READ, Scope.USAGE_WRITE]
@@ -31,13 +32,13 @@ class World:
         _, secret = self.house.key(account, CredentialKind.API_KEY, USAGE)
         return {"Authorization": f"Bearer {secret}"}
 
-    def send(self, *events: dict[str, Any], headers: dict[str, str] | None = None) -> int:
+    def send(self, *events: dict[str, Any], headers: dict[str, str] | None = None) -> str:
         numbered = [
             {"id": f"{len(events)}-{place}-{each['time']}", "type": "call", **each} for place, each in enumerate(events)
         ]
         answer = self.house.client.post("/v1/events", json=numbered, headers=headers or self.headers)
         assert answer.json()["accepted"] == len(events), answer.text
-        return int(answer.json()["seq"])
+        return str(answer.json()["seq"])
 
     def meter(self, headers: dict[str, str] | None = None, **fields: Any) -> Any:
         body = {"code": "calls", "event_type": "call", **fields}
@@ -176,11 +177,103 @@ def test_a_state_in_the_past_stays_as_it_was(counted: World) -> None:
     assert counted.ask(as_of_seq=before["seq"]).json() == before
 
 
+def test_a_state_tells_nothing_of_what_others_send(counted: World) -> None:
+    """P16: a state is another text each time, is good for its account alone, and has one length."""
+    seen = {counted.ask().json()["seq"] for _ in range(3)}
+    rival = counted.house.account("Rival", external_id="rival")
+    counted.send({"account": "rival", "time": "2026-10-25T02:00:00Z"}, headers=counted.key(rival))
+    seen |= {counted.ask().json()["seq"] for _ in range(3)}
+    assert (len(seen), {len(state) for state in seen}) == (6, {LENGTH})
+    theirs = counted.ask("/v1/usage", headers=counted.key(rival), as_of_seq=seen.pop())
+    made_up = counted.ask("/v1/usage", headers=counted.key(rival), as_of_seq="A" * LENGTH)
+    assert (theirs.status_code, theirs.content) == (400, made_up.content)
+
+
+def test_control_the_stores_own_number_tells(counted: World) -> None:
+    before = counted.house.services.usage.watermark()
+    rival = counted.house.account("Rival", external_id="rival")
+    counted.send({"account": "rival", "time": "2026-10-25T02:00:00Z"}, headers=counted.key(rival))
+    assert counted.house.services.usage.watermark() == before + 1
+
+
 def test_a_meter_may_count_from_an_instant_on(counted: World) -> None:
-    counted.meter(counts_from="2026-10-25T01:00:00Z")
+    counted.meter(counts_from="2026-10-25T01:00:00Z", where={"plan": ["a"], "region": ["eu"]})
+    # what was before is counted by the version before; each by itself counts what it counts
+    assert [counted.rows(account="north", **more)[0][2] for more in ({}, {"version": 2}, {"version": 1})] == [
+        Decimal("0.1"),
+        Decimal(0),
+        Decimal("0.3"),
+    ]
+    # one that counts all takes the place of those before it
+    counted.meter(where={"region": ["us"]})
     assert counted.rows(account="north")[0][2] == Decimal("0.2")
-    # the version before it still counts all
+
+
+def test_a_first_version_that_counts_from_an_instant_on(counted: World) -> None:
+    counted.meter(code="late", counts_from="2026-10-25T00:45:00Z", aggregation="max")
+    late = "/v1/meters/late/query"
+    for by, starts in (("total", ["2026-10-24T22:00:00Z"]), ("hour", ["2026-10-25T01:00:00Z"])):
+        rows = counted.ask(late, account="north", by=by).json()["rows"]
+        assert [(row["start"], row["value"]) for row in rows] == [(start, "0.2") for start in starts]
+    counted.meter(code="later", counts_from="2026-10-25T01:15:00Z", aggregation="max")
+    [row] = counted.ask("/v1/meters/later/query", account="north", by="hour").json()["rows"]
+    assert (row["start"], row["end"], row["value"]) == ("2026-10-25T01:00:00Z", "2026-10-25T02:00:00Z", "0.2")
+
+
+@pytest.mark.parametrize(
+    "meter",
+    [
+        {"aggregation": "sum", "group_by": ["region"]},
+        {"aggregation": "count"},
+        {"aggregation": "expression", "expression": "2 * value"},
+        {"aggregation": "time_weighted_sum"},
+    ],
+    ids=lambda meter: meter["aggregation"],
+)
+def test_windows_that_versions_share_are_answered_by_both(counted: World, meter: dict[str, Any]) -> None:
+    """Two versions that differ in nothing but their time say what one alone says, in every window, to the last digit."""
+
+    def rows(by: str, **more: Any) -> Any:
+        return counted.ask("/v1/meters/m/query", by=by, fill="true", **more).json()["rows"]
+
+    counted.meter(code="m", **meter)
+    whole = {by: rows(by) for by in ("total", "hour", "day", "7 hours", "month")}
+    for since in ("2026-10-25T00:45:00.000000001Z", "2026-10-25T01:00:00Z", "2026-10-25T22:59:59Z"):
+        counted.meter(code="m", counts_from=since, **meter)
+        assert {by: rows(by) for by in whole} == whole
+    assert {by: rows(by, version=1) for by in whole} == whole
+
+
+@pytest.mark.parametrize(
+    "second",
+    [{"aggregation": "max"}, {"unit": "other"}, {"group_by": ["plan"]}, {"rounding": "up", "places": 0}],
+    ids=lambda second: next(iter(second)),
+)
+def test_versions_that_do_not_add_up_are_asked_by_themselves(counted: World, second: dict[str, Any]) -> None:
+    since = "2026-10-25T00:45:00Z"
+    counted.meter(counts_from=since, **second)
+    for by in ("total", "day", "hour"):
+        answer = counted.ask(account="north", by=by)
+        assert (answer.status_code, answer.json()["code"], answer.json()["where"]) == (400, "usage.versions_differ", "from")
+        assert since in answer.json()["detail"]
+    # the way to ask
+    assert counted.rows(account="north", to=since)[0][2] == Decimal("0.1")
+    assert counted.ask(account="north", **{"from": since}).status_code == 200
     assert counted.rows(account="north", version=1)[0][2] == Decimal("0.3")
+
+
+def test_the_rows_of_all_accounts_are_bounded_together(counted: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ask_usage, "MAX_ROWS", 2)
+    assert len(counted.rows(group_by="x")) == 2
+    for more in ({"group_by": "region"}, {"by": "hour"}):
+        answer = counted.ask(**more)
+        assert (answer.status_code, answer.json()["code"]) == (413, "usage.too_many_rows")
+    counted.meter(code="calls2")
+    answer = counted.ask("/v1/usage", meters="calls,calls2")
+    assert (answer.status_code, answer.json()["code"]) == (413, "usage.too_many_rows")
+    # the most are found among any number
+    assert counted.rows(top=1, group_by="region") == [("south", DAY["from"], Decimal(7))]
+    assert [name for name, _, _ in counted.rows(top=1, by="hour", group_by="region")] == ["south"]
 
 
 def test_several_meters_at_once(counted: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -278,12 +279,13 @@ def test_verify_ends_with_one_when_something_is_wrong(program: Program) -> None:
     import sqlite3
 
     connection = sqlite3.connect(program.home / "billsmith.db")
+    connection.execute("DROP TRIGGER invoice_stays")
     connection.execute("UPDATE invoice SET total_minor = total_minor + 1 WHERE seq = 1")
     connection.commit()
     connection.close()
     ran = program("verify", "--json")
     assert (ran.code, ran.json["ok"]) == (1, False)
-    assert {problem["check"] for problem in ran.json["problems"]} >= {"sums"}
+    assert {problem["check"] for problem in ran.json["problems"]} >= {"sums", "chain"}
     assert "restore" in ran.err
     assert "do not sum" in program("verify").out
     assert program("verify", "--csv").out.startswith("check,where,what\n")
@@ -368,3 +370,44 @@ def test_a_fault_of_ours_is_called_one(program: Program, monkeypatch: pytest.Mon
     ran = program(*ROOT, "--json")
     assert (ran.code, ran.json["error"]["code"]) == (70, "program.broken")
     assert "Traceback" in ran.err
+
+
+def test_the_audit_log_tells_who_did_what_and_proves_it(either: Program) -> None:
+    stocked(either)
+    found = either.json("audit", "list")
+    # Each row of the file names a customer, who is made before the invoices come in.
+    assert [each["seq"] for each in found if each["kind"] == "account.created"] == [*range(1, len(found) - 2)]
+    assert [each["kind"] for each in found[-3:]] == ["invoice.imported"] * 3
+    assert {each["actor"] for each in found} == {"command line"}
+    assert either.json("audit", "list", "--kind", "invoice.*", "--after", "2") == found[-3:]
+    assert either.json("audit", "list", "--account", "partner", "--limit", "2") == found[-2:]
+    assert either.json("audit", "list", "--subject", found[0]["subject"]) == found[:1]
+    assert either.json("audit", "head") == {"seq": len(found), "digest": found[-1]["digest"]}
+    assert {"kind": "account.created", "when": "an account was made"} in either.json("audit", "kinds")
+    checks = {each["check"]: each["checked"] for each in either.json("verify")["checks"]}
+    assert checks["changes"] == len(found)
+    refused = either("audit", "list", "--kind", "invoice.eaten")
+    assert (refused.code, "change.unknown_kind" in refused.err) == (2, True)
+
+
+def test_webhooks_are_made_and_looked_after(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    program.json(*ROOT)
+    refused = program("webhooks", "add", "https://shop.example/in", "--account", "root")
+    assert (refused.code, "BILLSMITH_SECRET_KEY" in refused.err) == (75, True)
+    monkeypatch.setenv("BILLSMITH_SECRET_KEY", program.json("sync", "new-key")["key"])
+    made = program.json("webhooks", "add", "https://shop.example/in", "--account", "root", "--kind", "invoice.*")
+    assert made["secret"].startswith("whsec_")
+    id = made["id"]
+    assert program.json("webhooks", "list")[0]["kinds"] == ["invoice.*"]
+    assert "whsec_" not in program("webhooks", "list").out
+    assert program.json("webhooks", "update", id, "--kind", "payment.*")["kinds"] == ["payment.*"]
+    assert program.json("webhooks", "disable", id, "--reason", "moved")["reason"] == "moved"
+    assert program.json("webhooks", "enable", id)["state"] == "open"
+    assert program.json("webhooks", "rotate", id)["secret"] != made["secret"]
+    assert program.json("webhooks", "test", id)["id"] == id
+    assert program.json("webhooks", "replay", id, "--since", "2026-01-01T00:00:00Z")["waiting_change"] is not None
+    assert program.json("webhooks", "show", id)["attempts"] == 0
+    assert program.json("webhooks", "deliveries", id) == []
+    monkeypatch.setenv("BILLSMITH_SECRET_KEY", f"{program.json('sync', 'new-key')['key']},{os.environ['BILLSMITH_SECRET_KEY']}")
+    assert program.json("sync", "rekey")["rekeyed"] == 1
+    assert program("webhooks", "show", UNKNOWN).code == 3

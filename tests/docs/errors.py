@@ -65,7 +65,7 @@ def _codes_of(tree: ast.AST) -> Iterator[tuple[str, str]]:
             for keyword in node.keywords:
                 if keyword.arg == "code":
                     yield from ((code, message) for code in _literals(keyword.value))
-            if getattr(node.func, "id", "") != "ForeignKey":
+            if getattr(node.func, "id", "") not in ("ForeignKey", "Change"):
                 given = [code for argument in node.args for code in _literals(argument) if code.partition(".")[0] in AREAS]
                 yield from ((code, "" if message in given else message) for code in given)
         elif isinstance(node, ast.Assign) and any(isinstance(at, ast.Name) and at.id == "default_code" for at in node.targets):

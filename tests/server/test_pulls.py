@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from billsmith.server.pulls import Pulls
+from billsmith.server.jobs import Jobs
 from billsmith.storage import invoices, sync
 from billsmith.storage.sync import WalkState
 from billsmith.workflows.import_invoices import Plan
+from billsmith.workflows.jobs import PULLS, Tools
 from billsmith.workflows.sealing import Sealer
 from billsmith.workflows.sync_runs import Puller
 from billsmith.workflows.sync_source import Opened
+from billsmith.workflows.usage_store import Usage
 from tests.support.house import House
 from tests.support.vendor_lists import VendorList, connect, fresh, row
 
@@ -45,14 +47,15 @@ def test_due_connections_are_pulled_and_an_end_leaves_the_walk_to_go_on(sqlite_h
         return Opened(source=source, plan=Plan(owner=partner, issuer=partner))
 
     puller = Puller(database=house.database, clock=lambda: house.now, openers={"acronis": opener}, sealer=Sealer())
-    pulls = Pulls(puller, every=1)
+    tools = Tools(database=house.database, clock=lambda: house.now, usage=Usage(house.database), puller=puller)
+    pulls = Jobs(tools, [PULLS])
     pulls.start()
     assert waiting.wait(10)
     threading.Timer(0.05, go_on.set).start()
     pulls.stop()
     with house.database.read() as connection:
         assert sync.running_walk(connection, of) is not None
-    again = Pulls(puller, every=1)
+    again = Jobs(tools, [PULLS])
     again.start()
     eventually(lambda: fresh(house.database, of).watermark_walk is not None)
     again.stop()

@@ -17,6 +17,7 @@ from billsmith.storage.database import Database, sqlite_url
 from billsmith.workflows.settle import record_payment
 from tests.support import audit, crash, postgres, served
 from tests.support.house import House
+from tests.support.tamper import unprotected
 
 KILLS = 60
 LOSSES = 12
@@ -166,6 +167,6 @@ def test_the_auditor_can_see(sqlite_house: House, damage: str) -> None:
     there = [f"invoice {found[0].invoice.id}", f"payment {found[1].invoice.id} r"]
     assert (audit.faults(database), audit.missing(database, there)) == ([], [])
     assert audit.missing(database, [f"invoice {'9' * 32}", f"payment {found[0].invoice.id} r"]) != []
-    with database.write() as connection:
+    with unprotected(database) as connection:
         connection.exec_driver_sql(damage)
     assert audit.faults(database) != []

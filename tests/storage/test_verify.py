@@ -8,13 +8,14 @@ import msgspec
 import pytest
 import zstandard
 
+from billsmith.documents.packed import pack_content, unpack_content
 from billsmith.invoicing.model import Content, Line, Party
 from billsmith.storage.database import Database
-from billsmith.storage.invoices import pack_content, unpack_content
 from billsmith.storage.verify import MOST_TOLD, Report, verify
 from billsmith.units.errors import Unavailable
 from tests.support.house import House
 from tests.support.stock import stock
+from tests.support.tamper import unprotected
 
 OURS = "(SELECT min(seq) FROM invoice WHERE paid_minor > 0)"
 
@@ -82,7 +83,7 @@ def test_damage_is_seen_on_postgresql_too(postgres_house: House, check: str, dam
 
 
 def _see(house: House, check: str, damage: str) -> None:
-    with house.database.write() as connection:
+    with unprotected(house.database) as connection:
         assert connection.exec_driver_sql(damage).rowcount > 0
     report = verify(house.database)
     assert not report.ok
@@ -100,7 +101,7 @@ def test_a_flipped_bit_in_a_document_is_seen(sqlite_house: House) -> None:
     content = unpack_content(body)
     for place in range(0, len(body), 5):
         flipped = body[:place] + bytes([body[place] ^ 0x10]) + body[place + 1 :]
-        with house.database.write() as connection:
+        with unprotected(house.database) as connection:
             connection.exec_driver_sql("UPDATE invoice_document SET body = ? WHERE invoice_seq = 1", (flipped,))
         if verify(house.database).ok and unpack_content(flipped) != content:
             missed.append(place)

@@ -21,6 +21,7 @@ from billsmith.units.instants import parse_instant
 from billsmith.units.spans import parse_span
 from billsmith.usage.store import Binding, UsageStore
 from billsmith.workflows import billing_run, settle
+from billsmith.workflows.billing_report import Report
 from tests.support.house import House
 from tests.support.reference_store import ReferenceStore
 
@@ -123,7 +124,7 @@ class Company:
         receipt = self.usage.ingest([event])
         assert receipt.accepted == 1, receipt
 
-    def bill(self, period: str, at: str, **more: Any) -> billing_run.Report:
+    def bill(self, period: str, at: str, **more: Any) -> Report:
         """Run a period."""
         return billing_run.bill(
             self.database, self.usage, self.issuer, parse_span(period), at=parse_instant(at), actor="test", **more

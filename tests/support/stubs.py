@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -80,20 +80,22 @@ def myreports(rows: list[Row], tokens: Tokens | None = None) -> Answer:
     return answer
 
 
-def hostway(rows: list[Row], *, size: int = 2) -> Answer:
-    """An account's invoices, by pages whose size the server chooses, linked to one another; and the accounts."""
+def hostway(rows: list[Row], *, size: int = 2, others: Mapping[str, list[Row]] = {}) -> Answer:
+    """Accounts' invoices, by pages whose size the server chooses, linked to one another; and the accounts."""
+    every = {ACCOUNT: rows, **others}
 
     def answer(request: Request) -> Reply:
         if request.headers.get("authorization") != BASIC:
             return Reply(401, b"401 Unauthorized", kind="text/plain")
         base = f"http://{request.headers['host']}"
         if request.path == "/accounts":
-            account = {"accountNumber": ACCOUNT, "id": "1", "createdDate": "2011-01-01", "currency": "USD", "status": "open"}
-            return Reply(
-                body=encoded({"list": [{**account, "links": []}], "links": [{"href": f"{base}/accounts", "rel": "self"}]})
-            )
-        if request.path != f"/accounts/{ACCOUNT}/invoices":
+            more = {"createdDate": "2011-01-01", "currency": "USD", "status": "open", "links": []}
+            accounts = [{"accountNumber": name, "id": str(number), **more} for number, name in enumerate(every, 1)]
+            return Reply(body=encoded({"list": accounts, "links": [{"href": f"{base}/accounts", "rel": "self"}]}))
+        name = request.path.removeprefix("/accounts/").removesuffix("/invoices")
+        if request.path != f"/accounts/{name}/invoices" or name not in every:
             return Reply(404)
+        rows = every[name]
         page, last = int(request.query["page"]), max(-(-len(rows) // size), 1)
         if page > last:
             return Reply(303, headers={"Location": f"{base}{request.path}?page=1&pageSize={size}"})

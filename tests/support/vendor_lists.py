@@ -97,13 +97,15 @@ class VendorList:
             index += 1
 
 
-def connect(database: Database, account: Account, name: str = "vendor", *, now: int, **more: Any) -> VendorConnection:
+def connect(
+    database: Database, account: Account, name: str = "vendor", *, now: int, vendor: str = "acronis", **more: Any
+) -> VendorConnection:
     """A connection to a list, made or found."""
     with database.write() as connection:
         for each in sync_connections.every(connection):
             if each.name == name:
                 return each
-        new = NewConnection(id=derived_id("connection", name), name=name, vendor="acronis", options={}, **more)
+        new = NewConnection(id=derived_id("connection", name), name=name, vendor=vendor, options={}, **more)
         return sync_connections.create(connection, account, new, now)
 
 

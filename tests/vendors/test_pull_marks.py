@@ -160,6 +160,6 @@ def test_a_connection_is_opened_by_its_vendors_folder(
         assert server.requests == []
         monkeypatch.setenv("BILLSMITH_ALLOW_PRIVATE", server.url)
         with sqlite_house.database.write() as connection:
-            sync_connections.remove(connection, sync_connections.get(connection, vendor.name))
+            sync_connections.remove(connection, sync_connections.get(connection, vendor.name), sqlite_house.now, "test")
         walked = run(sqlite_house, owner, vendor, server.url, monkeypatch)
     assert (walked.state, walked.reason, walked.counts.added) == (WalkState.COMPLETE, "", 7)

@@ -11,7 +11,7 @@ from billsmith.storage import accounts, sync_connections
 from billsmith.units.ids import ZERO_ID
 from billsmith.units.period_words import parse_period
 from billsmith.usage.store import Binding
-from billsmith.workflows import sync
+from billsmith.workflows import meters, sync
 from billsmith.workflows.import_invoices import Plan
 from billsmith.workflows.metered import compare_usage, measure_with
 from tests.support.events import event
@@ -37,6 +37,8 @@ def test_a_vendors_quantities_are_held_against_ours(house: House) -> None:
     plan = Plan(owner=partner, issuer=partner)
     sync.run(house.database, of, VendorList(rows), plan, clock=lambda: house.now)
     ids = {}
+    with house.database.write() as connection:
+        meters.put(connection, partner, METER, now=house.now, actor="test")
     with house.database.read() as connection:
         of = sync_connections.get(connection, of.id)
         for name in ("cust-a", "cust-b"):
@@ -44,10 +46,10 @@ def test_a_vendors_quantities_are_held_against_ours(house: House) -> None:
     period = parse_period("2026-01", "UTC")
     counted = {ids["cust-a"]: Decimal("7.5"), ids["cust-b"]: Decimal(3)}
     with house.database.read() as connection:
-        found = compare_usage(connection, [of], [METER], period, lambda _meter, _period: counted)
-        near = compare_usage(connection, [of], [METER], period, lambda _meter, _period: counted, Decimal(1))
-        later = compare_usage(connection, [of], [METER], parse_period("2026-11", "UTC"), lambda _meter, _period: counted)
-    assert {each.key[0]: (each.state, each.difference) for each in found.comparison.findings} == {
+        found = compare_usage(connection, [of], period, lambda _meter, _period: counted)
+        near = compare_usage(connection, [of], period, lambda _meter, _period: counted, Decimal(1))
+        later = compare_usage(connection, [of], parse_period("2026-11", "UTC"), lambda _meter, _period: counted)
+    assert {found.names[each.key[0]]: (each.state, each.difference) for each in found.comparison.findings} == {
         "cust-a": (State.MATCHED, Decimal("0.0")),
         "cust-b": (State.DIFFERS, Decimal(1)),
         "cust-c": (State.MISSING, Decimal(-1)),

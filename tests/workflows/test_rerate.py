@@ -15,7 +15,7 @@ from billsmith.units.instants import parse_instant
 from billsmith.units.spans import parse_span
 from billsmith.usage.store import Binding, Void
 from billsmith.workflows import wallets
-from billsmith.workflows.billing_run import Report
+from billsmith.workflows.billing_report import Report
 from billsmith.workflows.rerate import rerate
 from tests.support.billing import Company
 from tests.support.house import House

@@ -250,6 +250,26 @@ def test_an_interrupted_walk_goes_on_where_it_stopped(house: House) -> None:
     assert pull.list.asked == [0, 1, 2, 3, 3, 4]
 
 
+@pytest.mark.parametrize(("endless", "code"), [(False, ""), (True, "sync.circle")])
+def test_what_is_read_again_after_an_interruption_is_no_circle(sqlite_house: House, endless: bool, code: str) -> None:
+    """A list without marks is read from its beginning again: only what comes a third time goes in a circle."""
+    pull = Puller(sqlite_house, [row(number) for number in range(80)])
+
+    def unmarked(index: int, stop: int) -> Piece:
+        if index == stop:
+            raise KeyboardInterrupt
+        first = 10 * (index % 6 if endless else index)
+        return Piece(rows=pull.list.rows[first : first + 10], where=f"page {index + 1}")
+
+    pull.list.fault = lambda index: unmarked(index, 6)
+    with pytest.raises(KeyboardInterrupt):
+        pull()
+    pull.list.fault, pull.list.endless = lambda index: unmarked(index, 99), endless
+    walk = pull()
+    assert (walk.code, walk.resumed, walk.counts.added) == (code, 1, 60 if endless else 80)
+    assert len(pull.list.asked) == 7 + (9 if endless else 8)
+
+
 def test_a_walk_with_an_interruption_tells_of_nothing_gone_unless_the_vendor_counts(house: House) -> None:
     pull = Puller(house, [row(number) for number in range(30)], states_total=False)
     pull()
@@ -291,7 +311,7 @@ def test_removing_a_connection_leaves_the_invoices(house: House) -> None:
     pull = Puller(house, [row(0), garbage(1)])
     pull()
     with house.database.write() as connection:
-        sync_connections.remove(connection, pull.of)
+        sync_connections.remove(connection, pull.of, house.now, "test")
     assert len(pull.numbers()) == 1
     again = connect(house.database, pull.account, now=house.now)
     pull.of = again

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from billsmith.storage.database import sqlite_url
-from tests.support import postgres
+from tests.support import client_crash, postgres
 from tests.support.sync_crash import nursery
 
 
@@ -46,3 +46,19 @@ def test_kill_at_any_moment_on_postgresql() -> None:
 def test_the_trial_can_see(urls: tuple[str, str]) -> None:
     """The negative control: a mark kept before its rows loses them."""
     assert nursery(*urls, 10, 20261101, "marks before rows").faults
+
+
+def test_each_vendors_client_is_killed_at_every_step_while_it_waits_and_at_random(tmp_path: Path) -> None:
+    """Over HTTP; `python -m tests.soak pulls` kills more often."""
+    found = client_crash.nursery(tmp_path, fresh_seed(), 2)
+    assert [each.vendor for each in found] == ["acronis", "myreports", "hostway", "amberflo"]
+    for each in found:
+        assert each.faults == [], each
+        assert each.kills > 10, each
+        assert each.resumed > 5, each
+
+
+def test_the_trial_of_clients_can_see(tmp_path: Path) -> None:
+    """The negative control, as above."""
+    [found] = client_crash.nursery(tmp_path, 20261101, 0, "broken")
+    assert found.faults

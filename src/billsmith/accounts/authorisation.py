@@ -32,6 +32,9 @@ class Scope(StrEnum):
     BILLING_WRITE = "billing:write"
     SYNC_READ = "sync:read"
     SYNC_WRITE = "sync:write"
+    CHANGES_READ = "changes:read"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_WRITE = "webhooks:write"
 
 
 ALL_SCOPES = frozenset(Scope)

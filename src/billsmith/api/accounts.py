@@ -124,6 +124,7 @@ def create_account(connection: Connection, call: Call, body: AccountCreate) -> M
         id=new_id(),
         name=body.name,
         now=call.services.clock(),
+        actor=call.principal.actor,
         parent=account_of_field(connection, call.principal, body.parent, "parent"),
         external_id=body.external_id,
         currency=body.currency,
@@ -143,7 +144,7 @@ def update_account(connection: Connection, call: Call, body: AccountUpdate) -> M
         _check_below(call.principal, account, "its external id is changed from above")
     if body.profile is not UNSET:
         values["profile"] = _merged(account.profile, body.profile)
-    changed = accounts.change(connection, account, now=call.services.clock(), **values)
+    changed = accounts.change(connection, account, now=call.services.clock(), actor=call.principal.actor, **values)
     return Made(view(changed, call.principal))
 
 
@@ -151,7 +152,7 @@ def close_account(connection: Connection, call: Call, _body: AccountClose) -> Ma
     """``POST /v1/accounts/{account}/close``. Nobody closes the account that it acts for."""
     account = account_of_path(connection, call.principal, call.path_values["account"])
     _check_below(call.principal, account, "it is closed from above")
-    return Made(view(close(connection, account, now=call.services.clock()), call.principal))
+    return Made(view(close(connection, account, now=call.services.clock(), actor=call.principal.actor), call.principal))
 
 
 def view(account: Account, principal: Principal) -> AccountView:

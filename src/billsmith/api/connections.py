@@ -191,6 +191,7 @@ def create_connection(connection: Connection, call: Call, body: ConnectionCreate
         secret=Secret(text=body.secret),
         sealer=call.services.sealer,
         now=call.services.clock(),
+        actor=call.principal.actor,
         every_minutes=body.every_minutes,
     )
     return Made(view(connection, made), f"/v1/connections/{made.id}")
@@ -199,7 +200,7 @@ def create_connection(connection: Connection, call: Call, body: ConnectionCreate
 def run_connection(connection: Connection, call: Call, _body: ConnectionStep) -> Made:
     """``POST /v1/connections/{connection}/run``."""
     of = of_path(connection, call)
-    sync_connections.set_due(connection, of, call.services.clock())
+    sync_connections.ask(connection, of, call.services.clock(), call.principal.actor)
     return Made(view(connection, sync_connections.get(connection, of.id)))
 
 
@@ -207,7 +208,7 @@ def remove_connection(connection: Connection, call: Call, _body: ConnectionStep)
     """``POST /v1/connections/{connection}/remove``."""
     of = of_path(connection, call)
     shown = view(connection, of)
-    sync_connections.remove(connection, of)
+    sync_connections.remove(connection, of, call.services.clock(), call.principal.actor)
     return Made(shown)
 
 

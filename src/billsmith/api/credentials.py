@@ -109,6 +109,7 @@ def create_credential(connection: Connection, call: Call, body: CredentialCreate
         scopes=body.scopes,
         expires_at=read_instant(body.expires_at, "expires_at"),
         label=body.label,
+        actor=call.principal.actor,
     )
     return Made(_with_secret(made, secret), f"/v1/credentials/{made.id}", _with_secret(made, None))
 
@@ -118,14 +119,14 @@ def rotate_credential(connection: Connection, call: Call, body: CredentialRotate
     credential, account = _of_path(connection, call)
     check_grant(call.principal, account, credential.scopes)
     overlap = body.overlap_seconds * SECOND
-    secret = workflow.rotate(connection, credential, now=call.services.clock(), overlap=overlap)
+    secret = workflow.rotate(connection, credential, now=call.services.clock(), overlap=overlap, actor=call.principal.actor)
     return Made(_with_secret(credential, secret), kept=_with_secret(credential, None))
 
 
 def revoke_credential(connection: Connection, call: Call, _body: CredentialRevoke) -> Made:
     """``POST /v1/credentials/{credential}/revoke``."""
     credential, _account = _of_path(connection, call)
-    store.revoke(connection, credential.id, call.services.clock())
+    store.revoke(connection, credential.id, call.services.clock(), call.principal.actor)
     return Made(view(workflow.get(connection, credential.id)))
 
 

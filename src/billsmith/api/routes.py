@@ -10,11 +10,16 @@ from billsmith.accounts.authorisation import Principal
 from billsmith.api import (
     accounts,
     catalogs,
+    changes,
     connections,
+    corrections,
     credentials,
     errors,
+    event_lists,
     events,
     invoice_create,
+    invoice_credits,
+    invoice_drafts,
     invoice_steps,
     invoices,
     meters,
@@ -24,6 +29,7 @@ from billsmith.api import (
     subscriptions,
     usage,
     wallets,
+    webhooks,
 )
 from billsmith.api.openapi import document
 from billsmith.api.operations import routes_of
@@ -37,10 +43,14 @@ NAME = "native"
 OPERATIONS = (
     *invoices.OPERATIONS,
     *invoice_create.OPERATIONS,
+    *invoice_drafts.OPERATIONS,
     *invoice_steps.OPERATIONS,
+    *invoice_credits.OPERATIONS,
     *accounts.OPERATIONS,
     *credentials.OPERATIONS,
     *events.OPERATIONS,
+    *event_lists.OPERATIONS,
+    *corrections.OPERATIONS,
     *meters.OPERATIONS,
     *usage.OPERATIONS,
     *catalogs.OPERATIONS,
@@ -49,6 +59,8 @@ OPERATIONS = (
     *connections.OPERATIONS,
     *reconciliations.OPERATIONS,
     *runs.OPERATIONS,
+    *changes.OPERATIONS,
+    *webhooks.OPERATIONS,
 )
 
 

@@ -12,15 +12,18 @@ from cyclopts import App, CycloptsError
 from billsmith import __version__
 from billsmith.cli import (
     accounts,
+    audit,
     backup,
     bill,
     catalog,
     demo,
     doctor,
+    events,
     imports,
     ingest,
     init,
     invoices,
+    jobs,
     keys,
     meters,
     rebill,
@@ -35,7 +38,9 @@ from billsmith.cli import (
     verify,
     version,
     wallets,
+    webhooks,
 )
+from billsmith.cli import invoice_drafts as invoice_drafts  # adds commands to those of invoices
 from billsmith.cli.exits import Exit, exit_code
 from billsmith.cli.output import note
 from billsmith.documents.inert import json_text
@@ -66,10 +71,14 @@ app.command(subscriptions.app)
 app.command(wallets.agreements_app)
 app.command(wallets.app)
 app.command(ingest.ingest)
+app.command(events.app)
 app.command(bill.bill)
 app.command(bill.rerate)
 app.command(bill.due)
+app.command(jobs.app)
 app.command(simulate.simulate)
+app.command(audit.app)
+app.command(webhooks.app)
 app.command(backup.backup)
 app.command(restore.restore)
 app.command(verify.verify)

@@ -19,7 +19,7 @@ from billsmith.units.spans import parse_span, span_before
 from billsmith.workflows import billing_run
 from billsmith.workflows import due as due_workflow
 from billsmith.workflows import rerate as workflow
-from billsmith.workflows.billing_run import Report
+from billsmith.workflows.billing_report import Report
 from billsmith.workflows.billing_work import cores
 from billsmith.workflows.clock import system_clock
 

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
 
-from billsmith.catalog import Catalog, parse
 from billsmith.cli.common import PLAIN, Common, opened, settings_of
 from billsmith.cli.output import Form, Listing, Record
-from billsmith.invoicing.comparison import Finding, Verdict
+from billsmith.cli.progress import progress
+from billsmith.cli.shadow import money_text
+from billsmith.invoicing.comparison import Coverage, Finding, Verdict
 from billsmith.server.settings import open_usage
-from billsmith.storage import accounts, sync_connections
-from billsmith.storage.database import Connection, Database
+from billsmith.storage import sync_connections
+from billsmith.storage.database import Database
 from billsmith.storage.sync_connections import VendorConnection
-from billsmith.units.errors import Invalid, NotFound
+from billsmith.units.errors import Invalid
 from billsmith.units.instants import format_instant
-from billsmith.units.period_words import parse_period
 from billsmith.units.rounding import parse_decimal
-from billsmith.units.wording import say_number
-from billsmith.workflows.catalogs import read_text
-from billsmith.workflows.metered import Metered, compare_usage, measure_with
+from billsmith.units.spans import parse_span
+from billsmith.units.wording import write_number
+from billsmith.workflows.clock import system_clock
+from billsmith.workflows.metered import Metered, compare_usage, measure_with, zone_of
+from billsmith.workflows.rated import Rated, Rating, compare_charges, with_usage
 from billsmith.workflows.reconcile import Reconciliation, duplicates, reconcile_one
 
 
@@ -32,10 +33,11 @@ def reconcile(
     name: Annotated[str | None, Parameter(help="Only this connection (default: all).")] = None,
     *,
     usage: Annotated[
-        Path | None, Parameter(help="A catalog: the quantities on pulled lines are held against its meters of the same code.")
-    ] = None,
-    period: Annotated[str | None, Parameter(help="With --usage: which period, such as 2026-07.")] = None,
+        bool, Parameter(negative=(), help="Also hold the vendor's quantities and totals against our own metering and prices.")
+    ] = False,
+    period: Annotated[str | None, Parameter(help="With --usage: which period: 2026-07, 2026-Q3, 2026 or 2026-07-14.")] = None,
     tolerance: Annotated[str, Parameter(help="With --usage: quantities that lie at most so far apart agree.")] = "0",
+    threshold: Annotated[str, Parameter(help="With --usage: amounts that lie at most so far apart agree.")] = "0",
     common: Common = PLAIN,
 ) -> int:
     """Hold what connections pulled against our invoices: matched, differs, missing or not audited, and how much was seen.
@@ -43,20 +45,21 @@ def reconcile(
     Also: what the last walk found changed, invoices that seem to have come through two connections, and customers whom only
     the vendor knows. A list that is empty or was seen in part is never clean. Exit code 1: not everything is clean.
 
-    Example: billsmith reconcile acronis
+    With --usage, quantities on pulled lines are held against what our meters of the same codes counted, and the vendor's totals
+    against what our subscriptions charge (ours) and did ask for (issued) in the period; nothing is written.
+
+    Example: billsmith reconcile amberflo --usage --period 2026-07
     """
-    if (usage is None) != (period is None):
+    if usage != (period is not None):
         raise Invalid("--usage and --period go together", code="reconcile.usage", where="usage")
-    catalog = None if usage is None else _catalog(usage)
-    with opened(common) as database, database.read() as connection:
-        every = sync_connections.every(connection)
-        wanted = [sync_connections.get(connection, name)] if name else every
-        results = [reconcile_one(connection, of) for of in wanted]
-        metered = None
-        if catalog is not None and period is not None:
-            metered = _metered(common, database, connection, wanted, catalog, period, parse_decimal(tolerance))
-        twice = [each for each in duplicates(connection, every) if not name or name in each.connections]
-    verdicts = [result.verdict for result in results] + ([] if metered is None else [metered.comparison.verdict])
+    with opened(common) as database:
+        with database.read() as connection:
+            every = sync_connections.every(connection)
+            wanted = [sync_connections.get(connection, name)] if name else every
+            results = [reconcile_one(connection, of) for of in wanted]
+            twice = [each for each in duplicates(connection, every) if not name or name in each.connections]
+        ours = None if period is None else _against_ours(common, database, wanted, period, tolerance, threshold)
+    verdicts = [result.verdict for result in results] + ([] if ours is None else [with_usage(*ours)])
     clean = bool(results) and not twice and all(each is Verdict.CLEAN for each in verdicts)
     findings = [{"connection": result.connection, **_plain(each)} for result in results for each in result.told]
     if common.form in (Form.CSV, Form.IDS):
@@ -77,10 +80,12 @@ def reconcile(
             {"connection": result.connection, **_plain(each)} for result in results for each in result.unmatched
         ],
     }
-    if metered is not None:
-        row["usage"] = [_usage_row(each) for each in metered.comparison.findings]
-        row["usage_coverage"] = "whole" if metered.coverage.whole else f"partial: {metered.coverage.reason}"
-    tables = ("connections", "findings", "changes", "duplicates", "unmatched_customers", "usage")
+    if ours is not None:
+        metered, rated = ours
+        row["usage"] = [_usage_row(each, name) for name, each in metered.rows()]
+        row["charges"] = [_charge_row(each) for each in rated.rows]
+        row["usage_coverage"] = _told(rated.coverage)
+    tables = ("connections", "findings", "changes", "duplicates", "unmatched_customers", "usage", "charges")
     common.show(Record(row=row, id_field="verdict", tables=tables))
     return 0 if clean else 1
 
@@ -92,40 +97,56 @@ def overall(verdicts: Sequence[Verdict], twice: bool) -> Verdict:
     return Verdict.CLEAN if set(verdicts) == {Verdict.CLEAN} else Verdict.NOT_AUDITED
 
 
-def _catalog(file: Path) -> Catalog:
-    if not file.is_file():
-        raise NotFound(f"there is no file {file}", code="input.no_such_file", where="usage")
-    return parse(read_text(file.read_bytes(), file.name), file.name)
-
-
-def _metered(
-    common: Common,
-    database: Database,
-    connection: Connection,
-    of: Sequence[VendorConnection],
-    catalog: Catalog,
-    period: str,
-    tolerance: Decimal,
-) -> Metered:
-    zones = {accounts.by_seq(connection, each.account_seq).time_zone for each in of}
-    span = parse_period(period, zones.pop() if len(zones) == 1 else "UTC", where="period")
+def _against_ours(
+    common: Common, database: Database, of: Sequence[VendorConnection], period: str, tolerance: str, threshold: str
+) -> tuple[Metered, Rating]:
+    span, apart, money = parse_span(period), _least(tolerance, "tolerance"), _least(threshold, "threshold")
     counts = open_usage(settings_of(common), database)
     try:
-        return compare_usage(connection, of, catalog.meters, span, measure_with(lambda: counts.store), tolerance)
+        store = counts.catch_up()
+        with database.read() as connection:
+            zone = zone_of(connection, of)
+            metered = compare_usage(connection, of, span.period(zone), measure_with(lambda: store), apart)
+        with progress("accounts") as advance:
+            rated = compare_charges(database, store, of, span, zone=zone, at=system_clock(), threshold=money, progress=advance)
+        return metered, rated
     finally:
         counts.close()
 
 
-def _usage_row(finding: Finding) -> dict[str, Any]:
-    account, meter = finding.key
+def _least(text: str, where: str) -> Decimal:
+    value = parse_decimal(text, where=where)
+    if value < 0:
+        raise Invalid(f"a {where} is zero or more", code="reconcile.tolerance", where=where)
+    return value
+
+
+def _usage_row(finding: Finding, account: str) -> dict[str, Any]:
     return {
         "account": account,
-        "meter": meter,
+        "meter": finding.key[1],
         "state": finding.state.value,
-        "theirs": None if finding.theirs is None else say_number(finding.theirs),
-        "ours": None if finding.ours is None else say_number(finding.ours),
-        "difference": say_number(finding.difference),
+        "theirs": None if finding.theirs is None else write_number(finding.theirs),
+        "ours": None if finding.ours is None else write_number(finding.ours),
+        "difference": write_number(finding.difference),
     }
+
+
+def _charge_row(each: Rated) -> dict[str, Any]:
+    return {
+        "account": each.account,
+        "currency": each.currency,
+        "state": each.finding.state.value,
+        "theirs": money_text(each.finding.theirs),
+        "ours": money_text(each.finding.ours),
+        "difference": money_text(each.finding.difference),
+        "issued": money_text(each.issued),
+        "reason": each.reason,
+    }
+
+
+def _told(coverage: Coverage) -> str:
+    return "whole" if coverage.whole else f"partial: {coverage.reason}"
 
 
 def _summary(result: Reconciliation) -> dict[str, Any]:
@@ -133,7 +154,7 @@ def _summary(result: Reconciliation) -> dict[str, Any]:
         "connection": result.connection,
         "vendor": result.vendor,
         "verdict": result.verdict.value,
-        "coverage": "whole" if result.coverage.whole else f"partial: {result.coverage.reason}",
+        "coverage": _told(result.coverage),
         "whole_at": None if result.watermark_at is None else format_instant(result.watermark_at),
         **{state.value: count for state, count in result.counts.items()},
         "came_by_file": result.beside,

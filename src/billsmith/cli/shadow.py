@@ -99,14 +99,15 @@ def _row(account: str, currency: str, line: str, finding: Finding) -> dict[str, 
         "currency": currency,
         "line": line or "total",
         "state": finding.state.value,
-        "theirs": _amount(finding.theirs),
-        "ours": _amount(finding.ours),
-        "difference": _amount(finding.difference),
+        "theirs": money_text(finding.theirs),
+        "ours": money_text(finding.ours),
+        "difference": money_text(finding.difference),
         "missing_from": None if finding.missing_from is None else finding.missing_from.value,
     }
 
 
-def _amount(value: Exact | None) -> str | None:
+def money_text(value: Exact | None) -> str | None:
+    """An amount for a table, without groups of digits; ``None`` where there is none."""
     if value is None:
         return None
     assert isinstance(value, Decimal)

@@ -18,7 +18,7 @@ from billsmith.units.wording import say_money, say_rate
 
 def convert_currencies(state: State, terms: Terms) -> State:
     """Convert every line whose currency is not the invoice's, and keep the rates that were used."""
-    if all(line.currency in ("", terms.currency) for line in state.lines):
+    if {line.currency for line in state.lines} <= {"", terms.currency}:
         return state
     used: dict[str, ExchangeRate] = {}
     lines = []

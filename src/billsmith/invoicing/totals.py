@@ -104,7 +104,8 @@ def total(
     (1001, 210, 1211)
     """
     amounts = round_lines(lines, currency, place, mode)
-    rounded = tuple([settled(line, amount, currency) for line, amount in zip(lines, amounts, strict=True)])
+    factor = minor_factor(currency)
+    rounded = tuple([_settled(line, amount, factor) for line, amount in zip(lines, amounts, strict=True)])
     charged = tax_lines(lines, amounts, taxes, currency, mode, tax_rounding)
     lines_minor = sum(amounts)
     added = sum(tax.amount_minor for tax in charged if not tax.included)
@@ -144,11 +145,15 @@ def _round_together(lines: Sequence[DraftLine], currency: str, mode: Rounding) -
 
 def settled(draft: DraftLine, amount_minor: int, currency: str) -> Line:
     """A draft with its rounded amount. The exact amount is kept where rounding changed it and it has an end."""
+    return _settled(draft, amount_minor, minor_factor(currency))
+
+
+def _settled(draft: DraftLine, amount_minor: int, factor: Decimal) -> Line:
     return Line(
         description=draft.description,
         amount_minor=amount_minor,
         kind=draft.kind,
-        exact_amount=_exact_amount(draft.amount, amount_minor, minor_factor(currency)),
+        exact_amount=_exact_amount(draft.amount, amount_minor, factor),
         quantity=draft.quantity,
         unit=draft.unit,
         unit_price=draft.unit_price,

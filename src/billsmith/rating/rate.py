@@ -53,11 +53,12 @@ def _rate_split(price: Price, this: Usage, context: Context) -> Charge:
 
 #: The largest amount that a charge may have; more digits than anybody owes, and all that a store keeps.
 _LIMIT = Decimal(10) ** 30
+_LEAST = -_LIMIT
 
 
 def _charge(state: State, context: Context, billed: Exact, previous_quantity: Exact, trace: tuple[Entry, ...]) -> Charge:
     places = context.digits
-    if not -_LIMIT < state.amount < _LIMIT:
+    if not _LEAST < state.amount < _LIMIT:
         raise InvalidPrice(
             "this comes to 10^30 or more. Check the price and the unit of the usage", code="price.amount_too_large"
         )

@@ -86,8 +86,12 @@ def model_price(price: Price, usage: Usage, context: Context) -> Priced:
 def _sum_of_parts(pieces: Sequence[Piece], usage: Usage, context: Context) -> Priced:
     parts = []
     for piece in pieces:
-        state = run(piece.price, piece.usage, context)
-        parts.append(Part(piece.label, state.trace, state.amount))
+        price = piece.price
+        if steps_of(price) is _MODEL_ALONE:  # every cell of most matrices
+            priced: Priced | State = model_price(price, piece.usage, context)
+        else:
+            priced = run(price, piece.usage, context)
+        parts.append(Part(piece.label, priced.trace, priced.amount))
     amount = total([part.amount for part in parts])
     if len(parts) == 1:
         return Priced(amount, tuple(parts))

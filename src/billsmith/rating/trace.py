@@ -86,25 +86,26 @@ def _say_sum(entry: Sum, places: int) -> str:
         subject = f"{number} {entry.unit}: " if entry.unit else f"{number}: "
     if len(terms) == 1:
         term = terms[0]
-        if term.count is None:
+        count, rate = term.count, term.rate
+        if count is None or rate is None:
             return subject + _say_term(term, places)
-        # mostly all of the quantity, whose words are known
-        words = _say_term(term, places, number if term.count is quantity and entry.money is bool(term.rate_unit) else "")
-        return f"{subject}{words} = {say_money(entry.result, places)}"
+        if count is quantity and not entry.money and not term.rate_unit and not term.name:  # mostly, and its words are known
+            return f"{subject}{number} × {say_rate(rate)} = {say_money(entry.result, places)}"
+        return f"{subject}{_say_term(term, places)} = {say_money(entry.result, places)}"
     result = say_money(entry.result, places)
     return f"{subject}{' + '.join([_say_term(term, places) for term in terms])} = {result}" if terms else subject + result
 
 
-def _say_term(term: Term, places: int, counted: str = "") -> str:
+def _say_term(term: Term, places: int) -> str:
     count, rate, name = term.count, term.rate, term.name
     if count is None or rate is None:
         amount = say_money(term.amount, places)
         return f"{name} {amount}" if name else amount
     if term.rate_unit:
-        return f"{counted or say_money(count, places)} × {say_rate(rate)} {term.rate_unit}"
+        return f"{say_money(count, places)} × {say_rate(rate)} {term.rate_unit}"
     if name:
-        return f"{counted or say_number(count)} {_singular(name) if count == 1 else name} × {say_rate(rate)}"
-    return f"{counted or say_number(count)} × {say_rate(rate)}"
+        return f"{say_number(count)} {_singular(name) if count == 1 else name} × {say_rate(rate)}"
+    return f"{say_number(count)} × {say_rate(rate)}"
 
 
 def _singular(name: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -14,19 +12,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from billsmith import __version__
-from billsmith.server.pulls import Pulls
+from billsmith.server.jobs import Jobs
 from billsmith.units.errors import BillsmithError, Invalid, TooLarge
 from billsmith.wire.face import Face, raw_path
 from billsmith.wire.hosts import base_url, caller_address, origin_form
 from billsmith.wire.services import Services
-from billsmith.workflows.settle import mark_past_due
 
 log = logging.getLogger("billsmith.server")
 
 #: Seconds that the first caller may wait for long lists to be made ready.
 PREPARE_SECONDS = 15
-#: Seconds between two looks for invoices whose due date has passed.
-PAST_DUE_EVERY = 60
 #: Bytes of a request's path and headers.
 MAX_HEAD = 32 * 1024
 HEALTH = "/healthz"
@@ -42,13 +37,13 @@ class App:
         faces: Sequence[Face],
         *,
         hosts: Mapping[str, str] | None = None,
-        pulls: Pulls | None = None,
+        jobs: Jobs | None = None,
     ) -> None:
-        """``hosts`` binds a face's name to the one host name under which it answers; ``pulls`` runs while the server does."""
+        """``hosts`` binds a face's name to the one host name under which it answers; ``jobs`` run while the server does."""
         self.services = services
         self.faces = tuple(faces)
         self._hosts = dict(hosts or {})
-        self._pulls = pulls
+        self._jobs = jobs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -101,22 +96,16 @@ class App:
             connection.exec_driver_sql("SELECT 1")
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
-        background: asyncio.Task[None] | None = None
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 await anyio.to_thread.run_sync(self._prepare)
-                background = asyncio.create_task(self._keep_status())
-                if self._pulls is not None:
-                    self._pulls.start()
+                if self._jobs is not None:
+                    self._jobs.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
-                if background is not None:
-                    background.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await background
-                if self._pulls is not None:
-                    await anyio.to_thread.run_sync(self._pulls.stop)
+                if self._jobs is not None:
+                    await anyio.to_thread.run_sync(self._jobs.stop)
                 if self.services.usage_or_none is not None:
                     await anyio.to_thread.run_sync(self.services.usage_or_none.close)
                 await send({"type": "lifespan.shutdown.complete"})
@@ -128,14 +117,6 @@ class App:
             self.services.database.ranks.prepare(PREPARE_SECONDS)
         except BillsmithError as error:
             log.warning("long lists were not prepared: %s", error)
-
-    async def _keep_status(self) -> None:
-        while True:
-            try:
-                await anyio.to_thread.run_sync(mark_past_due, self.services.database, self.services.clock())
-            except BillsmithError as error:
-                log.warning("past due invoices were not marked: %s", error)
-            await asyncio.sleep(PAST_DUE_EVERY)
 
 
 def _check_head(scope: Scope) -> None:

@@ -46,8 +46,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of a request's body, at most."""
     body_seconds: int = 60
     """Seconds within which a request's body must have come."""
+    jobs: bool = True
+    """Whether ``serve`` does what is due, as ``jobs run`` does; off where another process has that task."""
     pull: bool = True
-    """Whether ``serve`` pulls the connections whose time has come."""
+    """Whether pulling connections whose time has come is among these jobs."""
     faces: tuple[str, ...] = FACES
     """The APIs that are served."""
     face_hosts: dict[str, str] = {}

@@ -21,6 +21,8 @@ from billsmith.accounts.model import (
     check_zone,
     is_clean_text,
 )
+from billsmith.storage import changes
+from billsmith.storage.changes import Change
 from billsmith.storage.direct import Direct
 from billsmith.storage.reads import read_by
 from billsmith.storage.schema import account as table
@@ -46,6 +48,7 @@ def create(
     currency: str | None = None,
     time_zone: str | None = None,
     profile: Profile = Profile(),  # noqa: B008 (frozen)
+    actor: str = "command line",
 ) -> Account:
     """Make an account. Currency and zone are the parent's unless given; a root must have them.
 
@@ -92,6 +95,8 @@ def create(
     path = f"{parent.path if parent else '/'}{seq}/"
     connection.execute(update(table).where(table.c.seq == seq).values(path=path))
     _count_change(connection)
+    facts = {"external_id": external_id, "parent": parent.id if parent else None}
+    changes.note(connection, Change("account.created", seq, id, now, actor, facts))
     return by_seq(connection, seq)
 
 
@@ -106,6 +111,7 @@ def change(
     time_zone: str | None = None,
     status: AccountStatus | None = None,
     profile: Profile | None = None,
+    actor: str = "command line",
 ) -> Account:
     """Change what is given, leave the rest. Invoices already issued keep what they say.
 
@@ -138,7 +144,15 @@ def change(
             f"the external id {external_id!r} is taken under this parent", code="account.external_id_taken", where="external_id"
         ) from None
     _count_change(connection)
+    changes.note(
+        connection,
+        Change(_kind(status), account.seq, account.id, now, actor, {"changed": sorted(set(values) - {"updated_at"})}),
+    )
     return by_seq(connection, account.seq)
+
+
+def _kind(status: AccountStatus | None) -> str:
+    return "account.changed" if status is None else f"account.{'reopened' if status is AccountStatus.OPEN else status.value}"
 
 
 def by_seq(connection: Connection, seq: int) -> Account:

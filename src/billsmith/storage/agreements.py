@@ -12,13 +12,19 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from billsmith.accounts.model import Account
 from billsmith.ledger.wallets import Grant
+from billsmith.storage import changes
+from billsmith.storage.changes import Change
+from billsmith.storage.direct import Direct
 from billsmith.storage.schema import invoice
 from billsmith.storage.schema_billing import agreement as table
 from billsmith.storage.schema_billing import agreement_use as use_table
 from billsmith.storage.schema_billing import wallet_grant, wallet_movement
-from billsmith.subscriptions.agreements import Agreement
+from billsmith.subscriptions.agreements import Agreement, Ended
+from billsmith.units.currency import from_minor
 from billsmith.units.errors import Conflict
 from billsmith.units.exact import Exact
+from billsmith.units.instants import format_instant
+from billsmith.units.rounding import plain
 
 _agreements = msgspec.json.Decoder(Agreement)
 
@@ -75,6 +81,9 @@ def add(connection: Connection, issuer: Account, account: Account, id: str, body
         )
         .returning(table.c.seq)
     ).scalar_one()
+    kind = "agreement.ended" if isinstance(body, Ended) else "agreement.made"
+    facts = {"what": type(body).__name__}
+    changes.note(connection, Change(kind, account.seq, id, now, actor, facts, issuer=issuer.seq))
     return Stored(seq, id, account.seq, body)
 
 
@@ -102,9 +111,7 @@ def uses(connection: Connection, seqs: Sequence[int]) -> dict[int, list[Use]]:
 
 def add_uses(connection: Connection, rows: Iterable[tuple[int, int, Exact]]) -> None:
     """Keep what invoices used: agreement, invoice, amount."""
-    values = [{"agreement_seq": seq, "invoice_seq": invoice, "amount": str(amount)} for seq, invoice, amount in rows]
-    if values:
-        connection.execute(insert(use_table), values)
+    Direct(connection).add(use_table, [(seq, invoice, str(amount)) for seq, invoice, amount in rows])
 
 
 def forget_uses(connection: Connection, invoice_seq: int) -> None:
@@ -131,6 +138,12 @@ def add_grant(
         )
         .returning(wallet_grant.c.seq)
     ).scalar_one()
+    facts = {
+        "amount": plain(grant.amount),
+        "currency": currency,
+        "expires_at": None if grant.expires_at is None else format_instant(grant.expires_at),
+    }
+    changes.note(connection, Change("wallet.granted", account.seq, grant.id, now, actor, facts, issuer=issuer.seq))
     return StoredGrant(seq, account.seq, issuer.seq, currency, grant)
 
 
@@ -187,6 +200,19 @@ def add_movements(connection: Connection, new: Sequence[Movement], *, now: int, 
         steps[key] = steps.get(key, 0) + 1
         rows.append({**one._asdict(), "step": steps[key], "recorded_at": now, "recorded_by": actor})
     connection.execute(insert(table), rows)
+    changes.note(connection, *_noted(connection, new, now, actor))
+
+
+def _noted(connection: Connection, new: Sequence[Movement], now: int, actor: str) -> Iterable[Change]:
+    query = select(wallet_grant.c.id, wallet_grant.c.issuer_seq, wallet_grant.c.currency)
+    of = {row.id: row for row in connection.execute(query.where(wallet_grant.c.id.in_({one.grant_id for one in new})))}
+    for one in new:
+        # A plan's included credit is no grant that anybody gave: its use stands on the invoice alone.
+        grant = of.get(one.grant_id)
+        if grant is not None:
+            kind = "wallet.voided" if one.what == "void" else "wallet.used"
+            facts = {"amount": plain(from_minor(one.amount_minor, grant.currency)), "currency": grant.currency}
+            yield Change(kind, one.account_seq, one.grant_id, now, actor, facts, issuer=grant.issuer_seq)
 
 
 _grants = msgspec.json.Decoder(Grant)

@@ -15,6 +15,8 @@ from billsmith.catalog.catalog import Catalog
 from billsmith.catalog.reading import read_as
 from billsmith.catalog.versions import KINDS, Comparison, Part, Shelf, shelf
 from billsmith.catalog.writing import digest, text_of
+from billsmith.storage import changes
+from billsmith.storage.changes import Change
 from billsmith.storage.schema_billing import catalog_part as part_table
 from billsmith.storage.schema_billing import catalog_version as table
 from billsmith.units.errors import Busy, NotFound
@@ -115,6 +117,8 @@ def add(
         raise Busy("another catalog was applied just now; try again", code="catalog.at_work") from error
     if found.new_parts:
         connection.execute(insert(part_table), [_row(issuer, catalog.code, part) for part in found.new_parts])
+    facts = {"version": version, "new_parts": len(found.new_parts)}
+    changes.note(connection, Change("catalog.applied", issuer.seq, catalog.code, now, actor, facts))
 
 
 def _row(issuer: Account, code: str, part: Part) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.pool import QueuePool
 
+from billsmith.storage import changes
 from billsmith.storage.account_ids import AccountIds
 from billsmith.storage.found_accounts import FoundAccounts
 from billsmith.storage.lists.few import Searches
@@ -91,17 +92,22 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """A transaction that writes: committed and durable when the block ends, gone when it raises.
 
+        The changes that were noted in it (:mod:`billsmith.storage.changes`) are written last.
+
         Raises :class:`Unavailable` when the disk is full, read-only or failing, :class:`Busy` when another writer holds the
         store too long.
         """
+        noted: list[changes.Change] = []
         if self._queue is None:
             with _translated(), self.engine.begin() as connection:
-                yield connection
+                yield connection.execution_options(**{changes.PENDING: noted})
+                changes.write(connection, noted)
             return
         with self._thread_lock, self._queue.turn(), _translated(), self.engine.connect() as plain:
-            connection = plain.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+            connection = plain.execution_options(**{_BEGIN: "BEGIN IMMEDIATE", changes.PENDING: noted})
             with connection.begin():
                 yield connection
+                changes.write(connection, noted)
 
     def close(self) -> None:
         """Stop what runs behind, close every connection."""

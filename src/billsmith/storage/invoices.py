@@ -7,20 +7,18 @@ never finds them apart.
 from __future__ import annotations
 
 import datetime as dt
-import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
-import zstandard
-from sqlalchemy import Connection, Table, and_, delete, func, insert, select, text, update
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, and_, delete, exists, func, insert, select, text, update
 
 from billsmith.accounts.model import Account
+from billsmith.documents.packed import pack_content, unpack_content, unpacked
+from billsmith.invoicing.chain import BEGINNING
 from billsmith.invoicing.model import (
     OPEN_STATUSES,
     Content,
@@ -31,11 +29,14 @@ from billsmith.invoicing.model import (
     Payment,
     Period,
 )
-from billsmith.storage import schema
+from billsmith.storage import chain, changes, schema
 from billsmith.storage.account_ids import id_text
 from billsmith.storage.accounts import ancestors, path_range
-from billsmith.storage.direct import Direct
+from billsmith.storage.changes import Change
+from billsmith.storage.direct import Direct, is_integrity_error
 from billsmith.storage.schema import invoice as table
+from billsmith.storage.schema_billing import ledger_entry
+from billsmith.units.currency import from_minor
 from billsmith.units.errors import Conflict, NotFound
 from billsmith.units.instants import start_of_day
 from billsmith.units.rounding import plain
@@ -52,11 +53,9 @@ SEND_BY_EMAIL = 1 << 3
 PAYMENT_SENT = 1 << 4
 EXPORTED = 1 << 5
 STATUS_MASK = 0b111
+#: Documents, among the subjects of the ledger (:class:`billsmith.storage.ledger.Subject`).
+LEDGER_SUBJECT = 0
 
-# With a checksum of four bytes: a flipped bit in a document is an error, not another amount.
-_compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
-_of_thread = threading.local()
-_contents = msgspec.msgpack.Decoder(Content)
 _extras = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]])
 _NO_EXTRAS: dict[str, dict[str, msgspec.Raw]] = {}
 
@@ -78,10 +77,16 @@ class NewInvoice(msgspec.Struct, frozen=True, kw_only=True):
     recipient: Account
     body: bytes | None = None
     """The content as it is kept (:func:`pack_content`), where the caller packed it already."""
+    series: str = ""
+    """The series in which it was numbered here (:func:`numbers`); what came from elsewhere has none."""
     vendor: str = ""
     vendor_owner: Account | None = None
     vendor_key: str = ""
     stated: str = ""
+    recorded_at: int | None = None
+    """When it came in, where that is not when it was made."""
+    recorded_by: str | None = None
+    """Who brought it in, where that is not who issued it."""
 
 
 class Known(NamedTuple):
@@ -109,18 +114,26 @@ def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
     if not batch:
         return []
     _lock_lists(connection, batch)
-    seqs = _next_seqs(connection, len(batch))
+    direct = Direct(connection)
+    seqs = _next_seqs(direct, len(batch))
+    due_at = lru_cache(_due_at)  # for most of a batch the same
     try:
-        connection.execute(insert(table), [_row(seq, new) for seq, new in zip(seqs, batch, strict=True)])
-    except IntegrityError as error:
-        if "UNIQUE" in str(error).upper() and "invoice" in str(error):
+        direct.add(table, [_row(seq, new, direct.id(new.invoice.id), due_at) for seq, new in zip(seqs, batch, strict=True)])
+    except Exception as error:
+        if is_integrity_error(error) and "UNIQUE" in str(error).upper() and "invoice" in str(error):
             raise Conflict("there is an invoice with that id already", code="invoice.id_taken", where="id") from error
         raise
-    connection.execute(
-        insert(schema.invoice_document),
-        [{"invoice_seq": seq, "body": body} for seq, new in zip(seqs, batch, strict=True) if (body := _body(new)) is not None],
+    bodies = [_body(new) for new in batch]
+    direct.add(schema.invoice_document, [(seq, body) for seq, body in zip(seqs, bodies, strict=True) if body is not None])
+    chain.extend(
+        connection,
+        [
+            chain.Sealed(new.series, seq, new.issuer.seq, new.invoice, unpacked(body))
+            for seq, new, body in zip(seqs, batch, bodies, strict=True)
+            if new.series and body is not None
+        ],
     )
-    _note_viewers(connection, seqs, batch)
+    _note_viewers(direct, seqs, batch)
     _note_vendor_ids(connection, seqs, batch)
     _note_changes(
         connection,
@@ -129,6 +142,7 @@ def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
             for seq, new in zip(seqs, batch, strict=True)
         ],
     )
+    changes.note(connection, *map(_made, batch))
     return seqs
 
 
@@ -136,20 +150,6 @@ def _body(new: NewInvoice) -> bytes | None:
     if new.body is not None or new.invoice.content is None:
         return new.body
     return pack_content(new.invoice.content)
-
-
-def pack_content(content: Content) -> bytes:
-    """A document as it is kept: MessagePack with named keys, compressed."""
-    return _compressor.compress(msgspec.msgpack.encode(content))
-
-
-def unpack_content(body: bytes) -> Content:
-    """The inverse of :func:`pack_content`."""
-    try:
-        decompressor = _of_thread.decompressor
-    except AttributeError:  # one a thread: making one costs more than most documents, and two threads can't share one
-        decompressor = _of_thread.decompressor = zstandard.ZstdDecompressor()
-    return _contents.decode(decompressor.decompress(body))
 
 
 def columns(*more: Any) -> Any:
@@ -377,10 +377,9 @@ def move(
             paid_at=after.paid_at,
             voided_at=after.voided_at,
             exported_at=after.exported_at,
-            issued_at=after.issued_at,
             payment_method=after.payment_method,
             extras=_extras_text(after),
-            due_at=_due_at(after, _zone_of(connection, found.issuer_seq)),
+            due_at=_due_at(_waits_until(after), _zone_of(connection, found.issuer_seq)),
         )
     )
     add_history(connection, found.seq, HistoryEntry(at=at, what=what, actor=actor, detail=detail))
@@ -388,6 +387,11 @@ def move(
         connection,
         [_Change(found.seq, found.issuer_seq, found.recipient_seq, flags_of(before), flags_of(after), after.batch)],
         lock=True,
+    )
+    kind = f"{after.kind.value}.{_verb(before, after, what)}"
+    changes.note(
+        connection,
+        Change(kind, found.recipient_seq, after.id, at, actor, _facts(after), issuer=found.issuer_seq),
     )
     return found._replace(invoice=after)
 
@@ -459,35 +463,59 @@ def add_payments(connection: Connection, payments: Sequence[tuple[int, Payment]]
         connection.execute(insert(schema.payment), rows)
 
 
-def next_numbers(connection: Connection, issuer: Account, series: str, count: int) -> int:
-    """The first of the next ``count`` numbers of an issuer's series: gapless, because they are taken in the transaction that
-    issues.
-    """
-    numbers = schema.number_series
-    upsert = _insert(connection, numbers).values(issuer_seq=issuer.seq, series=series, last=count)
-    upsert = upsert.on_conflict_do_update(
-        index_elements=[numbers.c.issuer_seq, numbers.c.series], set_={"last": numbers.c.last + count}
-    )
-    return int(connection.execute(upsert.returning(numbers.c.last)).scalar_one()) - count + 1
+class Numbers(NamedTuple):
+    """The next numbers of a series, and the date that their documents carry."""
+
+    series: str
+    texts: list[str]
+    date: dt.date
 
 
 _SERIES = {InvoiceKind.INVOICE: "INV", InvoiceKind.CREDIT_NOTE: "CN", InvoiceKind.DEBIT_NOTE: "DN"}
 
 
-def numbers(connection: Connection, issuer: Account, kind: InvoiceKind, date: dt.date, count: int) -> list[str]:
-    """The next ``count`` numbers for an issuer's documents of a kind and date: a series for each year, of notes another."""
+def numbers(
+    connection: Connection, issuer: Account, kind: InvoiceKind, date: dt.date, count: int, *, asked: bool = False
+) -> Numbers:
+    """The next ``count`` numbers for an issuer's documents of a kind and date: a series for each year, of notes another.
+
+    They are gapless, because they are taken in the transaction that issues. No document is dated before its predecessor (P10):
+    where a clock was set back it carries its predecessor's date; a date that was ``asked`` for is refused
+    (:class:`Conflict`).
+    """
     series = f"{_SERIES[kind]}-{date.year}"
-    first = next_numbers(connection, issuer, series, count)
-    return [f"{series}-{number:06d}" for number in range(first, first + count)]
+    sql = (
+        "INSERT INTO number_series (issuer_seq, series, last, date, head) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (issuer_seq, series) DO UPDATE SET last = number_series.last + excluded.last,"
+        " date = CASE WHEN number_series.date > excluded.date THEN number_series.date ELSE excluded.date END"
+        " RETURNING last, date"
+    )
+    [(last, newest)] = Direct(connection).rows(sql, (issuer.seq, series, count, date.toordinal(), BEGINNING))
+    dated = dt.date.fromordinal(newest)
+    if asked and dated != date:
+        raise Conflict(
+            f"the document before it in series {series} is dated {dated}; leave the date out, or take one from then on",
+            code="invoice.date_before_predecessor",
+            where="date",
+        )
+    return Numbers(series, [f"{series}-{number:06d}" for number in range(last - count + 1, last + 1)], dated)
 
 
 def credits_left(connection: Connection, issuer_seq: int, recipients: Sequence[int]) -> list[Stored]:
-    """Credit notes of an issuer to some recipients that have something left to give, oldest first."""
+    """An issuer's documents to some recipients that have something left to give, oldest first: credit notes, overpaid invoices.
+
+    Only those that were issued here: the ledger holds what they give.
+    """
     query = columns().where(
         table.c.recipient_seq.in_(recipients),
         table.c.issuer_seq == issuer_seq,
-        text("invoice.kind = 'credit_note' AND invoice.paid_minor > invoice.total_minor"),
-        table.c.flags.op("&")(STATUS_MASK).in_([int(status) for status in OPEN_STATUSES]),
+        text("invoice.paid_minor > invoice.total_minor"),
+        table.c.flags.op("&")(STATUS_MASK).in_([int(status) for status in OPEN_STATUSES | {InvoiceStatus.PAID}]),
+        exists().where(
+            ledger_entry.c.subject == LEDGER_SUBJECT,
+            ledger_entry.c.subject_seq == table.c.seq,
+            ledger_entry.c.step == 0,
+        ),
     )
     return [stored(row) for row in connection.execute(query.order_by(table.c.seq))]
 
@@ -586,6 +614,58 @@ def number_key(number: str) -> str:
     return number.casefold()
 
 
+class _Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the change log says of an invoice."""
+
+    number: str
+    status: str
+    issuer: str
+    currency: str
+    total: str
+    paid: str
+    date: dt.date
+    due_date: dt.date | None
+    batch: str
+
+
+def _facts(invoice: Invoice) -> _Facts:
+    return _Facts(
+        number=invoice.number,
+        status=invoice.status.word,
+        issuer=invoice.issuer_id,
+        currency=invoice.currency,
+        total=plain(from_minor(invoice.total_minor, invoice.currency)),
+        paid=plain(from_minor(invoice.paid_minor, invoice.currency)),
+        date=invoice.date,
+        due_date=invoice.due_date,
+        batch=invoice.batch,
+    )
+
+
+def _made(new: NewInvoice) -> Change:
+    invoice = new.invoice
+    at = new.recorded_at if new.recorded_at is not None else invoice.created_at
+    actor = invoice.invoiced_by if new.recorded_by is None else new.recorded_by
+    kind = f"{invoice.kind.value}.{'imported' if new.vendor else 'issued'}"
+    return Change(kind, new.recipient.seq, invoice.id, at, actor, _facts(invoice), issuer=new.issuer.seq)
+
+
+#: How the change log names a status that was just reached.
+_VERBS = {
+    InvoiceStatus.ISSUED: "reopened",
+    InvoiceStatus.PARTIALLY_PAID: "partially_paid",
+    InvoiceStatus.PAID: "paid",
+    InvoiceStatus.PAST_DUE: "past_due",
+    InvoiceStatus.VOID: "voided",
+    InvoiceStatus.WRITTEN_OFF: "written_off",
+}
+
+
+def _verb(before: Invoice, after: Invoice, what: str) -> str:
+    reached = after.status is not before.status or what == "payment"
+    return _VERBS.get(after.status, "changed") if reached else "changed"
+
+
 class _Change(NamedTuple):
     seq: int
     issuer_seq: int
@@ -595,57 +675,61 @@ class _Change(NamedTuple):
     batch: str
 
 
-def _row(seq: int, new: NewInvoice) -> dict[str, Any]:
+def _row(seq: int, new: NewInvoice, id: Any, due_at: Callable[[dt.date | None, str], int | None]) -> tuple[Any, ...]:
+    """All columns of an invoice's row, in the table's order."""
     invoice = new.invoice
-    return {
-        "seq": seq,
-        "id": invoice.id,
-        "issuer_seq": new.issuer.seq,
-        "recipient_seq": new.recipient.seq,
-        "kind": invoice.kind.value,
-        "number": invoice.number,
-        "number_key": number_key(invoice.number),
-        "flags": flags_of(invoice),
-        "currency": invoice.currency,
-        "total_minor": invoice.total_minor,
-        "tax_minor": invoice.tax_minor,
-        "paid_minor": invoice.paid_minor,
-        "stated_total": None if invoice.stated_total is None else plain(invoice.stated_total),
-        "customer_name": invoice.customer_name,
-        "name_key": invoice.customer_name.casefold(),
-        "billing_entity": invoice.billing_entity,
-        "date": invoice.date.toordinal(),
-        "due_date": None if invoice.due_date is None else invoice.due_date.toordinal(),
-        "period_start": invoice.period.start,
-        "period_end": invoice.period.end,
-        "created_at": invoice.created_at,
-        "issued_at": invoice.issued_at,
-        "paid_at": invoice.paid_at,
-        "voided_at": invoice.voided_at,
-        "scheduled_at": invoice.scheduled_at,
-        "exported_at": invoice.exported_at,
-        "due_at": _due_at(invoice, new.issuer.time_zone),
-        "direct_debit": int(invoice.direct_debit),
-        "consolidated": int(invoice.consolidated),
-        "batch": invoice.batch,
-        "invoiced_by": invoice.invoiced_by,
-        "payment_method": invoice.payment_method,
-        "extras": _extras_text(invoice),
-    }
+    return (
+        seq,
+        id,
+        new.issuer.seq,
+        new.recipient.seq,
+        invoice.kind.value,
+        invoice.number,
+        number_key(invoice.number),
+        flags_of(invoice),
+        invoice.currency,
+        invoice.total_minor,
+        invoice.tax_minor,
+        invoice.paid_minor,
+        None if invoice.stated_total is None else plain(invoice.stated_total),
+        invoice.customer_name,
+        invoice.customer_name.casefold(),
+        invoice.billing_entity,
+        invoice.date.toordinal(),
+        None if invoice.due_date is None else invoice.due_date.toordinal(),
+        invoice.period.start,
+        invoice.period.end,
+        invoice.created_at,
+        invoice.issued_at,
+        invoice.paid_at,
+        invoice.voided_at,
+        invoice.scheduled_at,
+        invoice.exported_at,
+        due_at(_waits_until(invoice), new.issuer.time_zone),
+        int(invoice.direct_debit),
+        int(invoice.consolidated),
+        invoice.batch,
+        invoice.invoiced_by,
+        invoice.payment_method,
+        _extras_text(invoice),
+    )
 
 
 def _extras_text(invoice: Invoice) -> str | None:
     return msgspec.json.encode(invoice.extras).decode() if invoice.extras else None
 
 
-def _due_at(invoice: Invoice, time_zone: str) -> int | None:
-    """When an unpaid invoice becomes past due: as its due date ends where the issuer is."""
+def _waits_until(invoice: Invoice) -> dt.date | None:
+    """The last day on which an unpaid invoice is not past due."""
     waiting = OPEN_STATUSES - {InvoiceStatus.PAST_DUE}
     if invoice.due_date is None or invoice.status not in waiting or invoice.due_minor <= 0:
         return None
-    if invoice.due_date >= dt.date.max:
-        return None
-    return start_of_day(invoice.due_date + dt.timedelta(days=1), time_zone)
+    return invoice.due_date if invoice.due_date < dt.date.max else None
+
+
+def _due_at(last: dt.date | None, time_zone: str) -> int | None:
+    """When an invoice becomes past due: as its due date ends where the issuer is."""
+    return None if last is None else start_of_day(last + dt.timedelta(days=1), time_zone)
 
 
 def _zone_of(connection: Connection, account_seq: int) -> str:
@@ -653,23 +737,24 @@ def _zone_of(connection: Connection, account_seq: int) -> str:
     return zone
 
 
-def _next_seqs(connection: Connection, count: int) -> list[int]:
-    if connection.dialect.name == "sqlite":
-        last = connection.execute(select(func.coalesce(func.max(table.c.seq), 0))).scalar_one()
+def _next_seqs(direct: Direct, count: int) -> list[int]:
+    if direct.is_sqlite:
+        [(last,)] = direct.rows("SELECT coalesce(max(seq), 0) FROM invoice")
         return list(range(last + 1, last + 1 + count))
-    rows = connection.execute(text("SELECT nextval('invoice_seq_seq') FROM generate_series(1, :count)"), {"count": count})
-    return sorted(row[0] for row in rows)
+    return sorted(row[0] for row in direct.rows("SELECT nextval('invoice_seq_seq') FROM generate_series(1, ?)", (count,)))
 
 
-def _note_viewers(connection: Connection, seqs: Sequence[int], batch: Sequence[NewInvoice]) -> None:
-    rows = [
-        {"viewer_seq": viewer, "created_at": new.invoice.created_at, "invoice_seq": seq}
-        for seq, new in zip(seqs, batch, strict=True)
-        for viewer in ancestors(new.recipient.path)
-        if viewer != new.issuer.seq
-    ]
-    if rows:
-        connection.execute(insert(schema.invoice_viewer), rows)
+def _note_viewers(direct: Direct, seqs: Sequence[int], batch: Sequence[NewInvoice]) -> None:
+    above = lru_cache(ancestors)
+    direct.add(
+        schema.invoice_viewer,
+        [
+            (viewer, new.invoice.created_at, seq)
+            for seq, new in zip(seqs, batch, strict=True)
+            for viewer in above(new.recipient.path)
+            if viewer != new.issuer.seq
+        ],
+    )
 
 
 def _note_vendor_ids(connection: Connection, seqs: Sequence[int], batch: Sequence[NewInvoice]) -> None:
@@ -714,11 +799,12 @@ def _note_changes(connection: Connection, changes: Sequence[_Change], *, lock: b
     lists = _lists_of([(change.issuer_seq, change.recipient_seq) for change in changes])
     if lock:
         _lock(connection, lists)
-    versions = _versions(connection, lists)
-    rows = []
-    counts: Counter[tuple[int, int, int]] = Counter()
-    batches: Counter[tuple[int, str, int]] = Counter()
-    pairs: Counter[tuple[int, int, int]] = Counter()
+    direct = Direct(connection)
+    versions = _versions(direct, lists)
+    rows: list[tuple[Any, ...]] = []
+    counts: Counter[tuple[Any, ...]] = Counter()
+    batches: Counter[tuple[Any, ...]] = Counter()
+    pairs: Counter[tuple[Any, ...]] = Counter()
     for change in changes:
         batches[change.issuer_seq, change.batch, change.new] += 1
         pairs[change.issuer_seq, change.recipient_seq, change.new] += 1
@@ -727,56 +813,34 @@ def _note_changes(connection: Connection, changes: Sequence[_Change], *, lock: b
             pairs[change.issuer_seq, change.recipient_seq, change.old] -= 1
         for key in ((change.issuer_seq, ISSUED_BY), (change.recipient_seq, ISSUED_TO)):
             versions[key] += 1
-            rows.append(
-                {
-                    "account_seq": key[0],
-                    "role": key[1],
-                    "version": versions[key],
-                    "invoice_seq": change.seq,
-                    "old_flags": change.old,
-                    "new_flags": change.new,
-                }
-            )
+            rows.append((*key, versions[key], change.seq, change.old, change.new))
             counts[(*key, change.new)] += 1
             if change.old is not None:
                 counts[(*key, change.old)] -= 1
-    connection.execute(insert(schema.invoice_change), rows)
-    _add_to(connection, schema.invoice_tally, ("account_seq", "role", "flags"), counts)
-    _add_to(connection, schema.batch_tally, ("issuer_seq", "batch", "flags"), batches)
-    _add_to(connection, schema.pair_tally, ("issuer_seq", "recipient_seq", "flags"), pairs)
-    _forget_old_changes(connection, versions, rows)
+    direct.add(schema.invoice_change, rows)
+    for tally, found in ((schema.invoice_tally, counts), (schema.batch_tally, batches), (schema.pair_tally, pairs)):
+        # in one order, so that two writers never wait for each other
+        direct.add_to(tally, [(*key, count) for key, count in sorted(found.items()) if count])
+    _forget_old_changes(connection, versions, Counter((account_seq, role) for account_seq, role, *_ in rows))
 
 
-def _versions(connection: Connection, lists: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
-    changes = schema.invoice_change
+def _versions(direct: Direct, lists: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """How far lists have come. Each is looked up at its end: grouped, every change that is kept would be read."""
     found: dict[tuple[int, int], int] = dict.fromkeys(lists, 0)
     for role in (ISSUED_BY, ISSUED_TO):
-        accounts = [account for account, of_role in lists if of_role == role]
-        rows = connection.execute(
-            select(changes.c.account_seq, func.max(changes.c.version))
-            .where(changes.c.role == role, changes.c.account_seq.in_(accounts))
-            .group_by(changes.c.account_seq)
+        each = direct.numbers("account_seq", [account for account, of_role in lists if of_role == role])
+        sql = (
+            "SELECT account_seq, (SELECT max(version) FROM invoice_change c"
+            f" WHERE c.account_seq = each.account_seq AND c.role = {role}) FROM {each.sql} each"
         )
-        found.update({(account, role): version for account, version in rows})
+        found.update({(account, role): version or 0 for account, version in direct.rows(sql, each.parameters)})
     return found
 
 
-def _add_to(connection: Connection, tally: Table, keys: tuple[str, ...], counts: Mapping[Any, int]) -> None:
-    """Add to the counts of a tally, in one order, so that two writers never wait for each other."""
-    upsert = _insert(connection, tally)
-    upsert = upsert.on_conflict_do_update(
-        index_elements=[tally.c[name] for name in keys], set_={"count": tally.c.count + upsert.excluded.count}
-    )
-    rows = [{**dict(zip(keys, key, strict=True)), "count": count} for key, count in sorted(counts.items()) if count]
-    if rows:
-        connection.execute(upsert, rows)
-
-
 def _forget_old_changes(
-    connection: Connection, versions: Mapping[tuple[int, int], int], rows: Sequence[Mapping[str, Any]]
+    connection: Connection, versions: Mapping[tuple[int, int], int], written: Mapping[tuple[int, int], int]
 ) -> None:
     """Drop change rows that no reader needs, now and then, so that the table does not grow with the years."""
-    written = Counter((row["account_seq"], row["role"]) for row in rows)
     changes = schema.invoice_change
     for key, version in versions.items():
         if version // 8192 != (version - written[key]) // 8192 and version > KEEP_CHANGES:
@@ -787,7 +851,3 @@ def _forget_old_changes(
                     changes.c.version <= version - KEEP_CHANGES,
                 )
             )
-
-
-def _insert(connection: Connection, into: Table) -> Any:
-    return sqlite_insert(into) if connection.dialect.name == "sqlite" else postgres_insert(into)

@@ -10,7 +10,9 @@ from sqlalchemy.exc import IntegrityError
 
 from billsmith.accounts.model import Account
 from billsmith.metering.meter import Meter
+from billsmith.storage import changes
 from billsmith.storage.accounts import ancestors
+from billsmith.storage.changes import Change
 from billsmith.storage.schema_usage import meter_version as table
 from billsmith.units.errors import Busy
 
@@ -85,6 +87,7 @@ def add(connection: Connection, account: Account, meter: Meter, *, counts_from: 
         connection.execute(insert(table).values(values))
     except IntegrityError:
         raise Busy("another change of this meter came in between; try again", code="store.locked") from None
+    changes.note(connection, Change("meter.defined", account.seq, meter.code, now, actor, {"version": meter.version}))
     return Metered(account_seq=account.seq, meter=meter, counts_from=counts_from, created_at=now, actor=actor)
 
 

@@ -198,6 +198,13 @@ def pulled_in_period(
         after = rows[-1].seq
 
 
+def issuers(connection: Connection, connection_seqs: Sequence[int]) -> list[int]:
+    """As whose invoices the records of connections came in."""
+    joined = sync_record.join(table, sync_record.c.invoice_seq == table.c.seq)
+    query = select(table.c.issuer_seq).distinct().select_from(joined).where(sync_record.c.connection_seq.in_(connection_seqs))
+    return sorted(connection.execute(query).scalars())
+
+
 def issued_in_period(connection: Connection, issuer: Account, start: int, end: int) -> Iterator[Stored]:
     """Invoices that an account issued here itself (none that came from a vendor) whose period starts in ``[start, end)``."""
     ids = schema.vendor_id

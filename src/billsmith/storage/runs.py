@@ -14,6 +14,8 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
 
 from billsmith.accounts.model import Account
 from billsmith.invoicing.cases import Mark as LineMark
+from billsmith.storage import changes
+from billsmith.storage.changes import Change
 from billsmith.storage.direct import Direct, is_integrity_error
 from billsmith.storage.schema_billing import billed_line, billing_run, correction, run_item, subscription_bill
 from billsmith.subscriptions.learnt import Mark
@@ -131,7 +133,10 @@ def create(
         "empty": 0,
         "opened_by": actor,
     }
-    return _run(connection.execute(insert(table).values(values).returning(table)).one())
+    run = _run(connection.execute(insert(table).values(values).returning(table)).one())
+    facts = {"batch": run.batch, "period": period}
+    changes.note(connection, Change("run.begun", issuer.seq, run.id, at, actor, facts))
+    return run
 
 
 def lock(connection: Connection, run: Run) -> Run:
@@ -155,14 +160,17 @@ def advance(connection: Connection, run: Run, cursor: int, items: Sequence[Item]
         .where(billing_run.c.seq == run.seq)
         .values(cursor=cursor, billed=moved.billed, parked=moved.parked, empty=moved.nothing)
     )
-    if items:
-        connection.execute(insert(run_item), [{"run_seq": run.seq, **item._asdict()} for item in items])
+    Direct(connection).add(run_item, [(run.seq, *item) for item in items])
     return moved
 
 
 def finish(connection: Connection, run: Run) -> Run:
     """Note that a run has come to its end."""
-    connection.execute(update(billing_run).where(billing_run.c.seq == run.seq).values(state=DONE))
+    running = (billing_run.c.seq == run.seq) & (billing_run.c.state == RUNNING)
+    ended = connection.execute(update(billing_run).where(running).values(state=DONE).returning(billing_run)).first()
+    if ended is not None:
+        facts = {"batch": run.batch, "billed": ended.billed, "parked": ended.parked, "nothing": ended.empty}
+        changes.note(connection, Change("run.ended", run.issuer_seq, run.id, run.at, ended.opened_by, facts))
     return msgspec.structs.replace(run, state=DONE)
 
 
@@ -219,21 +227,14 @@ def newest_steps(connection: Connection, subscriptions: Sequence[int]) -> dict[i
 def note_bills(connection: Connection, run: Run, steps: Sequence[BillStep]) -> None:
     """Note how far subscriptions are billed."""
     table = subscription_bill
-    new = [
-        {
-            "subscription_seq": step.subscription_seq,
-            "step": step.number,
-            "until": step.mark.until,
-            "known_at": step.mark.known_at,
-            "run_seq": run.seq,
-            "invoice_seq": step.invoice_seq,
-            "open": 0,
-        }
-        for step in steps
-        if not step.again
-    ]
-    if new:
-        connection.execute(insert(table), new)
+    Direct(connection).add(
+        table,
+        [
+            (step.subscription_seq, step.number, step.mark.until, step.mark.known_at, run.seq, step.invoice_seq, 0)
+            for step in steps
+            if not step.again
+        ],
+    )
     again = [
         {"of": step.subscription_seq, "number": step.number, "run": run.seq, "invoice": step.invoice_seq}
         for step in steps
@@ -248,11 +249,8 @@ def note_bills(connection: Connection, run: Run, steps: Sequence[BillStep]) -> N
 
 def add_lines(connection: Connection, rows: Iterable[tuple[LineMark, int]]) -> None:
     """Keep what lines of documents bill (P4). Raises :class:`Conflict` where a live document bills one of them already."""
-    sql = "INSERT INTO billed_line (period_start, subscription_seq, mark, invoice_seq) VALUES (?, ?, ?, ?)"
-    values = [(start, seq, mark, invoice) for (seq, start, mark), invoice in rows]
     try:
-        if values:
-            Direct(connection).many(sql, values)
+        Direct(connection).add(billed_line, [(start, seq, mark, invoice) for (seq, start, mark), invoice in rows])
     except Exception as error:
         if not is_integrity_error(error):
             raise
@@ -301,12 +299,19 @@ def corrections(connection: Connection, invoices: Sequence[int]) -> dict[int, li
     return found
 
 
-def add_corrections(connection: Connection, run: Run, rows: Sequence[tuple[int, int, int]]) -> None:
-    """Keep which notes correct which invoices: invoice, step, note."""
+def by_hand(connection: Connection, invoices: Sequence[int]) -> set[int]:
+    """Which of the notes that correct invoices no run made."""
+    query = select(correction.c.note_seq).where(correction.c.invoice_seq.in_(invoices), correction.c.run_seq.is_(None))
+    return {row[0] for row in connection.execute(query)}
+
+
+def add_corrections(connection: Connection, run: Run | None, rows: Sequence[tuple[int, int, int]]) -> None:
+    """Keep which notes correct which invoices: invoice, step, note. ``None``: no run made them."""
     if rows:
+        run_seq = None if run is None else run.seq
         connection.execute(
             insert(correction),
-            [{"invoice_seq": invoice, "step": step, "note_seq": note, "run_seq": run.seq} for invoice, step, note in rows],
+            [{"invoice_seq": invoice, "step": step, "note_seq": note, "run_seq": run_seq} for invoice, step, note in rows],
         )
 
 

@@ -170,9 +170,10 @@ Index(
     "invoice_due", invoice.c.due_at, sqlite_where=invoice.c.due_at.is_not(None), postgresql_where=invoice.c.due_at.is_not(None)
 )
 
-# Credit notes that have something left for the next invoice. Literal, so that a query's own literals are seen to imply it.
-HAS_CREDIT_LEFT = text("kind = 'credit_note' AND paid_minor > total_minor")
-Index("credit_note_left", invoice.c.recipient_seq, sqlite_where=HAS_CREDIT_LEFT, postgresql_where=HAS_CREDIT_LEFT)
+# What has something left for the next invoice: credit notes, and invoices that were overpaid. Literal, so that a query's own
+# literals are seen to imply it.
+HAS_CREDIT_LEFT = text("paid_minor > total_minor")
+Index("invoice_credit_left", invoice.c.recipient_seq, sqlite_where=HAS_CREDIT_LEFT, postgresql_where=HAS_CREDIT_LEFT)
 
 # Apart from the row, so that a page of rows stays on few pages of the file.
 invoice_document = Table(
@@ -280,12 +281,15 @@ vendor_id = Table(
     sqlite_with_rowid=False,
 )
 
+# How far a series has come: its last number, the date that it carries, and the digest at the end of its chain.
 number_series = Table(
     "number_series",
     metadata,
     Column("issuer_seq", Seq, ForeignKey("account.seq"), primary_key=True),
     Column("series", String(32), primary_key=True),
     Column("last", BigInteger, nullable=False),
+    Column("date", Integer, nullable=False),
+    Column("head", LargeBinary(32), nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -14,14 +14,17 @@ from billsmith.accounts.model import Account
 from billsmith.catalog.price import Price
 from billsmith.catalog.reading import read_as
 from billsmith.catalog.writing import tree_of
+from billsmith.storage import changes as log
 from billsmith.storage import schema
 from billsmith.storage.accounts import path_range
+from billsmith.storage.changes import Change
 from billsmith.storage.schema_billing import subscription as table
 from billsmith.storage.schema_billing import subscription_bill as bill_table
 from billsmith.storage.schema_billing import subscription_change as change_table
 from billsmith.subscriptions.learnt import Mark, Step
-from billsmith.subscriptions.subscription import AnyChange, PlanRef, Subscription
+from billsmith.subscriptions.subscription import AnyChange, End, PlanRef, Subscription
 from billsmith.units.errors import Conflict, NotFound
+from billsmith.units.instants import format_instant
 
 
 class Stored(NamedTuple):
@@ -86,6 +89,15 @@ def add(
         )
         .returning(table.c.seq)
     ).scalar_one()
+    facts = {
+        "plan": subscription.plan.code,
+        "version": subscription.plan.version,
+        "starts_at": format_instant(subscription.starts_at),
+    }
+    log.note(
+        connection,
+        Change("subscription.created", account.seq, subscription.id, subscription.recorded_at, actor, facts, issuer=issuer.seq),
+    )
     return Stored(seq, issuer.seq, account.seq, recipient.seq, catalog, subscription)
 
 
@@ -112,6 +124,20 @@ def add_changes(connection: Connection, changes: Sequence[tuple[Stored, AnyChang
             }
             for found, change in changes
         ],
+    )
+    log.note(connection, *(_noted(found, change, actor) for found, change in changes))
+
+
+def _noted(found: Stored, change: AnyChange, actor: str) -> Change:
+    ended = isinstance(change, End)
+    return Change(
+        "subscription.ended" if ended else "subscription.changed",
+        found.account_seq,
+        found.subscription.id,
+        change.recorded_at,
+        actor,
+        {"what": type(change).__name__, "from": format_instant(change.at)},
+        issuer=found.issuer_seq,
     )
 
 

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Table, and_, delete, exists, func, insert, li
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from billsmith.storage import schema
+from billsmith.storage import changes, schema
+from billsmith.storage.changes import Change
 from billsmith.storage.schema_sync import sync_account as accounts_made
 from billsmith.storage.schema_sync import sync_difference as differences_table
 from billsmith.storage.schema_sync import sync_problem as problems_table
@@ -164,7 +165,16 @@ def save_progress(connection: Connection, walk: Walk, *, counts: Counts, mark: s
 
 
 def end_walk(
-    connection: Connection, walk: Walk, *, state: WalkState, counts: Counts, now: int, code: str = "", reason: str = ""
+    connection: Connection,
+    of: VendorConnection,
+    walk: Walk,
+    *,
+    state: WalkState,
+    counts: Counts,
+    now: int,
+    actor: str,
+    code: str = "",
+    reason: str = "",
 ) -> None:
     """A walk's end, and why it ended so."""
     connection.execute(
@@ -172,6 +182,8 @@ def end_walk(
         .where(walks.c.seq == walk.seq)
         .values(state=state.value, code=code, reason=reason, ended_at=now, mark=None, **msgspec.structs.asdict(counts))
     )
+    facts = {"connection": of.id, "state": state.value, "added": counts.added, "moved": counts.moved, "code": code}
+    changes.note(connection, Change("pull.ended", of.account_seq, walk.id, now, actor, facts))
 
 
 def known_records(connection: Connection, of: VendorConnection, keys: Sequence[str]) -> dict[str, Record]:

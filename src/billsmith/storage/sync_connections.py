@@ -10,8 +10,10 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from billsmith.accounts.model import Account
+from billsmith.storage import changes
 from billsmith.storage import schema_sync as schema
 from billsmith.storage.accounts import path_range
+from billsmith.storage.changes import Change
 from billsmith.storage.schema import account as account_table
 from billsmith.storage.schema_sync import sync_connection as table
 from billsmith.units.errors import Busy, Conflict, Invalid, NotFound
@@ -59,7 +61,9 @@ class NewConnection(msgspec.Struct, frozen=True, kw_only=True):
     every_minutes: int | None = None
 
 
-def create(connection: Connection, account: Account, new: NewConnection, now: int) -> VendorConnection:
+def create(
+    connection: Connection, account: Account, new: NewConnection, now: int, actor: str = "command line"
+) -> VendorConnection:
     """Keep a new connection. Raises :class:`Conflict` when the name is taken."""
     taken = Conflict(f"there is a connection {new.name!r} already; take another name", code="sync.name_taken", where="name")
     if connection.execute(select(table.c.seq).where(table.c.account_seq == account.seq, table.c.name == new.name)).first():
@@ -80,6 +84,8 @@ def create(connection: Connection, account: Account, new: NewConnection, now: in
         connection.execute(insert(table).values(values))
     except IntegrityError as error:
         raise taken from error
+    facts = {"name": new.name, "vendor": new.vendor}
+    changes.note(connection, Change("connection.created", account.seq, new.id, now, actor, facts))
     return get(connection, new.id)
 
 
@@ -127,16 +133,29 @@ def set_due(connection: Connection, of: VendorConnection, at: int | None) -> Non
     connection.execute(update(table).where(table.c.seq == of.seq).values(due_at=at))
 
 
+def ask(connection: Connection, of: VendorConnection, now: int, actor: str) -> None:
+    """Somebody wants the connection to be pulled now."""
+    set_due(connection, of, now)
+    changes.note(connection, Change("connection.asked", of.account_seq, of.id, now, actor, {"name": of.name}))
+
+
 def set_sealed(connection: Connection, of: VendorConnection, sealed: bytes) -> None:
     """Keep another secret, sealed."""
     connection.execute(update(table).where(table.c.seq == of.seq).values(sealed=sealed))
 
 
-def remove(connection: Connection, of: VendorConnection) -> None:
+def reseal(connection: Connection, of: VendorConnection, sealed: bytes, now: int, actor: str) -> None:
+    """Keep the same secret, sealed with another key."""
+    set_sealed(connection, of, sealed)
+    changes.note(connection, Change("connection.rekeyed", of.account_seq, of.id, now, actor, {"name": of.name}))
+
+
+def remove(connection: Connection, of: VendorConnection, now: int, actor: str) -> None:
     """Forget a connection, its secret and what its walks met. The invoices stay."""
     for each in (schema.sync_record, schema.sync_difference, schema.sync_problem, schema.sync_account, schema.sync_walk):
         connection.execute(delete(each).where(each.c.connection_seq == of.seq))
     connection.execute(delete(table).where(table.c.seq == of.seq))
+    changes.note(connection, Change("connection.removed", of.account_seq, of.id, now, actor, {"name": of.name}))
 
 
 def take_lease(connection: Connection, of: VendorConnection, holder: str, now: int, *, from_dead: str | None = None) -> None:

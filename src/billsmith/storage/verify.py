@@ -17,11 +17,14 @@ from sqlalchemy import Connection, Table, func, select, text, tuple_
 
 from billsmith.accounts.authorisation import parse_scopes
 from billsmith.accounts.model import Account
+from billsmith.documents.packed import unpack_content
 from billsmith.invoicing.model import OPEN_STATUSES, Content, Invoice, InvoiceStatus, LineKind
-from billsmith.storage import accounts, invoices, schema
+from billsmith.storage import accounts, change_log, invoices, schema
 from billsmith.storage.database import Database
 from billsmith.storage.invoices import ISSUED_BY, ISSUED_TO, Stored
 from billsmith.storage.verify_billing import check_billed, check_ledger
+from billsmith.storage.verify_chain import Head, check_chain
+from billsmith.storage.verify_sync import check_pulls
 from billsmith.units.currency import from_minor
 from billsmith.units.errors import BillsmithError, Invalid
 
@@ -57,10 +60,13 @@ CHECKS = (
     "recipient tallies",
     "versions",
     "numbers",
+    "chain",
     "vendor ids",
     "usage",
     "ledger",
     "billed",
+    "changes",
+    "pulls",
 )
 
 
@@ -73,6 +79,7 @@ class Report(msgspec.Struct, kw_only=True):
     checked: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(CHECKS, 0))
     problems: list[Problem] = []
     problems_found: int = 0
+    chains: list[Head] = []
 
     @property
     def ok(self) -> bool:
@@ -104,9 +111,12 @@ def verify(database: Database, *, progress: Progress = lambda _count: None) -> R
         "rows": lambda: _invoices(database, report, progress),
         "tallies": lambda: _tallies(database, report),
         "numbers": lambda: _numbers(database, report),
+        "chain": lambda: _chain(database, report),
         "vendor ids": lambda: _vendor_ids(database, report),
         "ledger": lambda: report.note("ledger", 1 + check_ledger(database, partial(report.add, "ledger"))),
         "billed": lambda: report.note("billed", 1 + check_billed(database, partial(report.add, "billed"))),
+        "changes": lambda: report.note("changes", change_log.check(database, partial(report.add, "changes"))),
+        "pulls": lambda: report.note("pulls", 1 + check_pulls(database, partial(report.add, "pulls"))),
     }
     for check, step in steps.items():
         try:
@@ -236,7 +246,7 @@ class _InvoiceChecks:
             self._problem("documents", stored.invoice, "its document is missing")
             return
         try:
-            content = invoices.unpack_content(body)
+            content = unpack_content(body)
         except (zstandard.ZstdError, ValueError, MemoryError) as error:
             self._problem("documents", stored.invoice, f"its document can't be read: {error}")
             return
@@ -437,6 +447,11 @@ def _gapless(connection: Connection, report: Report, issuer_seq: int, name: str,
     for number, count in sorted(found.items()):
         if count > 1 or not 1 <= number <= last:
             report.add("numbers", where, f"number {number} stands on {count} invoices; the last one given is {last}")
+
+
+def _chain(database: Database, report: Report) -> None:
+    report.chains = check_chain(database, partial(report.add, "chain"))
+    report.note("chain", sum(head.documents for head in report.chains))
 
 
 def _vendor_ids(database: Database, report: Report) -> None:

@@ -28,8 +28,8 @@ EXPONENTS: dict[str, int] = {
 }
 
 
-#: By places: how many minor units make a major one, and one minor unit as a part of it.
-_FACTORS = {places: Decimal(10**places) for places in range(5)}
+#: By currency: how many minor units make a major one. By places: one minor unit as a part of it.
+_FACTORS = {code: Decimal(10**places) for code, places in EXPONENTS.items()}
 _UNITS = {places: Decimal(1).scaleb(-places) for places in range(5)}
 
 
@@ -56,7 +56,7 @@ def to_minor(amount: Decimal | Fraction, currency: str, mode: Rounding = Roundin
     1235
     """
     if type(amount) is Decimal and amount.is_finite():  # the common case, and ten times as fast as a fraction
-        return to_integer(EXACT.multiply(amount, minor_factor(currency)), mode)
+        return to_integer(EXACT.multiply(amount, _FACTORS.get(currency) or minor_factor(currency)), mode)
     if type(amount) is Fraction:
         return round_fraction(amount, currency_exponent(currency), mode)
     raise InvalidNumber(f"{amount!r} is not an exact amount; read it as a decimal from its text", code="number.not_exact")
@@ -68,7 +68,8 @@ def minor_factor(currency: str) -> Decimal:
     >>> minor_factor("KWD")
     Decimal('1000')
     """
-    return _FACTORS[currency_exponent(currency)]
+    currency_exponent(currency)  # says what is wrong with a code that isn't one
+    return _FACTORS[currency]
 
 
 def from_minor(minor: int, currency: str) -> Decimal:

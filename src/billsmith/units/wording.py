@@ -34,6 +34,15 @@ def say_number(value: Exact) -> str:
     return "≈" + _at_least(f"{round_to(value, _SHOWN_PLACES):,f}", 0)
 
 
+def write_number(value: Exact) -> str:
+    """A quantity for a table or a program: no groups, no zeros at its end.
+
+    >>> write_number(Decimal("1250.50"))
+    '1250.5'
+    """
+    return say_number(value).replace(",", "")
+
+
 def say_rate(value: Exact) -> str:
     """A rate, with the places in which it was agreed.
 

@@ -8,10 +8,10 @@ from billsmith.storage.database import Connection
 from billsmith.units.errors import Conflict
 
 
-def close(connection: Connection, account: Account, *, now: int) -> Account:
+def close(connection: Connection, account: Account, *, now: int, actor: str = "command line") -> Account:
     """Close an account. Closed already: no change. Raises :class:`Conflict` while one directly below it is not closed."""
     if account.status is AccountStatus.CLOSED:
         return account
     if accounts.has_open_children(connection, account):
         raise Conflict("accounts below it are not closed; close those first", code="account.has_children")
-    return accounts.change(connection, account, now=now, status=AccountStatus.CLOSED)
+    return accounts.change(connection, account, now=now, status=AccountStatus.CLOSED, actor=actor)

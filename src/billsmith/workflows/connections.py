@@ -52,6 +52,7 @@ def add(
     secret: Secret,
     sealer: Sealer,
     now: int,
+    actor: str = "command line",
     every_minutes: int | None = None,
 ) -> VendorConnection:
     """Make a connection. Raises :class:`Unavailable` where a secret is to be stored and there is no key to seal it with."""
@@ -72,7 +73,7 @@ def add(
         sealed=sealed,
         every_minutes=every_minutes,
     )
-    return sync_connections.create(connection, account, new, now)
+    return sync_connections.create(connection, account, new, now, actor)
 
 
 def _check_options(vendor: str, options: Mapping[str, Any]) -> None:
@@ -105,13 +106,14 @@ def keep_secret(database: Database, of: VendorConnection, sealer: Sealer, secret
         sync_connections.set_sealed(connection, of, sealer.seal(secret, context(of.id, of.vendor, of.options)))
 
 
-def rekey(connection: Connection, sealer: Sealer) -> int:
+def rekey(connection: Connection, sealer: Sealer, *, now: int, actor: str) -> int:
     """Seal every stored secret with the first key; gives how many were under another."""
     moved = 0
     for of in sync_connections.every(connection):
         if of.sealed is not None and not sealer.is_current(of.sealed):
             bound_to = context(of.id, of.vendor, of.options)
-            sync_connections.set_sealed(connection, of, sealer.seal(sealer.open(of.sealed, bound_to), bound_to))
+            sealed = sealer.seal(sealer.open(of.sealed, bound_to), bound_to)
+            sync_connections.reseal(connection, of, sealed, now, actor)
             moved += 1
     return moved
 

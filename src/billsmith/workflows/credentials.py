@@ -34,6 +34,7 @@ def create(
     expires_at: int | None = None,
     label: str = "",
     password: str | None = None,
+    actor: str = "command line",
 ) -> tuple[Credential, str]:
     """A new credential of an account, and its secret (for a user: the password that was given).
 
@@ -57,11 +58,18 @@ def create(
         expires_at=expires_at,
     )
     secret, digest = _secret_of(kind, password)
-    store.add(connection, credential, account, digest)
+    store.add(connection, credential, account, digest, actor)
     return credential, secret
 
 
-def rotate(connection: Connection, credential: Credential, *, now: int, overlap: int = ROTATION_OVERLAP) -> str:
+def rotate(
+    connection: Connection,
+    credential: Credential,
+    *,
+    now: int,
+    overlap: int = ROTATION_OVERLAP,
+    actor: str = "command line",
+) -> str:
     """A new secret for a credential; the old one opens for ``overlap`` nanoseconds more."""
     if credential.revoked_at is not None:
         raise Conflict("this credential was revoked; make a new one", code="credential.revoked")
@@ -70,7 +78,7 @@ def rotate(connection: Connection, credential: Credential, *, now: int, overlap:
     if not 0 <= overlap <= MAX_ROTATION_OVERLAP:
         raise Invalid("the overlap is between zero and ninety days", code="credential.overlap", where="overlap")
     secret, digest = _secret_of(credential.kind, None)
-    store.rotate(connection, credential.id, digest, now, now + overlap)
+    store.rotate(connection, credential.id, digest, now, now + overlap, actor)
     return secret
 
 

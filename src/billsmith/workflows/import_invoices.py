@@ -254,6 +254,7 @@ class _Chunk:
             now=self.now,
             parent=owner,
             external_id=external_id,
+            actor=self.plan.actor,
         )
 
     def _new(self, row: Imported, recipient: Account) -> NewInvoice:
@@ -282,6 +283,8 @@ class _Chunk:
             vendor_owner=plan.owner,
             vendor_key=row.vendor_key,
             stated=_statement(row.invoice),
+            recorded_at=self.now,
+            recorded_by=plan.actor,
         )
 
     def _compare(self, row: Imported, recipient: Account, found: Stored, last_stated: str) -> None:

@@ -15,13 +15,13 @@ import msgspec
 from billsmith.accounts.model import Account
 from billsmith.invoicing.billing import Book
 from billsmith.invoicing.bookings import book_document
-from billsmith.invoicing.cases import Books, Case, Charged, make
+from billsmith.invoicing.cases import Books, Case, Charged, Counted, make
 from billsmith.invoicing.corrections import correct
 from billsmith.invoicing.model import Content, Invoice, InvoiceKind, InvoiceStatus
 from billsmith.invoicing.notes import Document, Note, document_of
 from billsmith.storage import accounts, catalogs, invoices, ledger, runs, subscriptions
 from billsmith.storage.database import Connection, Database
-from billsmith.storage.invoices import NewInvoice, Stored
+from billsmith.storage.invoices import NewInvoice, Numbers, Stored
 from billsmith.storage.ledger import Entry, Subject
 from billsmith.storage.runs import Item, Run
 from billsmith.subscriptions import learnt
@@ -31,8 +31,10 @@ from billsmith.units.instants import local_date
 from billsmith.units.periods import Period
 from billsmith.units.spans import NamedSpan
 from billsmith.usage.store import UsageStore
+from billsmith.workflows.billing_answers import worked_out
 from billsmith.workflows.billing_cases import held_by, load_books
-from billsmith.workflows.billing_run import Billed, Report, Step, worked_out
+from billsmith.workflows.billing_issue import Step
+from billsmith.workflows.billing_report import Billed, Report
 from billsmith.workflows.billing_work import Parked, Work
 from billsmith.workflows.parties import party
 
@@ -122,6 +124,8 @@ class _Rater:
             | {each.account_seq for found in looked_at for each, _ in billed[found.seq]},
         )
         live = self._live_notes(connection, [note for found in looked_at for note in notes[found.seq]])
+        by_hand = runs.by_hand(connection, seqs)
+        looked_at = [found for found in looked_at if not _given_back(found, [live[n] for n in notes[found.seq] if n in live])]
         groups: dict[str, list[tuple[Stored, Run]]] = {}
         for found in invoices.with_content(connection, looked_at):
             run = whose[found.seq]
@@ -131,10 +135,11 @@ class _Rater:
             books = self.books(connection, group[0][1])
             cases = [self._case(connection, found, billed[found.seq], run, at) for found, run in group]
             works = worked_out(self.usage, self.issuer, cases, self.people, books, as_of_seq)
-            for (found, _), work in zip(group, works, strict=True):
+            for (found, _), (work, counted) in zip(group, works.counted(), strict=True):
                 earlier = tuple(notes[found.seq])
-                documents = [document_of(each.invoice) for each in (found, *(live[note] for note in earlier if note in live))]
-                outcome = _outcome(work, books, documents)
+                standing = [live[note] for note in earlier if note in live and note not in by_hand]
+                documents = [document_of(each.invoice) for each in (found, *standing)]
+                outcome = _outcome(work, counted, books, documents)
                 if outcome is not None:
                     result.append(Noted(found=found, earlier=earlier, outcome=outcome))
         return sorted(result, key=lambda noted: noted.found.seq)
@@ -206,11 +211,13 @@ class _Rater:
         ready = [(each, each.outcome) for each in noted if isinstance(each.outcome, Note)]
         date = local_date(run.at, self.issuer.time_zone)
         kinds = [note.kind for _, note in ready]
-        numbers = {
-            kind: iter(invoices.numbers(connection, self.issuer, kind, date, kinds.count(kind)))
-            for kind in dict.fromkeys(kinds)
+        numbered = {
+            kind: invoices.numbers(connection, self.issuer, kind, date, kinds.count(kind)) for kind in dict.fromkeys(kinds)
         }
-        new = [self._document(run, each.found, note, next(numbers[note.kind]), actor) for each, note in ready]
+        texts = {kind: iter(each.texts) for kind, each in numbered.items()}
+        new = [
+            self._document(run, each.found, note, next(texts[note.kind]), numbered[note.kind], actor) for each, note in ready
+        ]
         seqs = invoices.add(connection, new)
         ledger.append(
             connection,
@@ -225,11 +232,11 @@ class _Rater:
             Item(each.found.recipient_seq, each.found.seq, "billed", seq) for seq, (each, _) in zip(seqs, ready, strict=True)
         ]
 
-    def _document(self, run: Run, found: Stored, note: Note, number: str, actor: str) -> NewInvoice:
+    def _document(self, run: Run, found: Stored, note: Note, number: str, numbered: Numbers, actor: str) -> NewInvoice:
         corrected, recipient = found.invoice, self.people[found.recipient_seq]
         assert corrected.content is not None
         open_days = (corrected.due_date - corrected.date).days if corrected.due_date else 0
-        date = local_date(run.at, self.issuer.time_zone)
+        date = numbered.date
         nothing = note.total_minor == 0
         invoice = Invoice(
             id=derived_id("note", run.id, corrected.id),
@@ -263,7 +270,7 @@ class _Rater:
                 notes=f"Corrects {corrected.number}",
             ),
         )
-        return NewInvoice(invoice=invoice, issuer=self.issuer, recipient=recipient)
+        return NewInvoice(invoice=invoice, issuer=self.issuer, recipient=recipient, series=numbered.series)
 
 
 def _anywhere(span: NamedSpan) -> Period:
@@ -271,12 +278,17 @@ def _anywhere(span: NamedSpan) -> Period:
     return Period(span.period("Pacific/Kiritimati").start, span.end("Etc/GMT+12"))
 
 
-def _outcome(work: Work, books: Books, documents: Sequence[Document]) -> Note | Parked | None:
+def _given_back(found: Stored, notes: Sequence[Stored]) -> bool:
+    """Whether nothing of an invoice is left to be corrected: notes gave back all of it."""
+    return bool(notes) and found.invoice.total_minor + sum(note.invoice.total_minor for note in notes) == 0
+
+
+def _outcome(work: Work, counted: Sequence[Counted], books: Books, documents: Sequence[Document]) -> Note | Parked | None:
     """The note that turns documents into what a case comes to now; or why that can't be told."""
     if work.fault is not None:
         return work.fault
     try:
-        return correct(make(work.case, books, work.counted).assembled.totals, documents, work.case.currency)
+        return correct(make(work.case, books, counted).assembled.totals, documents, work.case.currency)
     except BillsmithError as error:
         return Parked(error.code, error.message)
 

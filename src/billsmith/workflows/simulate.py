@@ -7,19 +7,18 @@ same span of the same usage by what is known at one instant; wallets and credit 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from typing import Any
 
 import msgspec
 
 from billsmith.accounts.model import Account
 from billsmith.catalog.versions import Shelf
+from billsmith.documents.packed import unpack_content
 from billsmith.invoicing.billing import Book
 from billsmith.invoicing.cases import Case, Charged
 from billsmith.invoicing.model import Line
 from billsmith.storage import accounts, subscriptions
 from billsmith.storage.database import Connection, Database
-from billsmith.storage.invoices import unpack_content
 from billsmith.storage.runs import Run
 from billsmith.storage.subscriptions import Stored
 from billsmith.subscriptions.learnt import Mark, Step
@@ -28,8 +27,9 @@ from billsmith.units.errors import NotFound
 from billsmith.units.instants import local_date
 from billsmith.units.spans import NamedSpan
 from billsmith.usage.store import UsageStore
+from billsmith.workflows.billing_answers import worked_out
 from billsmith.workflows.billing_cases import held_by, load_books, plan_at
-from billsmith.workflows.billing_run import imagined, worked_out
+from billsmith.workflows.billing_run import imagined
 from billsmith.workflows.billing_work import Bench, Drafted, Outcome, Parked, bench
 
 #: Recipients that are looked at together.
@@ -64,6 +64,20 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     def change_minor(self) -> int:
         """How much more it would be."""
         return self.new_minor - self.old_minor
+
+
+class Charge(msgspec.Struct, frozen=True, kw_only=True):
+    """What an account pays in a currency, taxes included. ``problem`` says why it can't be billed."""
+
+    account: Account
+    currency: str
+    total_minor: int
+    problem: str = ""
+
+
+def as_it_is(found: Stored) -> tuple[Subscription, str]:
+    """Everybody as they are."""
+    return found.subscription, found.catalog
 
 
 def other_catalog(new: Shelf) -> tuple[dict[str, Book], Other]:
@@ -112,7 +126,7 @@ def simulate(
     both = {**mine, **(books or {})}
     with bench(both, processes) as at_work:
         ahead: list[_Chunk] = []
-        for chunk in _chunks(database, usage, issuer, run, span, other, both, at_work, scope, only):
+        for chunk in _chunks(database, usage, issuer, run, span, (as_it_is, other), both, at_work, scope, only):
             ahead.append(chunk)
             if len(ahead) > 1:
                 yield from _differences(ahead.pop(0), progress)
@@ -120,10 +134,32 @@ def simulate(
             yield from _differences(chunk, progress)
 
 
+def charges(
+    database: Database,
+    usage: UsageStore | None,
+    issuer: Account,
+    span: NamedSpan,
+    *,
+    at: int,
+    scope: Account | None = None,
+    progress: Callable[[int], None] = lambda _count: None,
+) -> Iterator[Charge]:
+    """What each account that gets invoices (at or below ``scope``) pays for a span as everything is now, account by account."""
+    with database.read() as connection:
+        run = imagined(connection, usage, issuer, span, at)
+        books = load_books(connection, issuer, run.catalogs)
+    with bench(books, 1) as at_work:
+        for chunk in _chunks(database, usage, issuer, run, span, (as_it_is,), books, at_work, scope, None):
+            for (recipient, currency), outcome in zip(chunk.keys, chunk.outcomes(), strict=True):
+                reason = outcome.reason if isinstance(outcome, Parked) else ""
+                yield Charge(account=chunk.people[recipient], currency=currency, total_minor=_total(outcome), problem=reason)
+            progress(len(chunk.keys))
+
+
 class _Chunk(msgspec.Struct, kw_only=True):
     people: dict[int, Account]
     keys: list[tuple[int, str]]
-    futures: list[Future[list[Outcome]]]
+    outcomes: Callable[[], list[Outcome]]
 
 
 def _chunks(
@@ -132,7 +168,7 @@ def _chunks(
     issuer: Account,
     run: Run,
     span: NamedSpan,
-    other: Other,
+    sides: Sequence[Other],
     books: Mapping[str, Book],
     at_work: Bench,
     scope: Account | None,
@@ -148,11 +184,11 @@ def _chunks(
             if only is not None:
                 found = [each for each in found if each.subscription.id == only]
             people = accounts.by_seqs(connection, {seq for each in found for seq in (each.account_seq, each.recipient_seq)})
-            sides = _sides(connection, issuer, run, span, other, books, found, people)
+            by_key = _sides(connection, issuer, run, span, sides, books, found, people)
         after = recipients[-1]
-        cases = [case for pair in sides.values() for case in pair]
+        cases = [case for of_key in by_key.values() for case in of_key]
         works = worked_out(usage, issuer, cases, people, books, run.as_of_seq)
-        yield _Chunk(people=people, keys=list(sides), futures=at_work.submit(works))
+        yield _Chunk(people=people, keys=list(by_key), outcomes=at_work.submit(works))
 
 
 def _sides(
@@ -160,12 +196,12 @@ def _sides(
     issuer: Account,
     run: Run,
     span: NamedSpan,
-    other: Other,
+    sides: Sequence[Other],
     books: Mapping[str, Book],
     found: Sequence[Stored],
     people: Mapping[int, Account],
-) -> dict[tuple[int, str], tuple[Case, Case]]:
-    """By recipient and currency, the case as it is and as it would be."""
+) -> dict[tuple[int, str], tuple[Case, ...]]:
+    """By recipient and currency, the case of each side."""
     held = held_by(connection, issuer, run, sorted({each.recipient_seq for each in found}))
     groups: dict[tuple[int, str], list[Stored]] = {}
     for each in found:
@@ -190,10 +226,7 @@ def _sides(
                 held=tuple(held[recipient]),
             )
 
-        result[recipient, currency] = (
-            case([(each, each.subscription, each.catalog) for each in members]),
-            case([(each, *other(each)) for each in members]),
-        )
+        result[recipient, currency] = tuple(case([(each, *side(each)) for each in members]) for side in sides)
     return result
 
 
@@ -205,7 +238,7 @@ def _charged(each: Stored, subscription: Subscription, catalog: str, run: Run, s
 
 
 def _differences(chunk: _Chunk, progress: Callable[[int], None]) -> Iterator[Difference]:
-    outcomes = [outcome for future in chunk.futures for outcome in future.result()]
+    outcomes = chunk.outcomes()
     for place, (recipient, currency) in enumerate(chunk.keys):
         old, new = outcomes[2 * place : 2 * place + 2]
         problems = [f"{side}: {each.reason}" for side, each in (("now", old), ("then", new)) if isinstance(each, Parked)]

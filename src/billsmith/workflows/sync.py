@@ -36,6 +36,11 @@ MAX_REPEATS = 3
 NOT_FINAL = "import.not_final"
 #: After a failure the next try comes no later than this.
 RETRY_MINUTES = 60
+#: The named steps of a run, in order: what a test may stop at. ``writing`` and ``ending`` lie within a transaction.
+STEPS = ("begun", "answered", "writing", "written", "ending", "ended")
+
+Step = Callable[[str], None]
+Progress = Callable[[int], None]
 
 #: What a later statement may not change, as the kind of difference that a user looks for.
 _REFUSED = {"import.amount_changed": "amount", "import.recipient_changed": "customer"}
@@ -53,17 +58,21 @@ def run(
     *,
     clock: Clock,
     since: dt.date | None = None,
-    progress: Callable[[int], None] = lambda _count: None,
+    progress: Progress = lambda _count: None,
+    step: Step = lambda _name: None,
 ) -> Walk:
     """Walk a vendor's list, or go on where a killed run stopped; gives the walk as it ended.
 
     What the vendor or the network does wrong ends the walk (state ``failed``) and is told there, not raised. Raises
     :class:`Busy` while another run of the connection is at work, and whatever our own store raises.
     """
-    pull = _Pull(database, of, plan, clock)
+    pull = _Pull(database, of, plan, clock, step)
     pull.begin(since)
+    step("begun")
     try:
-        return pull.through(source, since, progress)
+        walk = pull.through(source, since, progress)
+        step("ended")
+        return walk
     except (KeyboardInterrupt, Stopped):
         pull.leave()  # the walk stays as it is: the next run goes on
         raise
@@ -91,15 +100,17 @@ def is_gone(holder: str | None) -> bool:
 class _Pull:
     """One run: the lease, the walk, and what it counted."""
 
-    def __init__(self, database: Database, of: VendorConnection, plan: Plan, clock: Clock) -> None:
+    def __init__(self, database: Database, of: VendorConnection, plan: Plan, clock: Clock, step: Step) -> None:
         self.database = database
         self.of = of
         self.plan = plan
         self.clock = clock
+        self.step = step
         self.holder = new_holder()
         self.counts = Counts()
         self.stated_total: int | None = None
         self.repeats = 0
+        self.read_before = 0
         self.walk: Walk
 
     def begin(self, since: dt.date | None) -> None:
@@ -112,16 +123,24 @@ class _Pull:
             left = sync.running_walk(connection, self.of)
             if left is not None and left.since == since:
                 self.walk = sync.go_on(connection, left)
-                self.counts, self.stated_total = left.counts, left.stated_total
+                self.counts, self.stated_total, self.read_before = left.counts, left.stated_total, left.counts.seen
                 return
             if left is not None:
                 reason = "another run, with other dates, took its place"
                 sync.end_walk(
-                    connection, left, state=WalkState.FAILED, counts=left.counts, now=now, code="sync.replaced", reason=reason
+                    connection,
+                    self.of,
+                    left,
+                    state=WalkState.FAILED,
+                    counts=left.counts,
+                    now=now,
+                    actor=self.plan.actor,
+                    code="sync.replaced",
+                    reason=reason,
                 )
             self.walk = sync.start_walk(connection, self.of, id=new_id(), since=since, now=now)
 
-    def through(self, source: Source, since: dt.date | None, progress: Callable[[int], None]) -> Walk:
+    def through(self, source: Source, since: dt.date | None, progress: Progress) -> Walk:
         """The walk, to its end."""
         pieces = source.walk(mark=self.walk.mark, since=since)
         while True:
@@ -129,19 +148,29 @@ class _Pull:
                 piece = next(pieces, None)  # only here the vendor is asked
             except BillsmithError as error:
                 return self.end(WalkState.FAILED, error.code, error.message)
+            self.step("answered")
             if piece is None:
                 return self.end_whole()
             if isinstance(piece, Ending):
                 return self.end(WalkState.PARTIAL, piece.code, piece.reason)
             fresh = self.take(piece, since)
             progress(len(piece.rows))
-            self.repeats = 0 if fresh or not piece.rows else self.repeats + 1
-            if self.repeats >= MAX_REPEATS:
+            if self.goes_in_a_circle(piece, fresh):
                 return self.end(
                     WalkState.PARTIAL,
                     "sync.circle",
                     f"the last {MAX_REPEATS} answers held only what came before: {piece.where}",
                 )
+
+    def goes_in_a_circle(self, piece: Piece, fresh: int) -> bool:
+        """Whether the last pieces held only what the walk had met. What a killed run had read may well be read again once."""
+        if fresh or not piece.rows:
+            self.repeats = 0
+        elif self.read_before > 0:
+            self.read_before -= len(piece.rows)
+        else:
+            self.repeats += 1
+        return self.repeats >= MAX_REPEATS
 
     def take(self, piece: Piece, since: dt.date | None) -> int:
         """Write a piece, a chunk a transaction; its mark goes with the last. Gives how many records were new to the walk."""
@@ -157,7 +186,9 @@ class _Pull:
                 counts = msgspec.structs.replace(self.counts)
                 fresh += _Chunk(connection, self.of, self.walk, self.plan, counts, piece.where).write(chunk, self.clock())
                 sync.save_progress(connection, self.walk, counts=counts, mark=mark, stated_total=self.stated_total)
+                self.step("writing")
             self.counts = counts
+            self.step("written")
         return fresh
 
     def end_whole(self) -> Walk:
@@ -200,7 +231,17 @@ class _Pull:
     def close(self, connection: Connection, state: WalkState, code: str, reason: str) -> Walk:
         """Write the walk's end, when the next is due, and let go."""
         now = self.clock()
-        sync.end_walk(connection, self.walk, state=state, counts=self.counts, now=now, code=code, reason=reason)
+        sync.end_walk(
+            connection,
+            self.of,
+            self.walk,
+            state=state,
+            counts=self.counts,
+            now=now,
+            actor=self.plan.actor,
+            code=code,
+            reason=reason,
+        )
         if self.of.every_minutes is not None:
             failed = state is WalkState.FAILED
             wait = min(self.of.every_minutes, RETRY_MINUTES) if failed else self.of.every_minutes
@@ -208,6 +249,7 @@ class _Pull:
         elif self.of.due_at is not None:
             sync_connections.set_due(connection, self.of, None)
         sync_connections.drop_lease(connection, self.of, self.holder)
+        self.step("ending")
         return sync.walk_of(connection, self.walk.seq)
 
     def leave(self) -> None:

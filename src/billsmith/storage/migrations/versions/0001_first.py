@@ -182,6 +182,30 @@ def upgrade() -> None:
         sa.UniqueConstraint("issuer_seq", "code", "version", name="catalog_version_once"),
     )
     op.create_table(
+        "change",
+        sa.Column("seq", _seq(), autoincrement=False, nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("kind", _key(64), nullable=False),
+        sa.Column("account_seq", _seq(), nullable=False),
+        sa.Column("issuer_seq", _seq(), nullable=True),
+        sa.Column("subject", _key(160), nullable=False),
+        sa.Column("actor", sa.String(length=200), nullable=False),
+        sa.Column("facts", sa.Text(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index("change_of_account", "change", ["account_seq", "seq"], unique=False)
+    op.create_table(
         "credential",
         sa.Column("seq", _seq(), nullable=False),
         sa.Column("id", _id(), nullable=False),
@@ -246,14 +270,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("id"),
     )
-    op.create_index(
-        "credit_note_left",
-        "invoice",
-        ["recipient_seq"],
-        unique=False,
-        sqlite_where=sa.text("kind = 'credit_note' AND paid_minor > total_minor"),
-        postgresql_where=sa.text("kind = 'credit_note' AND paid_minor > total_minor"),
-    )
     op.create_index("invoice_by_batch", "invoice", ["issuer_seq", "batch", "recipient_seq", "flags"], unique=False)
     op.create_index("invoice_by_creation", "invoice", ["issuer_seq", "created_at", "seq", "flags"], unique=False)
     op.create_index(
@@ -261,6 +277,14 @@ def upgrade() -> None:
     )
     op.create_index("invoice_by_number", "invoice", ["issuer_seq", "number_key", "created_at", "seq", "flags"], unique=False)
     op.create_index("invoice_by_period", "invoice", ["issuer_seq", "period_start", "number_key", "seq", "flags"], unique=False)
+    op.create_index(
+        "invoice_credit_left",
+        "invoice",
+        ["recipient_seq"],
+        unique=False,
+        sqlite_where=sa.text("paid_minor > total_minor"),
+        postgresql_where=sa.text("paid_minor > total_minor"),
+    )
     op.create_index(
         "invoice_due",
         "invoice",
@@ -277,6 +301,37 @@ def upgrade() -> None:
         "invoice",
         ["recipient_seq", "period_start", "number_key", "seq", "flags"],
         unique=False,
+    )
+    op.create_table(
+        "invoice_draft",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("recipient_seq", _seq(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("issue_at", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_by", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["recipient_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index("draft_of_issuer", "invoice_draft", ["issuer_seq", "seq"], unique=False)
+    op.create_index(
+        "draft_to_issue",
+        "invoice_draft",
+        ["issue_at"],
+        unique=False,
+        sqlite_where=sa.text("issue_at IS NOT NULL"),
+        postgresql_where=sa.text("issue_at IS NOT NULL"),
     )
     op.create_table(
         "invoice_tally",
@@ -313,6 +368,8 @@ def upgrade() -> None:
         sa.Column("issuer_seq", _seq(), nullable=False),
         sa.Column("series", sa.String(length=32), nullable=False),
         sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.Column("date", sa.Integer(), nullable=False),
+        sa.Column("head", sa.LargeBinary(length=32), nullable=False),
         sa.ForeignKeyConstraint(
             ["issuer_seq"],
             ["account.seq"],
@@ -392,6 +449,33 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_sync_connection_due_at"), "sync_connection", ["due_at"], unique=False)
     op.create_table(
+        "usage_correction",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("sender_seq", _seq(), nullable=False),
+        sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.Column("state", sa.String(length=8), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("reason", sa.String(length=200), nullable=False),
+        sa.Column("expected", sa.BigInteger(), nullable=False),
+        sa.Column("as_of_seq", sa.BigInteger(), nullable=True),
+        sa.Column("matched", sa.BigInteger(), nullable=True),
+        sa.Column("changed", sa.BigInteger(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=True),
+        sa.Column("end_seq", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.Column("actor", sa.String(length=128), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["sender_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index("usage_correction_of_sender", "usage_correction", ["sender_seq", "seq"], unique=False)
+    op.create_index("usage_correction_state", "usage_correction", ["state", "created_at"], unique=False)
+    op.create_table(
         "vendor_id",
         sa.Column("vendor", sa.String(length=16), nullable=False),
         sa.Column("owner_seq", _seq(), nullable=False),
@@ -430,6 +514,34 @@ def upgrade() -> None:
     )
     op.create_index("wallet_of_account", "wallet_grant", ["issuer_seq", "account_seq", "seq"], unique=False)
     op.create_table(
+        "webhook",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("account_seq", _seq(), nullable=False),
+        sa.Column("url", sa.String(length=500), nullable=False),
+        sa.Column("description", sa.String(length=200), nullable=False),
+        sa.Column("kinds", sa.Text(), nullable=False),
+        sa.Column("state", _key(12), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("sealed_before", sa.LargeBinary(), nullable=True),
+        sa.Column("before_until", sa.BigInteger(), nullable=True),
+        sa.Column("cursor", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("failing_since", sa.BigInteger(), nullable=True),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("lease_holder", sa.String(length=128), nullable=True),
+        sa.Column("lease_until", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index(op.f("ix_webhook_account_seq"), "webhook", ["account_seq"], unique=False)
+    op.create_table(
         "agreement_use",
         sa.Column("agreement_seq", _seq(), nullable=False),
         sa.Column("invoice_seq", _seq(), nullable=False),
@@ -464,7 +576,7 @@ def upgrade() -> None:
         sa.Column("invoice_seq", _seq(), nullable=False),
         sa.Column("step", sa.Integer(), nullable=False),
         sa.Column("note_seq", _seq(), nullable=False),
-        sa.Column("run_seq", _seq(), nullable=False),
+        sa.Column("run_seq", _seq(), nullable=True),
         sa.ForeignKeyConstraint(
             ["invoice_seq"],
             ["invoice.seq"],
@@ -494,6 +606,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("hash"),
     )
     op.create_index(op.f("ix_credential_secret_credential_seq"), "credential_secret", ["credential_seq"], unique=False)
+    op.create_table(
+        "document_seal",
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("series", sa.String(length=32), nullable=False),
+        sa.Column("place", _seq(), nullable=False),
+        sa.Column("invoice_seq", _seq(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["invoice_seq"],
+            ["invoice.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("issuer_seq", "series", "place"),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "idempotent_answer",
         sa.Column("credential_seq", _seq(), nullable=False),
@@ -806,4 +936,71 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_wallet_movement_invoice_seq"), "wallet_movement", ["invoice_seq"], unique=False)
+    op.create_table(
+        "webhook_attempt",
+        sa.Column("webhook_seq", _seq(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("change_seq", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("took_ms", sa.Integer(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["change_seq"],
+            ["change.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["webhook_seq"],
+            ["webhook.seq"],
+        ),
+        sa.PrimaryKeyConstraint("webhook_seq", "number"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("webhook_attempt_at", "webhook_attempt", ["at"], unique=False)
     op.create_index("account_sibling", "account", [sa.literal_column("coalesce(parent_seq, 0)"), "external_id"], unique=True)
+
+    for statement in _PROTECTION[op.get_bind().dialect.name]:
+        op.get_bind().exec_driver_sql(statement)
+
+
+# The triggers that refuse to change what was issued.
+_PROTECTION = {
+    "sqlite": [
+        "CREATE TRIGGER invoice_stays BEFORE UPDATE OF seq, id, issuer_seq, recipient_seq, kind, number, number_key, currency, total_minor, tax_minor, stated_total, customer_name, name_key, billing_entity, date, due_date, period_start, period_end, created_at, issued_at, direct_debit, consolidated, batch, invoiced_by ON invoice BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER invoice_is_kept BEFORE DELETE ON invoice BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER invoice_document_stays BEFORE UPDATE ON invoice_document BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER invoice_document_is_kept BEFORE DELETE ON invoice_document BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER invoice_history_stays BEFORE UPDATE ON invoice_history BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER invoice_history_is_kept BEFORE DELETE ON invoice_history BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER payment_stays BEFORE UPDATE ON payment BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER payment_is_kept BEFORE DELETE ON payment BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER document_seal_stays BEFORE UPDATE ON document_seal BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER document_seal_is_kept BEFORE DELETE ON document_seal BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER correction_stays BEFORE UPDATE ON correction BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER correction_is_kept BEFORE DELETE ON correction BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER ledger_entry_stays BEFORE UPDATE ON ledger_entry BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER ledger_entry_is_kept BEFORE DELETE ON ledger_entry BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER change_stays BEFORE UPDATE ON change BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+        "CREATE TRIGGER change_is_kept BEFORE DELETE ON change BEGIN SELECT RAISE(ABORT, 'what was issued never changes'); END",
+    ],
+    "postgresql": [
+        "CREATE OR REPLACE FUNCTION billsmith_stays() RETURNS trigger LANGUAGE plpgsql AS\n$$ BEGIN RAISE EXCEPTION 'what was issued never changes' USING ERRCODE = 'restrict_violation'; END $$",
+        "CREATE TRIGGER invoice_stays BEFORE UPDATE OF seq, id, issuer_seq, recipient_seq, kind, number, number_key, currency, total_minor, tax_minor, stated_total, customer_name, name_key, billing_entity, date, due_date, period_start, period_end, created_at, issued_at, direct_debit, consolidated, batch, invoiced_by ON invoice FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER invoice_is_kept BEFORE DELETE ON invoice FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER invoice_document_stays BEFORE UPDATE ON invoice_document FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER invoice_document_is_kept BEFORE DELETE ON invoice_document FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER invoice_history_stays BEFORE UPDATE ON invoice_history FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER invoice_history_is_kept BEFORE DELETE ON invoice_history FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER payment_stays BEFORE UPDATE ON payment FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER payment_is_kept BEFORE DELETE ON payment FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER document_seal_stays BEFORE UPDATE ON document_seal FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER document_seal_is_kept BEFORE DELETE ON document_seal FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER correction_stays BEFORE UPDATE ON correction FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER correction_is_kept BEFORE DELETE ON correction FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER ledger_entry_stays BEFORE UPDATE ON ledger_entry FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER ledger_entry_is_kept BEFORE DELETE ON ledger_entry FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER change_stays BEFORE UPDATE ON change FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+        "CREATE TRIGGER change_is_kept BEFORE DELETE ON change FOR EACH ROW EXECUTE FUNCTION billsmith_stays()",
+    ],
+}

@@ -1,0 +1,58 @@
+"""The chain over issued documents in the database, lengthened where they are numbered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from sqlalchemy import Connection, insert, select, update
+
+from billsmith.invoicing.chain import content_digest, seal
+from billsmith.invoicing.model import Invoice
+from billsmith.storage.schema import number_series
+from billsmith.storage.schema_chain import document_seal as table
+
+
+class Sealed(NamedTuple):
+    """A document to seal: its series, the store's numbers of it and its issuer, itself, and its content as MessagePack."""
+
+    series: str
+    seq: int
+    issuer_seq: int
+    invoice: Invoice
+    content: bytes
+
+    @property
+    def place(self) -> int:
+        """Its number within the series."""
+        return int(self.invoice.number[len(self.series) + 1 :])
+
+
+def extend(connection: Connection, documents: Sequence[Sealed]) -> None:
+    """Seal documents that were numbered in this transaction, all that were numbered in each of their series."""
+    rows = []
+    for (issuer_seq, series), group in groupby(sorted(documents, key=_order), key=lambda each: (each.issuer_seq, each.series)):
+        which = (number_series.c.issuer_seq == issuer_seq) & (number_series.c.series == series)
+        last, head = connection.execute(select(number_series.c.last, number_series.c.head).where(which)).one()
+        members = list(group)
+        assert members[-1].place == last
+        assert members[0].place == last - len(members) + 1
+        for each in members:
+            head = seal(each.invoice, content_digest(each.content), bytes(head))
+            rows.append(
+                {
+                    "issuer_seq": issuer_seq,
+                    "series": series,
+                    "place": each.place,
+                    "invoice_seq": each.seq,
+                    "digest": head,
+                }
+            )
+        connection.execute(update(number_series).where(which).values(head=head))
+    if rows:
+        connection.execute(insert(table), rows)
+
+
+def _order(each: Sealed) -> tuple[int, str, int]:
+    return each.issuer_seq, each.series, each.place
