@@ -14,6 +14,7 @@ from billsmith.api import (
     connections,
     corrections,
     credentials,
+    drafts,
     errors,
     events,
     invoice_create,
@@ -56,6 +57,7 @@ OPERATIONS = (
     *connections.OPERATIONS,
     *reconciliations.OPERATIONS,
     *runs.OPERATIONS,
+    *drafts.OPERATIONS,
     *changes.OPERATIONS,
 )
 

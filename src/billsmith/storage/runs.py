@@ -213,6 +213,20 @@ def page(connection: Connection, issuer: Account, *, after: int = 0, limit: int 
     return [_run(row) for row in connection.execute(query.order_by(billing_run.c.number).limit(limit))]
 
 
+def newest(connection: Connection, issuer: Account, kind: str) -> Run | None:
+    """The last run of a kind that an issuer opened for all its recipients."""
+    table = billing_run
+    query = select(table).where(table.c.issuer_seq == issuer.seq, table.c.kind == kind, table.c.scope_seq.is_(None))
+    row = connection.execute(query.order_by(table.c.number.desc()).limit(1)).first()
+    return _run(row) if row else None
+
+
+def open_runs(connection: Connection) -> list[Run]:
+    """Every run that did not come to its end, oldest first."""
+    query = select(billing_run).where(billing_run.c.state == RUNNING).order_by(billing_run.c.seq)
+    return [_run(row) for row in connection.execute(query)]
+
+
 def newest_steps(connection: Connection, subscriptions: Sequence[int]) -> dict[int, tuple[int, int]]:
     """How many steps of subscriptions were billed, and how many of them are open again."""
     table = subscription_bill

@@ -11,9 +11,12 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from billsmith.accounts.model import Account
 from billsmith.storage import drafts, invoices, sync_connections
 from billsmith.storage.database import Database
 from billsmith.units.errors import BillsmithError
+from billsmith.units.spans import NamedSpan
+from billsmith.workflows.bill_period import AGAIN_AFTER, bill_period, due_by_the_clock
 from billsmith.workflows.clock import Clock
 from billsmith.workflows.drafts import issue_due
 from billsmith.workflows.settle import mark_past_due
@@ -38,6 +41,8 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     """``None`` where this process pulls nothing."""
     processes: int = 1
     check: Callable[[int], None] = _go_on
+    looked: dict[tuple[str, str], int] = msgspec.field(default_factory=dict)
+    """When which issuer's month was looked at in vain, so that it is not looked at again every minute."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +96,31 @@ def _issue(tools: Tools, now: int) -> int:
     return issue_due(tools.database, now, ACTOR)
 
 
+def _to_bill(tools: Tools, now: int) -> bool:
+    return bool(_months(tools, now))
+
+
+def _months(tools: Tools, now: int) -> list[tuple[Account, NamedSpan]]:
+    with tools.database.read() as connection:
+        due = list(due_by_the_clock(connection, now))
+    in_vain = {key for key, at in tools.looked.items() if at > now - AGAIN_AFTER}
+    return [(issuer, month) for issuer, month in due if (issuer.id, month.name) not in in_vain]
+
+
+def _bill(tools: Tools, now: int) -> int:
+    billed = 0
+    for issuer, month in _months(tools, now):
+        tools.check(billed)
+        usage = tools.usage.catch_up_if_any()
+        reports = bill_period(
+            tools.database, usage, issuer, month, at=now, actor=ACTOR, processes=tools.processes, progress=tools.check
+        )
+        billed += sum(report.billed for report in reports)
+        if not any(report.run for report in reports):
+            tools.looked[issuer.id, month.name] = now
+    return billed
+
+
 def _to_pull(tools: Tools, now: int) -> bool:
     if tools.puller is None:
         return False
@@ -117,6 +147,13 @@ DRAFTS = Job(
     due=_to_issue,
     run=_issue,
 )
+BILL = Job(
+    name="bill",
+    what="Months whose grace has ended are billed, for the issuers that bill by the clock.",
+    every=60,
+    due=_to_bill,
+    run=_bill,
+)
 PULLS = Job(
     name="pulls",
     what="Connections whose time has come are pulled, one after the other.",
@@ -126,4 +163,4 @@ PULLS = Job(
 )
 
 #: All jobs, in the order in which one process does what is due.
-JOBS: tuple[Job, ...] = (PAST_DUE, DRAFTS, PULLS)
+JOBS: tuple[Job, ...] = (PAST_DUE, DRAFTS, BILL, PULLS)
