@@ -29,6 +29,7 @@ _BODIES: dict[str, Any] = {
     "createAccount": {"name": "x"},
     "updateAccount": {"name": "x"},
     "updateBilling": {"grace_hours": 1},
+    "createRun": {"period": "2026-08"},
     "createCredential": {"kind": "api-key"},
     "applyCatalog": {"source": CATALOG},
     "createSubscription": {"account": "c-1", "plan": "flat"},

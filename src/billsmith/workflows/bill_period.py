@@ -37,7 +37,7 @@ def bill_period(
 
     Raises as :func:`billsmith.workflows.billing_run.bill` does.
     """
-    billing_run.check_over(database, issuer, span, at, dry_run=dry_run)
+    billing_run.check_over(database, issuer, span, at, scope=scope, dry_run=dry_run)
     reports = []
     if late_usage:
         before = span_before(span)

@@ -62,17 +62,29 @@ def bill(
     A run for the same that did not come to its end is gone on with, at its own ``at``. ``rows`` tell of what was parked; of a
     dry run, which writes nothing, of everything. Raises :class:`Invalid` where the span is not over or in its grace.
     """
-    grace = check_over(database, issuer, span, at, dry_run=dry_run)
+    grace = check_over(database, issuer, span, at, scope=scope, dry_run=dry_run)
     maker = _Maker(database, usage, issuer, span, scope, step, progress, grace)
     if dry_run:
         return maker.preview(at)
     return maker.run(at, actor, processes)
 
 
-def check_over(database: Database, issuer: Account, span: NamedSpan, at: int, *, dry_run: bool = False) -> int:
-    """The issuer's grace, which a dry run does not wait for. Raises :class:`Invalid` where a span is not over with it."""
+def check_over(
+    database: Database, issuer: Account, span: NamedSpan, at: int, *, scope: Account | None = None, dry_run: bool = False
+) -> int:
+    """The issuer's grace, which a dry run does not wait for. Raises :class:`Invalid` where a span is not over with it.
+
+    A run for the same that was begun is gone on with, whatever the grace is by now.
+    """
     with database.read() as connection:
         grace = 0 if dry_run else issuers.how(connection, issuer.seq).grace
+        if dry_run or runs.unfinished(connection, issuer, BILL, span.name, scope) is None:
+            check_due(issuer, span, at, grace)
+    return grace
+
+
+def check_due(issuer: Account, span: NamedSpan, at: int, grace: int) -> None:
+    """Raise :class:`Invalid` where a span is not over, or in its grace."""
     end = span.end(issuer.time_zone)
     if end > at:
         raise Invalid(
@@ -87,7 +99,6 @@ def check_over(database: Database, issuer: Account, span: NamedSpan, at: int, *,
             code="bill.in_grace",
             where="period",
         )
-    return grace
 
 
 class _Maker:

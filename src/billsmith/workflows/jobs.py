@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from billsmith.accounts.model import Account
-from billsmith.storage import drafts, invoices, sync_connections
+from billsmith.storage import drafts, invoices, runs, sync_connections
 from billsmith.storage.database import Database
+from billsmith.storage.runs import Run
 from billsmith.units.errors import BillsmithError
 from billsmith.units.spans import NamedSpan
+from billsmith.workflows.asked_runs import bring_to_end
 from billsmith.workflows.bill_period import AGAIN_AFTER, bill_period, due_by_the_clock
 from billsmith.workflows.clock import Clock
 from billsmith.workflows.drafts import issue_due
@@ -41,8 +43,10 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     """``None`` where this process pulls nothing."""
     processes: int = 1
     check: Callable[[int], None] = _go_on
+    patient: bool = False
+    """Whether a run that another process may be at work on is left alone until it stands still."""
     looked: dict[tuple[str, str], int] = msgspec.field(default_factory=dict)
-    """When which issuer's month was looked at in vain, so that it is not looked at again every minute."""
+    """When which issuer's month was looked at in vain, so that it is not every minute; and where a run stood."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +100,32 @@ def _issue(tools: Tools, now: int) -> int:
     return issue_due(tools.database, now, ACTOR)
 
 
+def _open_runs(tools: Tools) -> list[Run]:
+    """The runs to be brought to their end: where patience is due, not those that have moved since they were looked at."""
+    with tools.database.read() as connection:
+        found = runs.open_runs(connection)
+    still = [
+        run
+        for run in found
+        if run.state == runs.WAITING or not tools.patient or tools.looked.get(("run", run.id)) == run.cursor
+    ]
+    tools.looked.update({("run", run.id): run.cursor for run in found})
+    return still
+
+
+def _to_run(tools: Tools, _now: int) -> bool:
+    with tools.database.read() as connection:
+        return bool(runs.open_runs(connection))
+
+
+def _run(tools: Tools, _now: int) -> int:
+    billed = 0
+    for run in _open_runs(tools):
+        usage = tools.usage.catch_up_if_any()
+        billed += bring_to_end(tools.database, usage, run, processes=tools.processes, progress=tools.check)
+    return billed
+
+
 def _to_bill(tools: Tools, now: int) -> bool:
     return bool(_months(tools, now))
 
@@ -147,6 +177,13 @@ DRAFTS = Job(
     due=_to_issue,
     run=_issue,
 )
+RUNS = Job(
+    name="runs",
+    what="Runs that were asked for are begun; those that nobody goes on with are brought to their end.",
+    every=15,
+    due=_to_run,
+    run=_run,
+)
 BILL = Job(
     name="bill",
     what="Months whose grace has ended are billed, for the issuers that bill by the clock.",
@@ -163,4 +200,4 @@ PULLS = Job(
 )
 
 #: All jobs, in the order in which one process does what is due.
-JOBS: tuple[Job, ...] = (PAST_DUE, DRAFTS, BILL, PULLS)
+JOBS: tuple[Job, ...] = (PAST_DUE, DRAFTS, RUNS, BILL, PULLS)
