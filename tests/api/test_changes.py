@@ -27,6 +27,8 @@ LEAVES = {
     "createAccount": ["account.created"],
     "updateAccount": ["account.changed"],
     "closeAccount": ["account.closed"],
+    "createRun": ["run.begun"],
+    "updateBilling": ["account.billing"],
     "createCredential": ["credential.created"],
     "rotateCredential": ["credential.rotated"],
     "revokeCredential": ["credential.revoked"],

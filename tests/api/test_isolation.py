@@ -28,6 +28,8 @@ _BODIES: dict[str, Any] = {
     "replaceDraft": {"recipient": "c-1", "draft": True, "lines": [{"description": "x", "amount": 1}]},
     "createAccount": {"name": "x"},
     "updateAccount": {"name": "x"},
+    "updateBilling": {"grace_hours": 1},
+    "createRun": {"period": "2026-08"},
     "createCredential": {"kind": "api-key"},
     "applyCatalog": {"source": CATALOG},
     "createSubscription": {"account": "c-1", "plan": "flat"},

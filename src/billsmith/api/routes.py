@@ -14,6 +14,7 @@ from billsmith.api import (
     connections,
     corrections,
     credentials,
+    drafts,
     errors,
     event_lists,
     events,
@@ -61,6 +62,7 @@ OPERATIONS = (
     *connections.OPERATIONS,
     *reconciliations.OPERATIONS,
     *runs.OPERATIONS,
+    *drafts.OPERATIONS,
     *changes.OPERATIONS,
     *webhooks.OPERATIONS,
 )

@@ -18,6 +18,7 @@ from billsmith.cli import (
     catalog,
     demo,
     doctor,
+    drafts,
     events,
     imports,
     ingest,
@@ -75,6 +76,7 @@ app.command(events.app)
 app.command(bill.bill)
 app.command(bill.rerate)
 app.command(bill.due)
+app.command(drafts.drafts)
 app.command(jobs.app)
 app.command(simulate.simulate)
 app.command(audit.app)

@@ -41,6 +41,7 @@ KINDS: dict[str, str] = {
     "run.ended": "a run came to its end",
     "account.created": "an account was made",
     "account.changed": "an account's data changed; which of them, not to what",
+    "account.billing": "how an account bills was set: its grace, and whether the clock does it",
     "account.suspended": "an account was suspended",
     "account.reopened": "an account is open again",
     "account.closed": "an account was closed",

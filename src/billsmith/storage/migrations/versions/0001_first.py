@@ -144,6 +144,19 @@ def upgrade() -> None:
         sa.UniqueConstraint("issuer_seq", "number", name="billing_run_number"),
     )
     op.create_table(
+        "billing_setting",
+        sa.Column("account_seq", _seq(), autoincrement=False, nullable=False),
+        sa.Column("grace_hours", sa.BigInteger(), nullable=False),
+        sa.Column("automatic", sa.SmallInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_by", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("account_seq"),
+    )
+    op.create_table(
         "catalog_part",
         sa.Column("seq", _seq(), nullable=False),
         sa.Column("issuer_seq", _seq(), nullable=False),
