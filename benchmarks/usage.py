@@ -17,14 +17,16 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
+
 from billsmith.events.event import Event
 from billsmith.metering.meter import Meter
 from billsmith.units.instants import DAY, parse_instant
 from billsmith.units.periods import Period
 from billsmith.usage.duckdb import file
+from billsmith.usage.duckdb.columns import columns_of
 from billsmith.usage.duckdb.engine import DuckDBStore
-from billsmith.usage.duckdb.prepare import columns_of
-from billsmith.usage.duckdb.rows import append
+from billsmith.usage.duckdb.rows import Rows, append
 from billsmith.usage.store import Binding, Query
 
 START = parse_instant("2026-10-01T00:00:00Z")
@@ -72,20 +74,26 @@ def ingest(home: Path, count: int, size: int) -> tuple[float, list[float], DuckD
     return sum(times), times, store
 
 
-def ceiling(home: Path, count: int, size: int) -> float:
-    """Seconds of DuckDB's append of the same rows, ready-made, durable batch by batch; nothing is looked up."""
+def ceiling(home: Path, count: int, size: int) -> list[float]:
+    """Seconds of each of DuckDB's appends of the same rows, ready-made arrays, durable batch by batch; nothing is looked up."""
     home.mkdir()
-    connection, seconds, seq = file.connect(home / file.FILE, "1GB"), 0.0, 0
+    connection, times, seq = file.connect(home / file.FILE, 1024**3), [], 0
     for batch in batches(count, size):
-        rows = [(seq + place, 1, 0, 1, *columns_of(event)) for place, event in enumerate(batch, 1)]
+        rows = Rows(
+            seq=np.arange(seq, seq + size),
+            sign=np.ones(size, np.int8),
+            undoes=np.zeros(size, np.int64),
+            subject=np.ones(size, np.int32),
+            columns=columns_of(batch),
+        )
         seq += size
         began = time.perf_counter()
         connection.execute("BEGIN")
         append(connection, rows)
         connection.execute("COMMIT")
-        seconds += time.perf_counter() - began
+        times.append(time.perf_counter() - began)
     connection.close()
-    return seconds
+    return times
 
 
 def main() -> None:
@@ -96,7 +104,7 @@ def main() -> None:
         home = Path(tempfile.mkdtemp(prefix="usage-bench-"))
         (home / "store").mkdir()
         seconds, times, store = ingest(home / "store", count, size)
-        bare = ceiling(home / "bare", count, size)
+        bare = sum(ceiling(home / "bare", count, size))
         times.sort()
         print(
             f"{count:,} events in batches of {size:,}: {count / seconds:,.0f}/s, bare append {count / bare:,.0f}/s,"

@@ -81,7 +81,7 @@ def fill(folder: Path, count: int) -> None:
 def fill_clickhouse(folder: Path) -> None:
     """The same rows, deduplicated as ours are, in a table sorted by customer."""
     parquet = folder / "rows.parquet"
-    connection = file.connect(folder / file.FILE, "1GB")
+    connection = file.connect(folder / file.FILE, 1024**3)
     connection.execute(
         f"""COPY (SELECT b.account, type, time, (high::DECIMAL(38, 0) * 1000000000000000000 + low) AS whole, id,
         json_extract_string(dims, '/region') AS region, json_extract_string(dims, '/plan') AS plan,

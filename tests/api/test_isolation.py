@@ -10,17 +10,21 @@ import pytest
 from billsmith.api import lookups
 from billsmith.api.routes import OPERATIONS
 from billsmith.storage import accounts
+from billsmith.units.ids import derived_id
 from billsmith.units.spans import parse_span
-from billsmith.workflows import billing_run
+from billsmith.workflows import billing_run, corrections
+from billsmith.workflows.corrections import Kind, What
 from tests.api.support import Caller
 from tests.support.billing import CATALOG, START
 from tests.support.house import House
 
 _UNKNOWN = "99999999-9999-4999-8999-999999999999"
 CONNECTION = {"vendor": "amberflo", "name": "metering", "url": "https://vendor.example", "secret": "correct horse"}
+_PERIOD = {"start": "2026-10-01T00:00:00Z", "end": "2026-11-01T00:00:00Z"}
 _BODIES: dict[str, Any] = {
     "createInvoice": {"recipient": "c-1", "lines": [{"description": "x", "amount": 1}]},
     "recordPayment": {"amount": 1, "reference": "r"},
+    "createCreditNote": {"amount": 1},
     "createAccount": {"name": "x"},
     "updateAccount": {"name": "x"},
     "createCredential": {"kind": "api-key"},
@@ -32,6 +36,8 @@ _BODIES: dict[str, Any] = {
     "createWebhook": {"url": "https://shop.example/"},
     "updateWebhook": {"kinds": ["invoice.*"]},
     "replayWebhook": {"since": "2026-10-01T00:00:00Z"},
+    "voidEvents": {"events": [{"id": "1"}], "expected": 0},
+    "replaceEvents": {"filter": {"period": _PERIOD}, "change": {"type": "x"}, "expected": 0},
 }
 
 
@@ -47,6 +53,10 @@ def strangers(house: House) -> tuple[Caller, dict[str, str]]:
     subscription = theirs.post("/v1/subscriptions", {"account": "theirs", "plan": "flat", "starts_at": START})
     billing_run.bill(house.database, None, other, parse_span("2026-09"), at=house.now, actor="test")
     Caller(house, mine).post("/v1/catalog", {"source": CATALOG})
+    with house.database.write() as connection:
+        correction = corrections.record(
+            connection, other, Kind.VOID, What(), expected=0, reason="", id=derived_id("c"), now=house.now, actor="test"
+        )
     return Caller(house, mine), {
         "account": customer.id,
         "account by name": "theirs",
@@ -58,6 +68,7 @@ def strangers(house: House) -> tuple[Caller, dict[str, str]]:
         "connection by name": CONNECTION["name"],
         "webhook": theirs.post("/v1/webhooks", {"url": "https://shop.example/"})["id"],
         "subscription": subscription["id"],
+        "correction": correction.id,
         "run": theirs.get("/v1/runs")["items"][0]["id"],
         "grant": theirs.post("/v1/wallets", {"account": "theirs", "amount": 5})["id"],
     }
@@ -73,7 +84,7 @@ def slots() -> list[tuple[str, str, str]]:
     return found
 
 
-NAMES = ("issuer", "recipient", "account", "parent")
+NAMES = ("issuer", "recipient", "account", "parent", "sender")
 
 
 @pytest.mark.parametrize(("operation", "place", "name"), slots())

@@ -11,6 +11,7 @@ from billsmith.accounts.authorisation import CredentialKind, Scope
 from billsmith.accounts.model import Account
 from billsmith.storage import accounts
 from billsmith.workflows import ask_usage, ingest
+from billsmith.workflows.states import LENGTH
 from tests.support.house import House
 
 USAGE = [Scope.EVENTS_WRITE, Scope.USAGE_READ, Scope.USAGE_WRITE]
@@ -31,13 +32,13 @@ class World:
         _, secret = self.house.key(account, CredentialKind.API_KEY, USAGE)
         return {"Authorization": f"Bearer {secret}"}
 
-    def send(self, *events: dict[str, Any], headers: dict[str, str] | None = None) -> int:
+    def send(self, *events: dict[str, Any], headers: dict[str, str] | None = None) -> str:
         numbered = [
             {"id": f"{len(events)}-{place}-{each['time']}", "type": "call", **each} for place, each in enumerate(events)
         ]
         answer = self.house.client.post("/v1/events", json=numbered, headers=headers or self.headers)
         assert answer.json()["accepted"] == len(events), answer.text
-        return int(answer.json()["seq"])
+        return str(answer.json()["seq"])
 
     def meter(self, headers: dict[str, str] | None = None, **fields: Any) -> Any:
         body = {"code": "calls", "event_type": "call", **fields}
@@ -174,6 +175,25 @@ def test_a_state_in_the_past_stays_as_it_was(counted: World) -> None:
     counted.send({"account": "north", "time": "2026-10-25T02:00:00Z", "value": 5})
     assert counted.ask().json()["rows"] != before["rows"]
     assert counted.ask(as_of_seq=before["seq"]).json() == before
+
+
+def test_a_state_tells_nothing_of_what_others_send(counted: World) -> None:
+    """P16: a state is another text each time, is good for its account alone, and has one length."""
+    seen = {counted.ask().json()["seq"] for _ in range(3)}
+    rival = counted.house.account("Rival", external_id="rival")
+    counted.send({"account": "rival", "time": "2026-10-25T02:00:00Z"}, headers=counted.key(rival))
+    seen |= {counted.ask().json()["seq"] for _ in range(3)}
+    assert (len(seen), {len(state) for state in seen}) == (6, {LENGTH})
+    theirs = counted.ask("/v1/usage", headers=counted.key(rival), as_of_seq=seen.pop())
+    made_up = counted.ask("/v1/usage", headers=counted.key(rival), as_of_seq="A" * LENGTH)
+    assert (theirs.status_code, theirs.content) == (400, made_up.content)
+
+
+def test_control_the_stores_own_number_tells(counted: World) -> None:
+    before = counted.house.services.usage.watermark()
+    rival = counted.house.account("Rival", external_id="rival")
+    counted.send({"account": "rival", "time": "2026-10-25T02:00:00Z"}, headers=counted.key(rival))
+    assert counted.house.services.usage.watermark() == before + 1
 
 
 def test_a_meter_may_count_from_an_instant_on(counted: World) -> None:

@@ -23,6 +23,10 @@ ALLOWED = {
     ("no float in the core, storage and workflows", "sender/delivery.py"): "seconds to wait",
     ("no float literal in the core", "sender/events.py"): "seconds to wait",
     ("no value stands in the text of SQL", "storage/backup.py"): "the names of its own tables",
+    (
+        "nothing runs a text",
+        "workflows/processes.py",
+    ): "messages between a process and those that it started, by pipes of their own",
 }
 
 

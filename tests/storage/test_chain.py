@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from billsmith.accounts.model import Account
+from billsmith.documents.packed import pack_content, unpacked
 from billsmith.invoicing.totals import DraftLine
 from billsmith.storage import invoices
 from billsmith.storage.invoices import table
@@ -98,7 +99,7 @@ def test_two_documents_exchanged_in_every_table_are_seen(sqlite_house: House) ->
     assert whole.content is not None
     with unprotected(house.database) as connection:
         connection.execute(text("UPDATE invoice SET total_minor = 9900 WHERE seq = :seq"), {"seq": second.seq})
-        body = invoices.pack_content(
+        body = pack_content(
             msgspec.structs.replace(whole.content, lines=(msgspec.structs.replace(whole.content.lines[0], amount_minor=9900),))
         )
         connection.execute(
@@ -241,7 +242,7 @@ def test_the_form_of_a_seal_is_what_the_page_says(sqlite_house: House) -> None:
     array = [
         "billsmith document 1", "0" * 64, each.id, provider.id, each.recipient_id, "invoice", "INV-2026-000001", "EUR", 100, 0,
         "Customer", "Provider", "2026-10-31", None, each.period.start, each.period.end, house.now, house.now, "",
-        sha256(invoices.unpacked(body)).hexdigest(),
+        sha256(unpacked(body)).hexdigest(),
     ]  # fmt: skip
     encoded = json.dumps(array, separators=(",", ":"), ensure_ascii=False).encode()
     assert sha256(encoded).digest() == bytes(digest)

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 import zstandard
 
+from billsmith.documents.packed import pack_content, unpack_content
 from billsmith.invoicing.model import Content, Line, Party
 from billsmith.storage.database import Database
-from billsmith.storage.invoices import pack_content, unpack_content
 from billsmith.storage.verify import MOST_TOLD, Report, verify
 from billsmith.units.errors import Unavailable
 from tests.support.house import House

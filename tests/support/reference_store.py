@@ -84,6 +84,8 @@ class ReferenceStore:
         if not rows:
             return Rejection(index, "event.unknown", "there is no such event to correct", "id")
         last = rows[-1]
+        if item.as_of_seq is not None and last.seq > item.as_of_seq:
+            return "duplicate"
         if isinstance(item, Void):
             if last.sign < 0:
                 return "duplicate"
@@ -150,6 +152,11 @@ class ReferenceStore:
     def history(self, owner: str, source: str, id: str) -> tuple[Entry, ...]:
         with self._lock:
             return tuple(row for row in self._rows if row.event.identity == (owner, source, id))
+
+    def histories(self, owner: str, names: Collection[tuple[str, str]]) -> tuple[Entry, ...]:
+        with self._lock:
+            wanted = {(owner, source, id) for source, id in names}
+            return tuple(row for row in self._rows if row.event.identity in wanted)
 
     def waiting(self, names: Collection[tuple[str, str]] | None = None, *, limit: int = 1_000) -> tuple[tuple[str, str], ...]:
         with self._lock:

@@ -184,6 +184,33 @@ class Suite:
         store.ingest([used(1, "5"), void(1), Replace(event=used(1, "5"))])
         assert total(store).value == 5
 
+    def test_a_correction_of_a_state_does_nothing_later(self, store: UsageStore) -> None:
+        """Sent again, or late, it doesn't undo what followed it."""
+        state = store.ingest([used(1, "3"), used(2, "4")]).seq
+        back = [Void(owner="o", source="s", id=id, as_of_seq=state) for id in ("1", "2")]
+        assert store.ingest(back).accepted == 2
+        assert store.ingest([Replace(event=used(1, "5"))]).accepted == 1
+        late = store.ingest([*back, Replace(event=used(2, "9"), as_of_seq=state)])
+        assert (late.accepted, late.duplicates, total(store).value) == (0, (0, 1, 2), 5)
+
+    def test_a_correction_of_the_newest_state_is_made_once(self, store: UsageStore) -> None:
+        store.ingest([used(1, "3"), void(1)])
+        now = store.watermark()
+        again = store.ingest([Replace(event=used(1, "5"), as_of_seq=now), Replace(event=used(1, "6"), as_of_seq=now)])
+        assert (again.accepted, again.duplicates, total(store).value) == (1, (1,), 5)
+        # the control: without the state both are made
+        assert store.ingest([Replace(event=used(1, "7")), Replace(event=used(1, "8"))]).accepted == 2
+
+    def test_histories_of_several(self, store: UsageStore) -> None:
+        store.ingest([used(1), used(2), used(3), used(2, source="z"), void(2)])
+        found = store.histories("o", [("s", "2"), ("s", "3"), ("s", "9")])
+        assert [(each.sign, each.event.id, each.event.source) for each in found] == [
+            (1, "2", "s"),
+            (1, "3", "s"),
+            (-1, "2", "s"),
+        ]
+        assert store.histories("p", [("s", "2")]) == ()
+
     def test_a_retry_after_a_correction_is_a_duplicate_and_changes_nothing(self, store: UsageStore) -> None:
         store.ingest([used(1, "5"), used(2, "1"), void(1), Replace(event=used(2, "3"))])
         receipt = store.ingest([used(1, "5"), used(2, "1"), used(2, "3"), used(2, "4"), used(1, "6")])

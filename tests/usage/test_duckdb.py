@@ -7,24 +7,39 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
+import duckdb
+import numpy as np
 import pytest
 
 from billsmith.metering.meter import Meter
-from billsmith.units.errors import Unavailable
-from billsmith.usage.duckdb import checks, file, index, runs
+from billsmith.units.errors import Busy, Unavailable
+from billsmith.usage.duckdb import checks, engine, file, index, runs
 from billsmith.usage.duckdb.engine import DuckDBStore
+from billsmith.usage.duckdb.hashing import Hashes, Hashing, Words
 from billsmith.usage.duckdb.index import ABSENT, IdentityIndex
 from billsmith.usage.duckdb.owner import Client, SharedStore
-from billsmith.usage.store import Binding, Query, Replace, UsageStore
+from billsmith.usage.duckdb.prepare import Prepared, prepare
+from billsmith.usage.duckdb.writer import Writer
+from billsmith.usage.store import Binding, Clash, Query, Receipt, Replace, UsageStore
 from tests.support import usage
 from tests.support.crash import ROOT, compiler
 from tests.support.usage_crash import run
 from tests.usage.suite import Suite, differential, fresh_salt, total, used, void
 
 KILLS = 60
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[DuckDBStore]:
+    opened = DuckDBStore(tmp_path)
+    yield opened
+    opened.close()
 
 
 class TestDuckDB(Suite):
@@ -66,13 +81,34 @@ class TestThroughTheSocket(Suite):
         assert not found, "\n".join(found)
 
 
+# ── deciding ──
+
+
+def test_rows_are_read_for_clashes_and_corrections_alone(store: DuckDBStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often a body is sent again, in one batch or later, no row is searched for."""
+    read: list[object] = []
+    histories = store._histories
+    monkeypatch.setattr(store, "_histories", lambda identities: read.append(identities) or histories(identities))
+    assert store.ingest([used(1), used(2), used(1), used(3), used(1)]).duplicates == (2, 4)
+    assert store.ingest([used(4), used(1), used(1), used(4)]).duplicates == (1, 2, 3)
+    assert store.ingest([used(5), used(5, "2")]).conflicts == (Clash(1, used(5, "2"), used(5)),)
+    assert read == []
+    assert store.ingest([used(1, "2"), used(1)]).duplicates == (1,)
+    assert store.ingest([void(1), void(1)]).duplicates == (1,)
+    assert read == [{("o", "s", "1")}] * 2
+
+
 # ── the index ──
+
+
+def _arrays(entries: dict[bytes, int]) -> tuple[Hashes, Words]:
+    hashes = np.frombuffer(b"".join(entries), "<u8").reshape(-1, 2).T.astype(np.uint64)
+    return hashes, np.array(list(entries.values()), np.uint64)
 
 
 def test_the_index_finds_what_it_was_given_through_runs_and_merges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "MEMORY_LIMIT", 500)
     monkeypatch.setattr(index, "SLICE", 700)
-    monkeypatch.setattr(index, "STRIDE", 16)
     chance = random.Random(20261031)
     known: dict[bytes, int] = {}
     kept = IdentityIndex(tmp_path)
@@ -82,12 +118,14 @@ def test_the_index_finds_what_it_was_given_through_runs_and_merges(tmp_path: Pat
         new |= {key[:8] + chance.randbytes(8): 7 for key in list(new)[:3]}
         new |= dict.fromkeys(chance.sample(sorted(known), min(len(known), 5)), index.CORRECTED)
         known |= new
-        kept.add(list(new), list(new.values()), seq)
+        kept.add(*_arrays(new), seq)
     strangers = [chance.randbytes(16) for _ in range(1000)] + [key[:8] + bytes(8) for key in list(known)[:1000]]
     for opened in (kept, _reopened(kept, tmp_path)):
-        assert opened.find(list(known)).tolist() == list(known.values())
-        assert set(opened.find(strangers).tolist()) == {ABSENT}
+        hashes, entries = _arrays(known)
+        assert opened.find(hashes).tolist() == entries.tolist()
+        assert set(opened.find(_arrays(dict.fromkeys(strangers, 0))[0]).tolist()) == {ABSENT}
         assert len(opened) >= len(known)
+        assert not opened.failure
 
 
 def _reopened(kept: IdentityIndex, folder: Path) -> IdentityIndex:
@@ -185,6 +223,79 @@ def test_a_full_disk_refuses_writes_serves_reads_and_loses_nothing(tmp_path: Pat
     assert found["refused"] == ["usage.cannot_write"] * 3
     assert found["count"] == found["sent"] > 0
     assert found["faults"] == []
+
+
+def test_the_log_is_its_users_alone_before_and_after_a_checkpoint(tmp_path: Path, store: DuckDBStore) -> None:
+    """Whatever the process gives its other files."""
+    mask = os.umask(0o022)
+    try:
+        for number in range(3):
+            store.ingest([used(number)])
+            modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+            assert modes == {"usage.duckdb": 0o600, "usage.duckdb.wal": 0o600, "usage.index": 0o700, "usage.tmp": 0o700}
+            with store.reading() as cursor:
+                cursor.execute("CHECKPOINT")
+            assert not (tmp_path / file.LOG).exists()
+        assert os.umask(0o022) == 0o022
+        (tmp_path / "other").touch()
+        assert (tmp_path / "other").stat().st_mode & 0o777 == 0o644
+    finally:
+        os.umask(mask)
+
+
+def test_a_lack_of_memory_is_not_called_a_lack_of_disk(store: DuckDBStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise duckdb.OutOfMemoryException("could not allocate block")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "append", fails)
+        with pytest.raises(Unavailable) as error:
+            store.ingest([used(1)])
+    assert error.value.code == "usage.out_of_memory"
+    assert store.ingest([used(1)]).accepted == 1
+
+
+def test_what_waits_is_bounded_by_its_bytes_before_it_is_made_ready() -> None:
+    """Promise P17. A batch is let in by what it takes, however few its items are, and one alone whatever it takes."""
+    begun, go = threading.Event(), threading.Event()
+    written: list[int] = []
+
+    def write(group: list[Prepared]) -> list[Receipt]:
+        begun.set()
+        go.wait()
+        written.append(len(group))
+        return [Receipt(accepted=0, seq=0)] * len(group)
+
+    def never() -> Prepared:
+        raise AssertionError("made ready")
+
+    batch = prepare([used(1)], Hashing(b""))
+    writer = Writer(write, 1_000)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(writer.submit, 1, 5_000, lambda: batch)
+        assert begun.wait(10)
+        with pytest.raises(Busy):
+            writer.submit(1, 1, never)
+        go.set()
+        first.result()
+        begun.clear()
+        go.clear()
+        sent = [pool.submit(writer.submit, 1, 250, lambda: batch) for _ in range(4)]
+        assert begun.wait(10)
+        while writer.waiting < 4:
+            time.sleep(0.001)
+        with pytest.raises(Busy):
+            writer.submit(1, 1, never)
+        go.set()
+        wait(sent)
+    while writer.waiting:
+        time.sleep(0.001)
+    with pytest.raises(ZeroDivisionError):
+        writer.submit(1, 999, lambda: 1 // 0)  # type: ignore[arg-type, return-value]
+    writer.submit(1, 1_000, lambda: batch)
+    writer.close()
+    with pytest.raises(Unavailable):
+        writer.submit(1, 1, never)
 
 
 # ── one owner ──

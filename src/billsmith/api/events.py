@@ -9,11 +9,12 @@ import msgspec
 
 from billsmith.accounts.authorisation import Scope
 from billsmith.api.operations import Operation
-from billsmith.events.reading import Form, Reading, read, read_binary
+from billsmith.api.states import State, shown
+from billsmith.events.reading import Form, Reading, Rejected, read, read_binary
 from billsmith.units.errors import Invalid
 from billsmith.wire.face import Call
 from billsmith.wire.inflate import inflate
-from billsmith.workflows.ingest import IngestReport
+from billsmith.workflows.ingest import ConflictView
 
 _PLAIN: dict[str, Any] = {
     "type": "object",
@@ -67,11 +68,28 @@ _JSON_TYPES = ("application/json", "application/cloudevents+json", "application/
 _LINE_TYPES = ("application/x-ndjson", "application/jsonl", "application/ndjson")
 
 
-def take_events(call: Call) -> IngestReport:
+class Ingested(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a body's events, durably. ``seq`` is the state of usage with them."""
+
+    accepted: int
+    duplicates: int
+    conflicts: list[ConflictView]
+    rejected: list[Rejected]
+    seq: State
+
+
+def take_events(call: Call) -> Ingested:
     """``POST /v1/events``: keep them. The answer comes when they are durable."""
     body = inflate(call.body, call.headers.get("content-encoding", ""), call.services.settings.max_body, _take_of(call))
     owner = call.principal.account
-    return call.services.ingest.keep(call.services.usage, owner, _read(call, body, owner.id))
+    report = call.services.ingest.keep(call.services.usage, owner, _read(call, body, owner.id))
+    return Ingested(
+        accepted=report.accepted,
+        duplicates=report.duplicates,
+        conflicts=report.conflicts,
+        rejected=report.rejected,
+        seq=shown(call, report.seq),
+    )
 
 
 def _take_of(call: Call) -> Callable[[int], None]:
@@ -108,7 +126,7 @@ OPERATIONS = (
             "is durable; send again whatever had no answer."
         ),
         scope=Scope.EVENTS_WRITE,
-        answer=IngestReport,
+        answer=Ingested,
         take=take_events,
         bodies={
             "application/json": {"schema": {"anyOf": [_EITHER, {"type": "array", "items": _EITHER}]}, "example": [_EVENT]},

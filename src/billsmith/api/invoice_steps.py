@@ -70,7 +70,7 @@ def list_payments(call: Call) -> PaymentList:
 
 def record_payment(connection: Connection, call: Call, body: PaymentCreate) -> Made:
     """``POST /v1/invoices/{invoice}/payments``."""
-    found, _issuer = _changeable(connection, call)
+    found, _issuer = changeable(connection, call)
     currency = found.invoice.currency
     _moved, payment = settle.record_payment(
         connection,
@@ -87,19 +87,19 @@ def record_payment(connection: Connection, call: Call, body: PaymentCreate) -> M
 
 def void_invoice(connection: Connection, call: Call, body: InvoiceVoid) -> Made:
     """``POST /v1/invoices/{invoice}/void``."""
-    found, issuer = _changeable(connection, call)
+    found, issuer = changeable(connection, call)
     moved = settle.void(connection, found, now=call.services.clock(), actor=call.principal.actor, reason=body.reason)
     return Made(view(connection, call.principal, moved, issuer))
 
 
 def write_off_invoice(connection: Connection, call: Call, body: InvoiceWriteOff) -> Made:
     """``POST /v1/invoices/{invoice}/write-off``."""
-    found, issuer = _changeable(connection, call)
+    found, issuer = changeable(connection, call)
     moved = settle.write_off(connection, found, now=call.services.clock(), actor=call.principal.actor, reason=body.reason)
     return Made(view(connection, call.principal, moved, issuer))
 
 
-def _changeable(connection: Connection, call: Call) -> tuple[Stored, Account]:
+def changeable(connection: Connection, call: Call) -> tuple[Stored, Account]:
     """The invoice that the path names. Raises ``NotFound``, and :class:`Forbidden` for one that the caller only sees."""
     found, issuer = invoice_of_path(connection, call.principal, call.path_values["invoice"])
     if not may_change_invoice(call.principal, issuer):

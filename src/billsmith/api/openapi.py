@@ -38,6 +38,7 @@ _PATH_PARAMETERS = {
     "connection": ("The connection's id, or its name.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "webhook": ("The webhook's id.", {"type": "string", "format": "uuid"}),
     "subscription": ("The subscription's id.", {"type": "string", "format": "uuid"}),
+    "correction": ("The correction's id.", {"type": "string", "format": "uuid"}),
     "run": ("The run's id.", {"type": "string", "format": "uuid"}),
     "grant": ("The grant's id.", {"type": "string", "format": "uuid"}),
     "catalog": ("The catalog's code.", {"type": "string", "minLength": 1, "maxLength": 128}),

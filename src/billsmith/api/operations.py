@@ -16,7 +16,7 @@ from billsmith.accounts.authorisation import Scope, require
 from billsmith.api.values import check_text
 from billsmith.storage.database import Connection
 from billsmith.units.errors import Invalid
-from billsmith.wire.face import Call, Handler, Route, json_response, route
+from billsmith.wire.face import MAX_QUERY, Call, Handler, Route, json_response, route
 from billsmith.wire.json import decode, encode
 from billsmith.wire.parameters import Parameters, shown
 from billsmith.workflows.idempotency import Answer, OnePerKey
@@ -45,6 +45,9 @@ class QueryParameter(msgspec.Struct, frozen=True, kw_only=True):
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One method of one path. Exactly one of ``read``, ``write`` and ``take`` is there.
 
+    ``follow`` does what a write leaves for after its transaction, given the body and what the write answered; its own answer
+    takes the other's place. It is called again when the request is repeated, so it must go on where it was stopped.
+
     ``take`` is given things that have identities of their own (P11 exempts them from keys), in the media types of ``bodies``;
     it writes where it will and answers when that is durable.
     """
@@ -64,6 +67,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     answer: type[msgspec.Struct]
     read: Callable[[Call], msgspec.Struct] | None = None
     write: Callable[[Connection, Call, Any], Made] | None = None
+    follow: Callable[[Call, Any, bytes], msgspec.Struct] | None = None
     take: Callable[[Call], msgspec.Struct] | None = None
     bodies: Mapping[str, Mapping[str, Any]] = {}
 
@@ -123,7 +127,7 @@ def _reader(operation: Operation) -> Handler:
 
 
 def _writer(operation: Operation, once: OnePerKey) -> Handler:
-    write, body_kind = operation.write, operation.body
+    write, follow, body_kind = operation.write, operation.follow, operation.body
     assert write is not None
     assert body_kind is not None
 
@@ -148,7 +152,8 @@ def _writer(operation: Operation, once: OnePerKey) -> Handler:
         headers = {} if location is None else {"Location": location}
         if answer.replayed:
             headers["Idempotency-Replayed"] = "true"
-        return json_response(bytes(value), answer.status, headers)
+        final = bytes(value) if follow is None else encode(follow(call, body, bytes(value)))
+        return json_response(final, answer.status, headers)
 
     return handle
 
@@ -186,7 +191,7 @@ def _check(operation: Operation, call: Call) -> None:
         if name not in known:
             there_are = f"there are {', '.join(sorted(known))}" if known else "there are none here"
             raise Invalid(f"{shown(name)} is no parameter; {there_are}", code="input.unknown_parameter", where=name[:60])
-        if call.parameters.text(name) == "":
+        if call.parameters.text(name, MAX_QUERY) == "":
             raise Invalid(f"{name} is empty; leave it out or give it a value", code="input.empty", where=name)
     require(call.principal, operation.scope)
 

@@ -144,7 +144,7 @@ def get_reconciliation(call: Call) -> ReconciliationView:
 def get_usage_reconciliation(call: Call) -> UsageReconciliationView:
     """``GET /v1/connections/{connection}/reconciliation/usage``."""
     may_take_long()
-    database, store = call.services.database, call.services.current_usage
+    database = call.services.database
     tolerance, threshold = (_least(call, name) for name in ("tolerance", "threshold"))
     with database.read() as connection:
         of = _of_path(connection, call)
@@ -154,6 +154,8 @@ def get_usage_reconciliation(call: Call) -> UsageReconciliationView:
                 f"more than {MAX_ACCOUNTS} accounts: `billsmith reconcile` looks at any number", code="sync.too_many_accounts"
             )
         span = _span(call, account)
+    store = call.services.current_usage
+    with database.read() as connection:
         metered = compare_usage(connection, [of], span.period(account.time_zone), measure_with(lambda: store), tolerance)
     rated = compare_charges(
         database,

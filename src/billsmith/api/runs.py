@@ -11,6 +11,7 @@ from billsmith.api import cursors
 from billsmith.api.catalogs import ISSUER
 from billsmith.api.lookups import account_of_field, invoice_of_path
 from billsmith.api.operations import Operation, QueryParameter, bound_to, limit_of, list_parameters
+from billsmith.api.states import State, shown
 from billsmith.api.values import Amount, Id, Instant, amount, decimal_text
 from billsmith.storage import accounts, runs
 from billsmith.storage.database import Connection
@@ -40,7 +41,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     period: str
     state: str
     at: Instant
-    usage_as_of_seq: int
+    usage_as_of_seq: State
     billed: int
     parked: int
     nothing_to_bill: int
@@ -90,7 +91,7 @@ class ExplainedLine(msgspec.Struct, frozen=True, kw_only=True):
     meter: str
     aggregation: str
     measured: list[str]
-    usage_as_of_seq: int | None
+    usage_as_of_seq: State | None
     event_count: int | None
     events: list[CountedEvent]
 
@@ -111,7 +112,7 @@ def list_runs(call: Call) -> RunPage:
         found = runs.page(connection, issuer, after=after.number if after else 0, limit=limit + 1)
     more = len(found) > limit
     return RunPage(
-        items=[view(each, issuer.id) for each in found[:limit]],
+        items=[view(call, each, issuer.id) for each in found[:limit]],
         next_cursor=cursors.write(secret, bound_to(call), found[limit - 1].id) if more else None,
     )
 
@@ -123,7 +124,7 @@ def get_run(call: Call) -> RunDetail:
         parked = runs.parked(connection, run, limit=MOST_PARKED)
         people = accounts.by_seqs(connection, {item.recipient_seq for item in parked})
     return RunDetail(
-        **msgspec.structs.asdict(view(run, issuer_id)),
+        **msgspec.structs.asdict(view(call, run, issuer_id)),
         parked_accounts=[
             ParkedView(account_id=people[item.recipient_seq].id, code=item.code or "", reason=item.reason or "")
             for item in parked
@@ -139,10 +140,10 @@ def explain_invoice(call: Call) -> Explanation:
     with call.services.database.read() as connection:
         found, _issuer = invoice_of_path(connection, call.principal, call.path_values["invoice"])
         explained = explain(connection, _usage(call), found, line, events=events or 0)
-    return Explanation(items=[_line(each, found.invoice.currency) for each in explained])
+    return Explanation(items=[_line(call, each, found.invoice.currency) for each in explained])
 
 
-def view(run: Run, issuer_id: str) -> RunView:
+def view(call: Call, run: Run, issuer_id: str) -> RunView:
     """A run as it is shown."""
     return RunView(
         id=run.id,
@@ -152,7 +153,7 @@ def view(run: Run, issuer_id: str) -> RunView:
         period=run.period,
         state=run.state,
         at=format_instant(run.at),
-        usage_as_of_seq=run.as_of_seq,
+        usage_as_of_seq=shown(call, run.as_of_seq),
         billed=run.billed,
         parked=run.parked,
         nothing_to_bill=run.nothing,
@@ -174,7 +175,7 @@ def _usage(call: Call) -> UsageStore | None:
     return None if usage is None else usage.catch_up_if_any()
 
 
-def _line(each: Explained, currency: str) -> ExplainedLine:
+def _line(call: Call, each: Explained, currency: str) -> ExplainedLine:
     line = each.line
     return ExplainedLine(
         line=each.place,
@@ -187,7 +188,7 @@ def _line(each: Explained, currency: str) -> ExplainedLine:
         meter=each.meter,
         aggregation=each.aggregation,
         measured=list(each.measured),
-        usage_as_of_seq=each.as_of_seq,
+        usage_as_of_seq=None if each.as_of_seq is None else shown(call, each.as_of_seq),
         event_count=each.event_count,
         events=[
             CountedEvent(

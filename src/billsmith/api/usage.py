@@ -11,6 +11,7 @@ from billsmith.accounts.model import Account
 from billsmith.api.lookups import account_of_field
 from billsmith.api.meters import VERSION, Number
 from billsmith.api.operations import Operation, QueryParameter
+from billsmith.api.states import AS_OF_SEQ, State, asked, shown
 from billsmith.api.values import Id, Instant, read_instant
 from billsmith.storage import meters
 from billsmith.storage.database import Connection
@@ -61,7 +62,7 @@ class UsageView(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[UsageRow]
     parked: list[ParkedView]
     zone: str
-    seq: int
+    seq: State
 
 
 def query_meter(call: Call) -> UsageView:
@@ -129,7 +130,7 @@ def _answer(call: Call, found: Sequence[Metered], about: Sequence[Account]) -> U
             for each in answer.parked
         ],
         zone=question.zone,
-        seq=answer.seq,
+        seq=call.parameters.text(AS_OF_SEQ.name) or shown(call, answer.seq),
     )
 
 
@@ -152,7 +153,7 @@ def read_question(call: Call, time_zone: str) -> Question:
         group_by=None if groups is None else _groups(groups),
         top=call.parameters.integer("top", None, low=1, high=MAX_TOP),
         fill=bool(call.parameters.boolean("fill", False)),
-        as_of_seq=call.parameters.integer("as_of_seq", None, low=0, high=2**62),
+        as_of_seq=asked(call),
     )
 
 
@@ -167,7 +168,6 @@ def _groups(text: str) -> tuple[str, ...]:
     return names
 
 
-_SEQ = {"type": "integer", "minimum": 0, "maximum": 2**62}
 _QUESTION = (
     QueryParameter(
         name="from",
@@ -210,7 +210,7 @@ _QUESTION = (
     QueryParameter(
         name="fill", description="Also the windows in which nothing was counted.", schema={"type": "boolean", "default": False}
     ),
-    QueryParameter(name="as_of_seq", description="The state after this `seq` (now).", schema=_SEQ),
+    AS_OF_SEQ,
 )
 
 OPERATIONS = (

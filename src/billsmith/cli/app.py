@@ -18,6 +18,7 @@ from billsmith.cli import (
     catalog,
     demo,
     doctor,
+    events,
     imports,
     ingest,
     init,
@@ -69,6 +70,7 @@ app.command(subscriptions.app)
 app.command(wallets.agreements_app)
 app.command(wallets.app)
 app.command(ingest.ingest)
+app.command(events.app)
 app.command(bill.bill)
 app.command(bill.rerate)
 app.command(bill.due)

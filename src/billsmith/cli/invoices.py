@@ -23,11 +23,13 @@ from billsmith.units.errors import Invalid, NotFound
 from billsmith.units.ids import parse_id
 from billsmith.units.instants import format_instant, parse_instant
 from billsmith.units.rounding import parse_decimal, plain
+from billsmith.workflows import credit as credit_workflow
 from billsmith.workflows import explain as explain_workflow
 from billsmith.workflows import settle
 from billsmith.workflows.clock import system_clock
 from billsmith.workflows.explain import Explained
 from billsmith.workflows.issue_invoice import MAX_TOTAL_MINOR
+from billsmith.workflows.new_ids import new_id
 
 app = App(name="invoices", help="Invoices: look at them, record payments, take one back.")
 
@@ -162,6 +164,63 @@ def pay(
         )
         answer = _full(connection, moved)
     common.show(answer)
+
+
+@app.command
+def credit(
+    invoice: Which,
+    *,
+    amount: Annotated[str | None, Parameter(help="Give back this much, taxes and all (all that is left).")] = None,
+    line: Annotated[
+        list[str] | None,
+        Parameter(
+            help="Give back of a line, counted from 0: 2=10.00, or 2 for all of it; may be given several times.", negative=()
+        ),
+    ] = None,
+    reason: Annotated[str, Parameter(help="Stands on the note.")] = "",
+    keep: Annotated[bool, Parameter(negative=(), help="Leave it to the next invoice; don't pay this one with it.")] = False,
+    common: Common = PLAIN,
+) -> None:
+    """Issue the credit note for an invoice: whole, of an amount, or of single lines.
+
+    It pays what is still due of the invoice; the rest is credit for the next one.
+
+    Example: billsmith invoices credit INV-2026-000001 --amount 10.00 --reason "an outage on 3 October"
+    """
+    with opened(common) as database, database.write() as connection:
+        found = _find(connection, invoice)
+        asked = credit_workflow.Asked(
+            lines=dict(_credit_line(each, found.invoice.currency) for each in line or ()),
+            amount=None if amount is None else _exact(amount, found.invoice.currency),
+            reason=_short(reason, "reason", 200),
+            settle=not keep,
+        )
+        made = credit_workflow.credit(connection, found, asked, id=new_id(), now=system_clock(), actor=ACTOR)
+        answer = _full(connection, made)
+    common.show(answer)
+
+
+@app.command
+def apply_credit(invoice: Which, *, common: Common = PLAIN) -> None:
+    """Let what the recipient has in credit (notes, overpayments) pay what is due. Without credit: no change.
+
+    Example: billsmith invoices apply-credit INV-2026-000002
+    """
+    with opened(common) as database, database.write() as connection:
+        found = _find(connection, invoice)
+        answer = _full(connection, credit_workflow.apply(connection, found, now=system_clock(), actor=ACTOR))
+    common.show(answer)
+
+
+def _credit_line(text: str, currency: str) -> tuple[int, Decimal | None]:
+    place, given, amount = text.partition("=")
+    if not place.isdecimal() or not place.isascii():
+        raise Invalid(f"{text[:40]!r} is no line: write 2, or 2=10.00", code="note.line", where="line")
+    return int(place), _exact(amount, currency) if given else None
+
+
+def _exact(text: str, currency: str) -> Decimal:
+    return from_minor(_minor(parse_decimal(text, where="amount"), currency), currency)
 
 
 @app.command

@@ -106,19 +106,20 @@ class Book:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self._plans = {PlanRef(plan.code, plan.version): plan for plan in catalog.plans}
-        self._prices: dict[tuple[PlanRef, str], tuple[Price, str]] = {}
+        self._prices: dict[tuple[PlanRef, str, str], tuple[Price, Context]] = {}
 
     def currency(self, offer: PlanRef) -> str:
         """The currency in which a plan or add-on is priced."""
         plan = self._plans.get(offer)
         return (plan.currency if plan else "") or self.catalog.currency
 
-    def price(self, offer: PlanRef, charge: UsageCharge) -> tuple[Price, str]:
-        """What a charge costs, and the word for what it counts."""
-        key = (offer, charge.key)
+    def price(self, offer: PlanRef, charge: UsageCharge, zone: str) -> tuple[Price, Context]:
+        """What a charge costs, and the circumstances in which it does."""
+        key = (offer, charge.key, zone)
         if key not in self._prices:
             meter = self.catalog.meter_of((offer.code, offer.version), charge)
-            self._prices[key] = (self.catalog.price_of(charge, self._plans.get(offer)), meter.unit)
+            context = Context(currency=self.currency(offer), unit=meter.unit, zone=zone)
+            self._prices[key] = (self.catalog.price_of(charge, self._plans.get(offer)), context)
         return self._prices[key]
 
 
@@ -163,9 +164,8 @@ def included_grants(subscription: Subscription, catalog: Catalog, span: Period) 
 
 
 def _usage(span: UsageSpan, subscription: Subscription, book: Book, usage: Given) -> DraftLine:
-    price, unit = book.price(span.offer, span.charge)
-    price = subscription.overrides.get(span.charge.key, price)
-    return usage_line(rate(price, usage, Context(currency=book.currency(span.offer), unit=unit, zone=subscription.zone)), span)
+    price, context = book.price(span.offer, span.charge, subscription.zone)
+    return usage_line(rate(subscription.overrides.get(span.charge.key, price), usage, context), span)
 
 
 def _minimums(

@@ -69,14 +69,29 @@ def book_settlements(invoice: Invoice, settlements: Iterable[Settlement], at: in
 
 
 def book_payment(invoice: Invoice, payment: Payment) -> Transaction:
-    """Money received for an invoice; a refund is below zero and goes back."""
+    """Money received for an invoice; a refund is below zero and goes back. What is paid out for a note leaves the credit."""
+    note = invoice.kind is InvoiceKind.CREDIT_NOTE
     return transfer(
         derived_id("payment", invoice.id, payment.reference),
         payment.paid_at,
         f"payment {payment.reference} for {invoice.number}",
         debit=chart.CASH,
-        credit=chart.receivable(invoice.recipient_id),
+        credit=(chart.credit_balance if note else chart.receivable)(invoice.recipient_id),
         amount_minor=payment.amount_minor,
+        currency=invoice.currency,
+        reference=invoice.id,
+    )
+
+
+def book_overpayment(invoice: Invoice, payment: Payment, amount_minor: int) -> Transaction:
+    """What a payment brought beyond what was due becomes the recipient's credit; below zero: what was paid back of it."""
+    return transfer(
+        derived_id("overpaid", invoice.id, payment.reference),
+        payment.paid_at,
+        f"{invoice.number} is overpaid by {payment.reference}",
+        debit=chart.receivable(invoice.recipient_id),
+        credit=chart.credit_balance(invoice.recipient_id),
+        amount_minor=amount_minor,
         currency=invoice.currency,
         reference=invoice.id,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import blake2b
 
 import msgspec
@@ -279,9 +280,14 @@ def _component(fee: Fee) -> str:
 
 
 def _mark(seq: int, offer: str, component: str, period: Period, split: str) -> Mark:
-    text = "\0".join((offer, component, str(period.end), split))
+    return seq, period.start, _hashed(offer, component, period.end, split)
+
+
+@lru_cache(maxsize=16_384)  # the same for most subscribers of a plan
+def _hashed(offer: str, component: str, end: int, split: str) -> int:
+    text = "\0".join((offer, component, str(end), split))
     raw = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return seq, period.start, int.from_bytes(raw, "big", signed=True)
+    return int.from_bytes(raw, "big", signed=True)
 
 
 def _coupon(held: Held, case: Case, books: Books) -> AppliedCoupon | None:

@@ -219,6 +219,11 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         settled = self.status in (InvoiceStatus.VOID, InvoiceStatus.WRITTEN_OFF)
         return 0 if settled else self.total_minor - self.paid_minor
 
+    @property
+    def credit_minor(self) -> int:
+        """What it gives for other invoices: what is left of a credit note, or was paid beyond the total."""
+        return max(-self.due_minor, 0)
+
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True):
     """Money received for an invoice; negative for a refund. ``reference`` is unique within the invoice."""

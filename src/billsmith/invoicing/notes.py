@@ -16,7 +16,7 @@ from billsmith.invoicing.model import Invoice, InvoiceKind, Line, Tax
 from billsmith.units.currency import currency_exponent, to_minor
 from billsmith.units.errors import InvalidInvoice
 from billsmith.units.exact import Exact, as_fraction, simplest
-from billsmith.units.rounding import Rounding, round_fraction
+from billsmith.units.rounding import Rounding, round_fraction, settle_remainder
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +80,78 @@ def credit_whole(invoice: Document, earlier: Sequence[Document] = ()) -> Note:
         if (base := tax.base_minor + _noted(earlier, tax, "base_minor")) | (amount := _tax_left(earlier, tax))
     ]
     return note_of(lines, taxes)
+
+
+def credit_amount(invoice: Document, amount_minor: int, earlier: Sequence[Document] = ()) -> Note:
+    """The note that gives back an amount, taxes and all, of what earlier notes have left: each line and tax its share.
+
+    Shares are settled by category, then between lines and taxes, then by line, so that their sum is the amount. Raises
+    :class:`InvalidInvoice` for less than a minor unit (``note.nothing``) or more than is left (``note.too_much``).
+
+    >>> fee = Line(description="Plan", amount_minor=10000, tax_category="standard")
+    >>> vat = Tax(category="standard", name="VAT", rate=Decimal(20), base_minor=10000, amount_minor=2000)
+    >>> note = credit_amount(Document(number="1", lines=(fee,), taxes=(vat,)), 5000)
+    >>> note.net_minor, note.tax_minor, note.total_minor
+    (-4167, -833, -5000)
+    """
+    categories = {line.tax_category: _Left(invoice, earlier, line.tax_category) for line in invoice.lines}
+    whole = sum(each.gross for each in categories.values())
+    if amount_minor <= 0:
+        raise InvalidInvoice("a credit note gives back an amount above zero", code="note.nothing", where="amount")
+    if amount_minor > whole:
+        raise InvalidInvoice(
+            f"{invoice.number} has {whole} minor units left; a note can't give back {amount_minor}",
+            code="note.too_much",
+            where="amount",
+        )
+    if amount_minor == whole:
+        return credit_whole(invoice, earlier)
+    shares = _shared(amount_minor, [each.gross for each in categories.values()])
+    parts = [each.part(share) for each, share in zip(categories.values(), shares, strict=True)]
+    return note_of([line for lines, _ in parts for line in lines], [tax for _, taxes in parts for tax in taxes])
+
+
+class _Left:
+    """What earlier notes have left of a category: of each line, of the taxes that come on top, of those included."""
+
+    def __init__(self, invoice: Document, earlier: Sequence[Document], category: str) -> None:
+        self.number = invoice.number
+        self.lines = {
+            index: (line, _left(invoice, earlier, index))
+            for index, line in enumerate(invoice.lines)
+            if line.tax_category == category
+        }
+        taxes = [(tax, _tax_left(earlier, tax)) for tax in invoice.taxes if tax.category == category]
+        self.added = [each for each in taxes if not each[0].included]
+        self.included = [each for each in taxes if each[0].included]
+        self.net = sum(left for _, left in self.lines.values())
+        self.gross = self.net + sum(left for _, left in self.added)
+
+    def part(self, share: int) -> tuple[list[Line], list[Tax]]:
+        """The lines and taxes that give back a share of the category."""
+        net, *added = _shared(share, [self.net, *(left for _, left in self.added)])
+        amounts = _shared(net, [left for _, left in self.lines.values()])
+        lines = [
+            _note_line(line, self.number, index, -amount, None)
+            for (index, (line, _)), amount in zip(self.lines.items(), amounts, strict=True)
+            if amount
+        ]
+        included = [
+            round_fraction(Fraction(net * left, self.net), 0, Rounding.HALF_UP) for _, left in self.included if self.net
+        ]
+        base = net - sum(included)
+        taxes = [tax for tax, _ in (*self.added, *self.included)]
+        return lines, [
+            msgspec.structs.replace(tax, base_minor=-base, amount_minor=-amount)
+            for tax, amount in zip(taxes, (*added, *(included or [0] * len(self.included))), strict=True)
+            if amount or base
+        ]
+
+
+def _shared(total: int, weights: Sequence[int]) -> list[int]:
+    """Parts of a total in proportion to weights of either sign; nothing where these cancel out, as the total then does."""
+    whole = sum(weights)
+    return settle_remainder(total, [Fraction(total * weight, whole) for weight in weights]) if whole else [0] * len(weights)
 
 
 def note_by_line(

@@ -37,6 +37,8 @@ def usage_of(given: Given) -> Usage:
     >>> usage_of([Quantity(Decimal(2)), Quantity(Decimal(3))]).value
     Decimal('5')
     """
+    if type(given) is tuple and len(given) == 1:  # as a meter without groups and windows gives it
+        given = given[0]
     if type(given) is Quantity:
         value = exact(given.value)
         return Usage(value, value if given.full is None else exact(given.full), (given,))

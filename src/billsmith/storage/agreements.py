@@ -14,6 +14,7 @@ from billsmith.accounts.model import Account
 from billsmith.ledger.wallets import Grant
 from billsmith.storage import changes
 from billsmith.storage.changes import Change
+from billsmith.storage.direct import Direct
 from billsmith.storage.schema_billing import agreement as table
 from billsmith.storage.schema_billing import agreement_use as use_table
 from billsmith.storage.schema_billing import wallet_grant, wallet_movement
@@ -102,9 +103,7 @@ def uses(connection: Connection, seqs: Sequence[int], before: int | None = None)
 
 def add_uses(connection: Connection, rows: Iterable[tuple[int, int, Exact]]) -> None:
     """Keep what invoices used: agreement, invoice, amount."""
-    values = [{"agreement_seq": seq, "invoice_seq": invoice, "amount": str(amount)} for seq, invoice, amount in rows]
-    if values:
-        connection.execute(insert(use_table), values)
+    Direct(connection).add(use_table, [(seq, invoice, str(amount)) for seq, invoice, amount in rows])
 
 
 def forget_uses(connection: Connection, invoice_seq: int) -> None:

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
+
+from billsmith.units.ids import id_bytes
 
 
 class Condition(NamedTuple):
@@ -56,6 +58,21 @@ class Direct:
         cursor.executemany(sql if self.is_sqlite else _numbered(sql), rows)
         cursor.close()
 
+    def add(self, table: Table, rows: Iterable[Sequence[Any]]) -> None:
+        """New rows: the value of every column, in the table's order. Raises the driver's own errors."""
+        self.many(_insertion(table), rows)
+
+    def add_to(self, tally: Table, rows: Iterable[Sequence[Any]]) -> None:
+        """Rows of a tally (its key, then a number): numbers are added to those that stand under their keys."""
+        *keys, number = (column.name for column in tally.columns)
+        named = ", ".join(f'"{name}"' for name in keys)
+        added = f'DO UPDATE SET "{number}" = {tally.name}."{number}" + excluded."{number}"'
+        self.many(f"{_insertion(tally)} ON CONFLICT ({named}) {added}", rows)
+
+    def id(self, text: str) -> Any:
+        """An id as a row has it."""
+        return id_bytes(text) if self.is_sqlite else text
+
     def run(self, sql: str) -> None:
         """A statement that gives no rows."""
         self._execute(sql)
@@ -66,6 +83,12 @@ class Direct:
         if self.is_sqlite:
             return Condition(f"{column} IN (SELECT value FROM json_each(?))", (f"[{text}]",))
         return Condition(f"{column} IN (SELECT unnest(CAST(? AS bigint[])))", (f"{{{text}}}",))
+
+
+@lru_cache(maxsize=64)
+def _insertion(table: Table) -> str:
+    columns = ", ".join(f'"{column.name}"' for column in table.columns)
+    return f"INSERT INTO {table.name} ({columns}) VALUES ({', '.join('?' * len(table.columns))})"
 
 
 @lru_cache(maxsize=1024)

@@ -7,20 +7,19 @@ never finds them apart.
 from __future__ import annotations
 
 import datetime as dt
-import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
-import zstandard
-from sqlalchemy import Connection, Table, and_, case, delete, func, insert, select, text, update
+from sqlalchemy import Connection, Table, and_, case, delete, exists, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.exc import IntegrityError
 
 from billsmith.accounts.model import Account
+from billsmith.documents.packed import pack_content, unpack_content, unpacked
 from billsmith.invoicing.chain import BEGINNING
 from billsmith.invoicing.model import (
     OPEN_STATUSES,
@@ -36,8 +35,9 @@ from billsmith.storage import chain, changes, schema
 from billsmith.storage.account_ids import id_text
 from billsmith.storage.accounts import ancestors, path_range
 from billsmith.storage.changes import Change
-from billsmith.storage.direct import Direct
+from billsmith.storage.direct import Direct, is_integrity_error
 from billsmith.storage.schema import invoice as table
+from billsmith.storage.schema_billing import ledger_entry
 from billsmith.units.currency import from_minor
 from billsmith.units.errors import Conflict, NotFound
 from billsmith.units.instants import start_of_day
@@ -55,11 +55,9 @@ SEND_BY_EMAIL = 1 << 3
 PAYMENT_SENT = 1 << 4
 EXPORTED = 1 << 5
 STATUS_MASK = 0b111
+#: Documents, among the subjects of the ledger (:class:`billsmith.storage.ledger.Subject`).
+LEDGER_SUBJECT = 0
 
-# With a checksum of four bytes: a flipped bit in a document is an error, not another amount.
-_compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
-_of_thread = threading.local()
-_contents = msgspec.msgpack.Decoder(Content)
 _extras = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]])
 _NO_EXTRAS: dict[str, dict[str, msgspec.Raw]] = {}
 
@@ -118,18 +116,16 @@ def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
     if not batch:
         return []
     _lock_lists(connection, batch)
-    seqs = _next_seqs(connection, len(batch))
+    seqs, direct = _next_seqs(connection, len(batch)), Direct(connection)
+    due_at = lru_cache(_due_at)  # for most of a batch the same
     try:
-        connection.execute(insert(table), [_row(seq, new) for seq, new in zip(seqs, batch, strict=True)])
-    except IntegrityError as error:
-        if "UNIQUE" in str(error).upper() and "invoice" in str(error):
+        direct.add(table, [_row(seq, new, direct.id(new.invoice.id), due_at) for seq, new in zip(seqs, batch, strict=True)])
+    except Exception as error:
+        if is_integrity_error(error) and "UNIQUE" in str(error).upper() and "invoice" in str(error):
             raise Conflict("there is an invoice with that id already", code="invoice.id_taken", where="id") from error
         raise
     bodies = [_body(new) for new in batch]
-    connection.execute(
-        insert(schema.invoice_document),
-        [{"invoice_seq": seq, "body": body} for seq, body in zip(seqs, bodies, strict=True) if body is not None],
-    )
+    direct.add(schema.invoice_document, [(seq, body) for seq, body in zip(seqs, bodies, strict=True) if body is not None])
     chain.extend(
         connection,
         [
@@ -138,7 +134,7 @@ def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
             if new.series and body is not None
         ],
     )
-    _note_viewers(connection, seqs, batch)
+    _note_viewers(direct, seqs, batch)
     _note_vendor_ids(connection, seqs, batch)
     _note_changes(
         connection,
@@ -155,26 +151,6 @@ def _body(new: NewInvoice) -> bytes | None:
     if new.body is not None or new.invoice.content is None:
         return new.body
     return pack_content(new.invoice.content)
-
-
-def pack_content(content: Content) -> bytes:
-    """A document as it is kept: MessagePack with named keys, compressed."""
-    return _compressor.compress(msgspec.msgpack.encode(content))
-
-
-def unpack_content(body: bytes) -> Content:
-    """The inverse of :func:`pack_content`."""
-    return _contents.decode(unpacked(body))
-
-
-def unpacked(body: bytes) -> bytes:
-    """The MessagePack of a document that is kept."""
-    try:
-        decompressor = _of_thread.decompressor
-    except AttributeError:  # one a thread: making one costs more than most documents, and two threads can't share one
-        decompressor = _of_thread.decompressor = zstandard.ZstdDecompressor()
-    raw: bytes = decompressor.decompress(body)
-    return raw
 
 
 def columns(*more: Any) -> Any:
@@ -404,7 +380,7 @@ def move(
             exported_at=after.exported_at,
             payment_method=after.payment_method,
             extras=_extras_text(after),
-            due_at=_due_at(after, _zone_of(connection, found.issuer_seq)),
+            due_at=_due_at(_waits_until(after), _zone_of(connection, found.issuer_seq)),
         )
     )
     add_history(connection, found.seq, HistoryEntry(at=at, what=what, actor=actor, detail=detail))
@@ -527,12 +503,20 @@ def numbers(
 
 
 def credits_left(connection: Connection, issuer_seq: int, recipients: Sequence[int]) -> list[Stored]:
-    """Credit notes of an issuer to some recipients that have something left to give, oldest first."""
+    """An issuer's documents to some recipients that have something left to give, oldest first: credit notes, overpaid invoices.
+
+    Only those that were issued here: the ledger holds what they give.
+    """
     query = columns().where(
         table.c.recipient_seq.in_(recipients),
         table.c.issuer_seq == issuer_seq,
-        text("invoice.kind = 'credit_note' AND invoice.paid_minor > invoice.total_minor"),
-        table.c.flags.op("&")(STATUS_MASK).in_([int(status) for status in OPEN_STATUSES]),
+        text("invoice.paid_minor > invoice.total_minor"),
+        table.c.flags.op("&")(STATUS_MASK).in_([int(status) for status in OPEN_STATUSES | {InvoiceStatus.PAID}]),
+        exists().where(
+            ledger_entry.c.subject == LEDGER_SUBJECT,
+            ledger_entry.c.subject_seq == table.c.seq,
+            ledger_entry.c.step == 0,
+        ),
     )
     return [stored(row) for row in connection.execute(query.order_by(table.c.seq))]
 
@@ -692,57 +676,61 @@ class _Change(NamedTuple):
     batch: str
 
 
-def _row(seq: int, new: NewInvoice) -> dict[str, Any]:
+def _row(seq: int, new: NewInvoice, id: Any, due_at: Callable[[dt.date | None, str], int | None]) -> tuple[Any, ...]:
+    """All columns of an invoice's row, in the table's order."""
     invoice = new.invoice
-    return {
-        "seq": seq,
-        "id": invoice.id,
-        "issuer_seq": new.issuer.seq,
-        "recipient_seq": new.recipient.seq,
-        "kind": invoice.kind.value,
-        "number": invoice.number,
-        "number_key": number_key(invoice.number),
-        "flags": flags_of(invoice),
-        "currency": invoice.currency,
-        "total_minor": invoice.total_minor,
-        "tax_minor": invoice.tax_minor,
-        "paid_minor": invoice.paid_minor,
-        "stated_total": None if invoice.stated_total is None else plain(invoice.stated_total),
-        "customer_name": invoice.customer_name,
-        "name_key": invoice.customer_name.casefold(),
-        "billing_entity": invoice.billing_entity,
-        "date": invoice.date.toordinal(),
-        "due_date": None if invoice.due_date is None else invoice.due_date.toordinal(),
-        "period_start": invoice.period.start,
-        "period_end": invoice.period.end,
-        "created_at": invoice.created_at,
-        "issued_at": invoice.issued_at,
-        "paid_at": invoice.paid_at,
-        "voided_at": invoice.voided_at,
-        "scheduled_at": invoice.scheduled_at,
-        "exported_at": invoice.exported_at,
-        "due_at": _due_at(invoice, new.issuer.time_zone),
-        "direct_debit": int(invoice.direct_debit),
-        "consolidated": int(invoice.consolidated),
-        "batch": invoice.batch,
-        "invoiced_by": invoice.invoiced_by,
-        "payment_method": invoice.payment_method,
-        "extras": _extras_text(invoice),
-    }
+    return (
+        seq,
+        id,
+        new.issuer.seq,
+        new.recipient.seq,
+        invoice.kind.value,
+        invoice.number,
+        number_key(invoice.number),
+        flags_of(invoice),
+        invoice.currency,
+        invoice.total_minor,
+        invoice.tax_minor,
+        invoice.paid_minor,
+        None if invoice.stated_total is None else plain(invoice.stated_total),
+        invoice.customer_name,
+        invoice.customer_name.casefold(),
+        invoice.billing_entity,
+        invoice.date.toordinal(),
+        None if invoice.due_date is None else invoice.due_date.toordinal(),
+        invoice.period.start,
+        invoice.period.end,
+        invoice.created_at,
+        invoice.issued_at,
+        invoice.paid_at,
+        invoice.voided_at,
+        invoice.scheduled_at,
+        invoice.exported_at,
+        due_at(_waits_until(invoice), new.issuer.time_zone),
+        int(invoice.direct_debit),
+        int(invoice.consolidated),
+        invoice.batch,
+        invoice.invoiced_by,
+        invoice.payment_method,
+        _extras_text(invoice),
+    )
 
 
 def _extras_text(invoice: Invoice) -> str | None:
     return msgspec.json.encode(invoice.extras).decode() if invoice.extras else None
 
 
-def _due_at(invoice: Invoice, time_zone: str) -> int | None:
-    """When an unpaid invoice becomes past due: as its due date ends where the issuer is."""
+def _waits_until(invoice: Invoice) -> dt.date | None:
+    """The last day on which an unpaid invoice is not past due."""
     waiting = OPEN_STATUSES - {InvoiceStatus.PAST_DUE}
     if invoice.due_date is None or invoice.status not in waiting or invoice.due_minor <= 0:
         return None
-    if invoice.due_date >= dt.date.max:
-        return None
-    return start_of_day(invoice.due_date + dt.timedelta(days=1), time_zone)
+    return invoice.due_date if invoice.due_date < dt.date.max else None
+
+
+def _due_at(last: dt.date | None, time_zone: str) -> int | None:
+    """When an invoice becomes past due: as its due date ends where the issuer is."""
+    return None if last is None else start_of_day(last + dt.timedelta(days=1), time_zone)
 
 
 def _zone_of(connection: Connection, account_seq: int) -> str:
@@ -758,15 +746,17 @@ def _next_seqs(connection: Connection, count: int) -> list[int]:
     return sorted(row[0] for row in rows)
 
 
-def _note_viewers(connection: Connection, seqs: Sequence[int], batch: Sequence[NewInvoice]) -> None:
-    rows = [
-        {"viewer_seq": viewer, "created_at": new.invoice.created_at, "invoice_seq": seq}
-        for seq, new in zip(seqs, batch, strict=True)
-        for viewer in ancestors(new.recipient.path)
-        if viewer != new.issuer.seq
-    ]
-    if rows:
-        connection.execute(insert(schema.invoice_viewer), rows)
+def _note_viewers(direct: Direct, seqs: Sequence[int], batch: Sequence[NewInvoice]) -> None:
+    above = lru_cache(ancestors)
+    direct.add(
+        schema.invoice_viewer,
+        [
+            (viewer, new.invoice.created_at, seq)
+            for seq, new in zip(seqs, batch, strict=True)
+            for viewer in above(new.recipient.path)
+            if viewer != new.issuer.seq
+        ],
+    )
 
 
 def _note_vendor_ids(connection: Connection, seqs: Sequence[int], batch: Sequence[NewInvoice]) -> None:
@@ -812,10 +802,10 @@ def _note_changes(connection: Connection, changes: Sequence[_Change], *, lock: b
     if lock:
         _lock(connection, lists)
     versions = _versions(connection, lists)
-    rows = []
-    counts: Counter[tuple[int, int, int]] = Counter()
-    batches: Counter[tuple[int, str, int]] = Counter()
-    pairs: Counter[tuple[int, int, int]] = Counter()
+    rows: list[tuple[Any, ...]] = []
+    counts: Counter[tuple[Any, ...]] = Counter()
+    batches: Counter[tuple[Any, ...]] = Counter()
+    pairs: Counter[tuple[Any, ...]] = Counter()
     for change in changes:
         batches[change.issuer_seq, change.batch, change.new] += 1
         pairs[change.issuer_seq, change.recipient_seq, change.new] += 1
@@ -824,24 +814,16 @@ def _note_changes(connection: Connection, changes: Sequence[_Change], *, lock: b
             pairs[change.issuer_seq, change.recipient_seq, change.old] -= 1
         for key in ((change.issuer_seq, ISSUED_BY), (change.recipient_seq, ISSUED_TO)):
             versions[key] += 1
-            rows.append(
-                {
-                    "account_seq": key[0],
-                    "role": key[1],
-                    "version": versions[key],
-                    "invoice_seq": change.seq,
-                    "old_flags": change.old,
-                    "new_flags": change.new,
-                }
-            )
+            rows.append((*key, versions[key], change.seq, change.old, change.new))
             counts[(*key, change.new)] += 1
             if change.old is not None:
                 counts[(*key, change.old)] -= 1
-    connection.execute(insert(schema.invoice_change), rows)
-    _add_to(connection, schema.invoice_tally, ("account_seq", "role", "flags"), counts)
-    _add_to(connection, schema.batch_tally, ("issuer_seq", "batch", "flags"), batches)
-    _add_to(connection, schema.pair_tally, ("issuer_seq", "recipient_seq", "flags"), pairs)
-    _forget_old_changes(connection, versions, rows)
+    direct = Direct(connection)
+    direct.add(schema.invoice_change, rows)
+    for tally, found in ((schema.invoice_tally, counts), (schema.batch_tally, batches), (schema.pair_tally, pairs)):
+        # in one order, so that two writers never wait for each other
+        direct.add_to(tally, [(*key, count) for key, count in sorted(found.items()) if count])
+    _forget_old_changes(connection, versions, Counter((account_seq, role) for account_seq, role, *_ in rows))
 
 
 def _versions(connection: Connection, lists: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
@@ -858,22 +840,10 @@ def _versions(connection: Connection, lists: Sequence[tuple[int, int]]) -> dict[
     return found
 
 
-def _add_to(connection: Connection, tally: Table, keys: tuple[str, ...], counts: Mapping[Any, int]) -> None:
-    """Add to the counts of a tally, in one order, so that two writers never wait for each other."""
-    upsert = _insert(connection, tally)
-    upsert = upsert.on_conflict_do_update(
-        index_elements=[tally.c[name] for name in keys], set_={"count": tally.c.count + upsert.excluded.count}
-    )
-    rows = [{**dict(zip(keys, key, strict=True)), "count": count} for key, count in sorted(counts.items()) if count]
-    if rows:
-        connection.execute(upsert, rows)
-
-
 def _forget_old_changes(
-    connection: Connection, versions: Mapping[tuple[int, int], int], rows: Sequence[Mapping[str, Any]]
+    connection: Connection, versions: Mapping[tuple[int, int], int], written: Mapping[tuple[int, int], int]
 ) -> None:
     """Drop change rows that no reader needs, now and then, so that the table does not grow with the years."""
-    written = Counter((row["account_seq"], row["role"]) for row in rows)
     changes = schema.invoice_change
     for key, version in versions.items():
         if version // 8192 != (version - written[key]) // 8192 and version > KEEP_CHANGES:

@@ -7,9 +7,10 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, select
 
 from billsmith.ledger.postings import Posting, Transaction
+from billsmith.storage.direct import Direct
 from billsmith.storage.schema_billing import ledger_entry as table
 from billsmith.units.ids import format_id, id_bytes
 
@@ -38,13 +39,12 @@ class _Kept(msgspec.Struct, frozen=True, array_like=True):
 
 
 _kept = msgspec.msgpack.Decoder(_Kept)
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def append(connection: Connection, entries: Iterable[Entry]) -> None:
     """Keep transactions at the steps that they name."""
-    rows = [row(entry) for entry in entries]
-    if rows:
-        connection.execute(insert(table), rows)
+    Direct(connection).add(table, map(row, entries))
 
 
 def append_next(connection: Connection, subject: Subject, subject_seq: int, transactions: Sequence[Transaction]) -> None:
@@ -71,7 +71,13 @@ def book(connection: Connection, invoice_seq: int, transactions: Sequence[Transa
         append(connection, (Entry(Subject.INVOICE, invoice_seq, last + place, each) for place, each in enumerate(moving, 1)))
 
 
-def row(entry: Entry) -> dict[str, Any]:
+def has_document(connection: Connection, invoice_seq: int) -> bool:
+    """Whether a document was issued here; of one that came from elsewhere the ledger knows nothing."""
+    query = select(table.c.step).where(table.c.subject == int(Subject.INVOICE), table.c.subject_seq == invoice_seq)
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def row(entry: Entry) -> tuple[int, int, int, int, bytes]:
     """An entry as it is kept."""
     transaction = entry.transaction
     kept = _Kept(
@@ -80,13 +86,7 @@ def row(entry: Entry) -> dict[str, Any]:
         transaction.reference,
         [(posting.account, posting.amount_minor, posting.currency) for posting in transaction.postings],
     )
-    return {
-        "subject": int(entry.subject),
-        "subject_seq": entry.subject_seq,
-        "step": entry.step,
-        "at": transaction.at,
-        "body": msgspec.msgpack.encode(kept),
-    }
+    return int(entry.subject), entry.subject_seq, entry.step, transaction.at, _encode(kept)
 
 
 def entries(connection: Connection, subject: Subject | None = None, subject_seq: int | None = None) -> Iterator[Entry]:

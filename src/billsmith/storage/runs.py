@@ -160,8 +160,7 @@ def advance(connection: Connection, run: Run, cursor: int, items: Sequence[Item]
         .where(billing_run.c.seq == run.seq)
         .values(cursor=cursor, billed=moved.billed, parked=moved.parked, empty=moved.nothing)
     )
-    if items:
-        connection.execute(insert(run_item), [{"run_seq": run.seq, **item._asdict()} for item in items])
+    Direct(connection).add(run_item, [(run.seq, *item) for item in items])
     return moved
 
 
@@ -228,21 +227,14 @@ def newest_steps(connection: Connection, subscriptions: Sequence[int]) -> dict[i
 def note_bills(connection: Connection, run: Run, steps: Sequence[BillStep]) -> None:
     """Note how far subscriptions are billed."""
     table = subscription_bill
-    new = [
-        {
-            "subscription_seq": step.subscription_seq,
-            "step": step.number,
-            "until": step.mark.until,
-            "known_at": step.mark.known_at,
-            "run_seq": run.seq,
-            "invoice_seq": step.invoice_seq,
-            "open": 0,
-        }
-        for step in steps
-        if not step.again
-    ]
-    if new:
-        connection.execute(insert(table), new)
+    Direct(connection).add(
+        table,
+        [
+            (step.subscription_seq, step.number, step.mark.until, step.mark.known_at, run.seq, step.invoice_seq, 0)
+            for step in steps
+            if not step.again
+        ],
+    )
     again = [
         {"of": step.subscription_seq, "number": step.number, "run": run.seq, "invoice": step.invoice_seq}
         for step in steps
@@ -257,11 +249,8 @@ def note_bills(connection: Connection, run: Run, steps: Sequence[BillStep]) -> N
 
 def add_lines(connection: Connection, rows: Iterable[tuple[LineMark, int]]) -> None:
     """Keep what lines of documents bill (P4). Raises :class:`Conflict` where a live document bills one of them already."""
-    sql = "INSERT INTO billed_line (period_start, subscription_seq, mark, invoice_seq) VALUES (?, ?, ?, ?)"
-    values = [(start, seq, mark, invoice) for (seq, start, mark), invoice in rows]
     try:
-        if values:
-            Direct(connection).many(sql, values)
+        Direct(connection).add(billed_line, [(start, seq, mark, invoice) for (seq, start, mark), invoice in rows])
     except Exception as error:
         if not is_integrity_error(error):
             raise
@@ -310,12 +299,19 @@ def corrections(connection: Connection, invoices: Sequence[int]) -> dict[int, li
     return found
 
 
-def add_corrections(connection: Connection, run: Run, rows: Sequence[tuple[int, int, int]]) -> None:
-    """Keep which notes correct which invoices: invoice, step, note."""
+def by_hand(connection: Connection, invoices: Sequence[int]) -> set[int]:
+    """Which of the notes that correct invoices no run made."""
+    query = select(correction.c.note_seq).where(correction.c.invoice_seq.in_(invoices), correction.c.run_seq.is_(None))
+    return {row[0] for row in connection.execute(query)}
+
+
+def add_corrections(connection: Connection, run: Run | None, rows: Sequence[tuple[int, int, int]]) -> None:
+    """Keep which notes correct which invoices: invoice, step, note. ``None``: no run made them."""
     if rows:
+        run_seq = None if run is None else run.seq
         connection.execute(
             insert(correction),
-            [{"invoice_seq": invoice, "step": step, "note_seq": note, "run_seq": run.seq} for invoice, step, note in rows],
+            [{"invoice_seq": invoice, "step": step, "note_seq": note, "run_seq": run_seq} for invoice, step, note in rows],
         )
 
 

@@ -170,9 +170,10 @@ Index(
     "invoice_due", invoice.c.due_at, sqlite_where=invoice.c.due_at.is_not(None), postgresql_where=invoice.c.due_at.is_not(None)
 )
 
-# Credit notes that have something left for the next invoice. Literal, so that a query's own literals are seen to imply it.
-HAS_CREDIT_LEFT = text("kind = 'credit_note' AND paid_minor > total_minor")
-Index("credit_note_left", invoice.c.recipient_seq, sqlite_where=HAS_CREDIT_LEFT, postgresql_where=HAS_CREDIT_LEFT)
+# What has something left for the next invoice: credit notes, and invoices that were overpaid. Literal, so that a query's own
+# literals are seen to imply it.
+HAS_CREDIT_LEFT = text("paid_minor > total_minor")
+Index("invoice_credit_left", invoice.c.recipient_seq, sqlite_where=HAS_CREDIT_LEFT, postgresql_where=HAS_CREDIT_LEFT)
 
 # Apart from the row, so that a page of rows stays on few pages of the file.
 invoice_document = Table(

@@ -202,14 +202,14 @@ billed_line = Table(
     sqlite_with_rowid=False,
 )
 
-# The notes that correct an invoice, in their order.
+# The notes that correct an invoice, in their order; those that no run made were issued by hand.
 correction = Table(
     "correction",
     metadata,
     Column("invoice_seq", Seq, ForeignKey("invoice.seq"), primary_key=True),
     Column("step", Integer, primary_key=True),
     Column("note_seq", Seq, ForeignKey("invoice.seq"), nullable=False, unique=True),
-    Column("run_seq", Seq, ForeignKey("billing_run.seq"), nullable=False),
+    Column("run_seq", Seq, ForeignKey("billing_run.seq")),
     sqlite_with_rowid=False,
 )
 

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Table, func, select, text, tuple_
 
 from billsmith.accounts.authorisation import parse_scopes
 from billsmith.accounts.model import Account
+from billsmith.documents.packed import unpack_content
 from billsmith.invoicing.model import OPEN_STATUSES, Content, Invoice, InvoiceStatus, LineKind
 from billsmith.storage import accounts, change_log, invoices, schema
 from billsmith.storage.database import Database
@@ -242,7 +243,7 @@ class _InvoiceChecks:
             self._problem("documents", stored.invoice, "its document is missing")
             return
         try:
-            content = invoices.unpack_content(body)
+            content = unpack_content(body)
         except (zstandard.ZstdError, ValueError, MemoryError) as error:
             self._problem("documents", stored.invoice, f"its document can't be read: {error}")
             return

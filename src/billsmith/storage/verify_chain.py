@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import zstandard
 from sqlalchemy import Connection, select
 
+from billsmith.documents.packed import unpacked
 from billsmith.invoicing.chain import BEGINNING, content_digest, seal
 from billsmith.storage import invoices, schema
 from billsmith.storage.database import Database
@@ -105,7 +106,7 @@ def _page(connection: Connection, issuer_seq: int, series: str, after: int, last
 def _digest(link: _Link, before: bytes) -> bytes | None:
     """What a link's digest must be; nothing where its document can't be read."""
     try:
-        content: Any = None if link.body is None else invoices.unpacked(bytes(link.body))
+        content: Any = None if link.body is None else unpacked(bytes(link.body))
     except zstandard.ZstdError:
         return None
     return None if content is None else seal(link.found.invoice, content_digest(content), before)

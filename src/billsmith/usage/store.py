@@ -36,17 +36,26 @@ _LENGTHS = {Grain.DAY: DAY, Grain.HOUR: HOUR, Grain.MINUTE: MINUTE}
 
 
 class Void(Value, frozen=True, kw_only=True, tag=True):
-    """Takes back the event of an identity. Of one that is void already it is a duplicate."""
+    """Takes back the event of an identity. Of one that is void already it is a duplicate.
+
+    With ``as_of_seq`` it corrects what was in force in that state and nothing later: where a row of the identity came after
+    it, this too is a duplicate. So a correction that is sent again can't undo the one that followed it.
+    """
 
     owner: str
     source: str
     id: str
+    as_of_seq: int | None = None
 
 
 class Replace(Value, frozen=True, kw_only=True, tag=True):
-    """Puts another body in the place of the one in force. The body in force again is a duplicate; a void event lives again."""
+    """Puts another body in the place of the one in force. The body in force again is a duplicate; a void event lives again.
+
+    ``as_of_seq`` as of :class:`Void`.
+    """
 
     event: Event
+    as_of_seq: int | None = None
 
 
 #: What a batch is made of. The items of one batch take effect in their order.
@@ -244,6 +253,9 @@ class UsageStore(Protocol):
 
     def history(self, owner: str, source: str, id: str) -> tuple[Entry, ...]:
         """All rows of one identity, oldest first; none where it is unknown."""
+
+    def histories(self, owner: str, names: Collection[tuple[str, str]]) -> tuple[Entry, ...]:
+        """All rows of several identities of an owner, named by source and id; oldest first."""
 
     def unknown(self, types: Collection[str], *, limit: int = 1_000) -> tuple[Unknown, ...]:
         """Events in force of unbound references, or of a type that is not among ``types`` (those that meters count)."""

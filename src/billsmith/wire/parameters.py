@@ -36,14 +36,14 @@ class Parameters:
         """All values of a parameter."""
         return [self._check(name, value) for value in self._values.get(name, [])]
 
-    def text(self, name: str) -> str | None:
-        """A parameter's text, ``None`` when it is absent. Raises :class:`Invalid`."""
+    def text(self, name: str, most: int = MAX_PARAMETER) -> str | None:
+        """A parameter's text of at most so many characters, ``None`` when it is absent. Raises :class:`Invalid`."""
         values = self._values.get(name)
         if values is None:
             return None
         if len(values) > 1:
             raise Invalid(f"{name} is given {len(values)} times; give it once", code="input.repeated", where=name)
-        return self._check(name, values[0])
+        return self._check(name, values[0], most)
 
     def boolean(self, name: str, default: bool | None = None) -> bool | None:
         """``true``/``false``/``1``/``0`` in any case (Python's ``requests`` sends ``True``). Empty counts as absent."""
@@ -70,9 +70,9 @@ class Parameters:
             raise Invalid(f"{name} is between {low} and {high}, not {shown(text)}", code="input.out_of_range", where=name)
         return value
 
-    def _check(self, name: str, value: str) -> str:
-        if len(value) > MAX_PARAMETER:
-            raise Invalid(f"{name} has more than {MAX_PARAMETER} characters", code="input.too_long", where=name)
+    def _check(self, name: str, value: str, most: int = MAX_PARAMETER) -> str:
+        if len(value) > most:
+            raise Invalid(f"{name} has more than {most} characters", code="input.too_long", where=name)
         if not is_clean_text(value):
             raise Invalid(f"{name} holds a control character", code="input.control_character", where=name)
         return value

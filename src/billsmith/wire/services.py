@@ -11,6 +11,7 @@ from billsmith.workflows.authenticate import Authenticator
 from billsmith.workflows.clock import Clock
 from billsmith.workflows.ingest import Ingest
 from billsmith.workflows.sealing import Sealer
+from billsmith.workflows.states import States
 from billsmith.workflows.usage_store import Usage
 
 
@@ -30,7 +31,7 @@ class WireSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """The store, the clock, who checks credentials, the settings, the answers that are kept, what seals secrets."""
+    """The store, the clock, who checks credentials, the settings, the answers that are kept, what seals secrets and states."""
 
     database: Database
     clock: Clock
@@ -38,6 +39,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     settings: WireSettings = WireSettings()
     answers: Answers = msgspec.field(default_factory=Answers)
     sealer: Sealer = msgspec.field(default_factory=Sealer)
+    states: States = msgspec.field(default_factory=States)
     usage_or_none: Usage | None = None
     ingest_or_none: Ingest | None = None
 

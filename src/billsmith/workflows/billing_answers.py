@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
 
 from billsmith.accounts.model import Account
-from billsmith.invoicing.cases import Asked, Books, Case, Counted
+from billsmith.invoicing.cases import Asked, Books, Case
 from billsmith.metering.measure import Grain
 from billsmith.units.errors import Conflict
 from billsmith.units.periods import Period
+from billsmith.usage.sheets import sheets
 from billsmith.usage.store import Query, UsageStore
-from billsmith.workflows.billing_work import Parked, Work, ask
+from billsmith.workflows.billing_work import NOWHERE, Asking, Parked, Place, Sheet, Work, Works, ask
 from billsmith.workflows.parties import party
+
+#: What questions have in common that one query answers: catalog, grain, zone, period.
+_Alike = tuple[str, Grain, str, Period]
 
 
 def worked_out(
@@ -21,51 +28,77 @@ def worked_out(
     people: Mapping[int, Account],
     books: Books,
     as_of_seq: int,
-) -> list[Work]:
+) -> Works:
     """The cases with their parties and all that was counted for them."""
     asked = [ask(case, books) for case in cases]
-    answers = measured(usage, books, [() if isinstance(each, Parked) else each for each in asked], as_of_seq)
-    by = party(issuer, as_issuer=True)
-    return [
-        Work(
-            case=case,
-            issuer=by,
-            recipient=party(people[case.recipient]),
-            counted=tuple(counted),
-            fault=each if isinstance(each, Parked) else None,
-        )
-        for case, each, counted in zip(cases, asked, answers, strict=True)
-    ]
+    answers = _Answers(usage, books, [() if isinstance(each, Parked) else each for each in asked], as_of_seq)
+    return Works(
+        issuer=party(issuer, as_issuer=True),
+        asking=answers.asking,
+        works=tuple(
+            Work(case=case, recipient=party(people[case.recipient]), fault=each)
+            if isinstance(each, Parked)
+            else answers.given_to(case, each, people)
+            for case, each in zip(cases, asked, strict=True)
+        ),
+    )
 
 
-def measured(usage: UsageStore | None, books: Books, asked: Sequence[Sequence[Asked]], as_of_seq: int) -> list[list[Counted]]:
+class _Group(msgspec.Struct):
+    """What one query asks for: meters by code and version, and for whom; then its number and its sheets by account."""
+
+    meters: dict[tuple[str, int], int] = {}
+    accounts: set[str] = set()
+    number: int = 0
+    sheets: Mapping[str, Any] = {}
+
+
+class _Answers:
     """The answers to lists of questions: a query for each catalog, grain, zone and period, with all its meters and accounts."""
-    answers = [[_NOTHING] * len(questions) for questions in asked]
-    groups: dict[tuple[str, Grain, str, Period], _Group] = {}
-    for of_case, questions in enumerate(asked):
-        for place, one in enumerate(questions):
-            group = groups.setdefault((one.catalog, one.grain, one.zone, one.period), {})
-            group.setdefault((one.meter, one.version), {}).setdefault(one.account, []).append((of_case, place))
-    if groups and usage is None:
-        raise Conflict("usage is to be billed, but there is no usage store here", code="bill.no_usage_store")
-    for (code, grain, zone, period), group in sorted(groups.items()):
-        assert usage is not None
-        wanted = sorted(group)
-        query = Query(
-            meters=tuple(books[code].catalog.meter(*key) for key in wanted),
-            periods=(period,),
-            accounts=tuple(sorted({account for accounts in group.values() for account in accounts})),
-            grain=grain,
-            zone=zone,
-            as_of_seq=as_of_seq,
-        )
-        for each in usage.measure(query):
-            counted = Counted(each.quantities, each.error, each.message)
-            for of_case, place in group[wanted[each.meter]].get(each.account, ()):
-                answers[of_case][place] = counted
-    return answers
+
+    def __init__(self, usage: UsageStore | None, books: Books, asked: Sequence[Sequence[Asked]], as_of_seq: int) -> None:
+        self._groups: dict[_Alike, _Group] = {}
+        for questions in asked:
+            for one in questions:
+                group = self._groups.setdefault(_alike(one), _Group())
+                group.meters[one.meter, one.version] = 0
+                group.accounts.add(one.account)
+        if self._groups and usage is None:
+            raise Conflict("usage is to be billed, but there is no usage store here", code="bill.no_usage_store")
+        asking: list[Asking] = []
+        for (code, grain, zone, period), group in sorted(self._groups.items()):
+            assert usage is not None
+            wanted = sorted(group.meters)
+            query = Query(
+                meters=tuple(books[code].catalog.meter(*key) for key in wanted),
+                periods=(period,),
+                accounts=tuple(sorted(group.accounts)),
+                grain=grain,
+                zone=zone,
+                as_of_seq=as_of_seq,
+            )
+            group.sheets, reader = sheets(usage, query)
+            group.meters = {key: place for place, key in enumerate(wanted)}
+            group.number = len(asking)
+            asking.append(Asking(msgspec.structs.replace(query, accounts=()), reader))
+        self.asking = tuple(asking)
+        self._known: dict[tuple[Place, ...], tuple[Place, ...]] = {}
+
+    def given_to(self, case: Case, questions: Sequence[Asked], people: Mapping[int, Account]) -> Work:
+        """A case with the sheets on which its answers stand, and where."""
+        found: dict[tuple[int, str], int] = {}
+        sheets: list[Sheet] = []
+        places = []
+        for one in questions:
+            group = self._groups[_alike(one)]
+            at = found.setdefault((group.number, one.account), len(sheets))
+            if at == len(sheets):
+                sheets.append(Sheet(group.number, one.account, group.sheets[one.account]))
+            places.append((at, group.meters[one.meter, one.version]))
+        # mostly the same for all: one value is sent to the other processes once
+        alike = self._known.setdefault(tuple(places), tuple(places)) if places else NOWHERE
+        return Work(case=case, recipient=party(people[case.recipient]), sheets=tuple(sheets), places=alike)
 
 
-_NOTHING = Counted()
-#: By meter and account, where the answer is wanted: which case, which of its questions.
-_Group = dict[tuple[str, int], dict[str, list[tuple[int, int]]]]
+def _alike(one: Asked) -> _Alike:
+    return one.catalog, one.grain, one.zone, one.period

@@ -27,6 +27,7 @@ from billsmith.storage.runs import BillStep, Item, Run
 from billsmith.units.currency import from_minor
 from billsmith.units.exact import Exact
 from billsmith.units.ids import derived_id
+from billsmith.workflows import credit
 from billsmith.workflows.billing_cases import Loaded, today
 from billsmith.workflows.billing_report import state_of
 from billsmith.workflows.billing_work import Drafted, Outcome, Parked
@@ -174,7 +175,7 @@ def _settle(connection: Connection, loaded: Loaded, documents: Sequence[Document
                 if grant.id in loaded.included:
                     booked.append(_given_with_the_plan(grant, amount, invoice, run, seq))
             else:
-                _use_credit(connection, loaded.credit_notes[reference][0], invoice, amount, run, actor)
+                credit.use(connection, loaded.credit_notes[reference][0], invoice, amount, now=run.at, actor=actor)
         booked += book_settlements(invoice, drafted.settlements, run.at)
         entries += [Entry(Subject.INVOICE, seq, place, transaction) for place, transaction in enumerate(booked)]
         uses += [(agreement, seq, amount) for agreement, amount in drafted.uses]
@@ -231,23 +232,3 @@ def _given_with_the_plan(grant: Grant, amount_minor: int, invoice: Invoice, run:
     """A plan's included credit is booked as far as it pays, when it does: until then nobody owes or holds anything."""
     used = msgspec.structs.replace(grant, amount=from_minor(amount_minor, invoice.currency))
     return book_grant(used, run.at, invoice.currency, times=seq)
-
-
-def _use_credit(connection: Connection, note_seq: int, invoice: Invoice, amount_minor: int, run: Run, actor: str) -> None:
-    """A credit note pays for an invoice: on the note that is money paid back."""
-    found = invoices.lock(connection, invoices.by_seqs(connection, [note_seq])[note_seq])
-    payment = _payment(found.invoice.id, "invoice", invoice.id, -amount_minor, run, actor)
-    invoices.add_payments(connection, [(note_seq, payment)])
-    paid = found.invoice.paid_minor - amount_minor
-    done = paid == found.invoice.total_minor
-    invoices.move(
-        connection,
-        found,
-        what="payment",
-        actor=actor,
-        at=run.at,
-        detail=invoice.number,
-        paid_minor=paid,
-        status=InvoiceStatus.PAID if done else InvoiceStatus.PARTIALLY_PAID,
-        paid_at=run.at if done else None,
-    )

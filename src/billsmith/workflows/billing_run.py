@@ -12,33 +12,27 @@ lock that the cursor has moved. What another run billed since the chunk was read
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import NamedTuple
 
 from billsmith.accounts.model import Account
 from billsmith.invoicing.cases import Books
-from billsmith.storage import catalogs, runs, subscriptions
+from billsmith.storage import catalogs, runs
 from billsmith.storage.database import Connection, Database
 from billsmith.storage.runs import Run
 from billsmith.units.errors import Conflict, Invalid
-from billsmith.units.instants import start_of_day
 from billsmith.units.spans import NamedSpan
 from billsmith.usage.store import UsageStore
-from billsmith.workflows.billing_answers import worked_out
-from billsmith.workflows.billing_cases import Loaded, load, load_books
-from billsmith.workflows.billing_issue import Made, Step, issue, without_billed
+from billsmith.workflows.billing_cases import Loaded, load_books
+from billsmith.workflows.billing_issue import Made, Outcomes, Step, issue, without_billed
+from billsmith.workflows.billing_reading import Reading
 from billsmith.workflows.billing_report import Report
-from billsmith.workflows.billing_work import Bench, Outcome, bench, no_cycles
+from billsmith.workflows.billing_work import Bench, bench, no_cycles
 
 #: What a document's batch says of how it was made; the kind of run.
 BILL = "bill"
 
 #: Recipients in one chunk, and so documents in one commit.
 CHUNK = 500
-#: Chunks that are made while an earlier one is committed.
-AHEAD = 2
 #: So few cases are made in this process: starting others takes longer.
 FEW = 200
 
@@ -79,20 +73,6 @@ def bill(
     return maker.run(at, actor, processes)
 
 
-class _Chunk(NamedTuple):
-    """Recipients that are in the making: those after ``start`` up to ``end``."""
-
-    start: int
-    end: int
-    loaded: Loaded
-    futures: list[Future[list[Outcome]]]
-
-    def made(self) -> Made:
-        """The chunk, once every case is made."""
-        done = [outcome for future in self.futures for outcome in future.result()]
-        return Made(self.start, self.end, self.loaded, list(zip(self.loaded.cases, done, strict=True)))
-
-
 class _Maker:
     def __init__(
         self,
@@ -106,6 +86,7 @@ class _Maker:
     ) -> None:
         self.database, self.usage, self.issuer, self.span, self.scope = database, usage, issuer, span, scope
         self.step, self.progress = step, progress
+        self.reading = Reading(database, usage, issuer, span, scope, CHUNK, step)
         self.report = Report(issuer=issuer.id)
 
     def preview(self, at: int) -> Report:
@@ -113,12 +94,8 @@ class _Maker:
         with self.database.read() as connection:
             run = self._imagined(connection, at)
             books = load_books(connection, self.issuer, run.catalogs)
-        after = 0
-        while (chunk := self._chunk(run, after, books, Bench(books, None))) is not None:
-            for case, outcome in chunk.made().outcomes:
-                self.report.tell(chunk.loaded, case, outcome, issued=False)
-            self.report.tell_refused(chunk.loaded)
-            after = chunk.end
+        for chunk in self.reading.chunks(run, books, Bench(books, None)):
+            self._tell(chunk.loaded, chunk.made().outcomes, issued=False)
         return self.report
 
     def run(self, at: int, actor: str, processes: int) -> Report:
@@ -129,7 +106,7 @@ class _Maker:
         self.step("opened")
         with self.database.read() as connection:
             books = load_books(connection, self.issuer, run.catalogs)
-            few = len(self._due(connection, run.cursor, FEW + 1)) <= FEW
+            few = len(self.reading.due(connection, run.cursor, FEW + 1)) <= FEW
         with bench(books, 1 if few else processes) as at_work, no_cycles():
             while not self._pass(run, books, at_work, actor):
                 with self.database.read() as connection:
@@ -141,7 +118,7 @@ class _Maker:
     def _open(self, at: int, actor: str) -> Run | None:
         with self.database.read() as connection:
             found = runs.unfinished(connection, self.issuer, BILL, self.span.name, self.scope)
-            if found is None and not self._due(connection, 0, 1):
+            if found is None and not self.reading.due(connection, 0, 1):
                 return None
         with self.database.write() as connection:
             runs.lock_issuer(connection, self.issuer)
@@ -168,36 +145,14 @@ class _Maker:
         """Whether any recipient has a step to bill: a subscription that began after the span's end has none."""
         run = self._imagined(connection, at)
         books = load_books(connection, self.issuer, run.catalogs)
-        after = 0
-        while recipients := self._due(connection, after, CHUNK):
-            loaded = load(connection, self.issuer, run, self.span, recipients, books)
-            if loaded.cases or loaded.refused:
-                return True
-            after = recipients[-1]
-        return False
+        return any(loaded.cases or loaded.refused for _, loaded in self.reading.loads(connection, run, 0, books))
 
     def _imagined(self, connection: Connection, at: int) -> Run:
         return imagined(connection, self.usage, self.issuer, self.span, at)
 
-    def _due(self, connection: Connection, after: int, limit: int) -> list[int]:
-        return subscriptions.due_recipients(
-            connection, self.issuer.seq, _threshold(self.span), scope=self.scope, after_seq=after, limit=limit
-        )
-
     def _pass(self, run: Run, books: Books, at_work: Bench, actor: str) -> bool:
         """Go through the recipients after the run's cursor; ``False`` where another process moved it meanwhile."""
-        waiting: deque[_Chunk] = deque()
-        after, more = run.cursor, True
-        while more or waiting:
-            while more and len(waiting) < AHEAD:
-                chunk = self._chunk(run, after, books, at_work)
-                more = chunk is not None
-                if chunk is not None:
-                    waiting.append(chunk)
-                    after = chunk.end
-            if not waiting:
-                break
-            chunk = waiting.popleft()
+        for chunk in self.reading.chunks(run, books, at_work):
             made = chunk.made()
             self.step("drafted")
             moved = self._committed(run, made, actor)
@@ -218,18 +173,6 @@ class _Maker:
         with self.database.read() as connection:
             return runs.by_seqs(connection, [run.seq])[run.seq].state == runs.DONE
 
-    def _chunk(self, run: Run, after: int, books: Books, at_work: Bench) -> _Chunk | None:
-        with self.database.read() as connection:
-            recipients = self._due(connection, after, CHUNK)
-            if not recipients:
-                return None
-            loaded = load(connection, self.issuer, run, self.span, recipients, books)
-        self.step("loaded")
-        self.report.early += len(loaded.early)
-        works = worked_out(self.usage, self.issuer, loaded.cases, loaded.accounts, books, run.as_of_seq)
-        self.step("measured")
-        return _Chunk(after, recipients[-1], loaded, at_work.submit(works))
-
     def _committed(self, run: Run, made: Made, actor: str) -> Run | None:
         """A chunk, issued. Where something of it stands on a live document, that account is parked and the others go on."""
         try:
@@ -247,10 +190,14 @@ class _Maker:
         if done is None:
             return None
         moved, kept = done
-        for case, outcome in kept:
-            self.report.tell(made.loaded, case, outcome, issued=True)
-        self.report.tell_refused(made.loaded)
+        self._tell(made.loaded, kept, issued=True)
         return moved
+
+    def _tell(self, loaded: Loaded, outcomes: Outcomes, *, issued: bool) -> None:
+        self.report.early += len(loaded.early)
+        for case, outcome in outcomes:
+            self.report.tell(loaded, case, outcome, issued=issued)
+        self.report.tell_refused(loaded)
 
     def _sum_up(self, run: Run) -> None:
         self.report.run, self.report.batch = run.id, run.batch
@@ -276,12 +223,3 @@ def imagined(connection: Connection, usage: UsageStore | None, issuer: Account, 
         parked=0,
         nothing=0,
     )
-
-
-def _threshold(span: NamedSpan) -> int:
-    """An instant that tells in SQL who is not billed for a span: when it ends where it ends first.
-
-    A day ends here when the next one has begun there; so of days, the last end counts, and more recipients are looked at.
-    """
-    days = (span.after - span.first).days
-    return start_of_day(span.after, "Pacific/Kiritimati" if days > 1 else "Etc/GMT+12")

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from multiprocessing import get_context
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import msgspec
 
 import billsmith.rating  # noqa: F401 (loads the price models)
+from billsmith.documents.packed import pack_content
 from billsmith.invoicing.billing import Book
 from billsmith.invoicing.bookings import earned
 from billsmith.invoicing.cases import Asked, Books, Case, Counted, Document, Mark, make, questions
 from billsmith.invoicing.model import InvoiceKind, Party, Settlement
-from billsmith.storage.invoices import pack_content
 from billsmith.units.errors import BillsmithError
 from billsmith.units.exact import Exact
+from billsmith.usage.sheets import Read
+from billsmith.usage.store import Query
+from billsmith.workflows.processes import Processes
 
 #: Cases in one piece of work: few enough that the processes end together, enough to pay for the way there and back.
 PIECE = 125
@@ -57,14 +59,56 @@ class Parked(msgspec.Struct, frozen=True):
 Outcome = Drafted | Nothing | Parked
 
 
+class Sheet(NamedTuple):
+    """What was counted for an account, as the store packed it; ``asking`` is the number of the query."""
+
+    asking: int
+    account: str
+    packed: Any
+
+
+class Asking(NamedTuple):
+    """A query (its accounts left out), and what makes the reader of its sheets of it."""
+
+    query: Query
+    reader: Callable[[Query], Read]
+
+
+#: Where the answer to a question stands: which of the work's sheets, which meter of its query.
+Place = tuple[int, int]
+NOWHERE: tuple[Place, ...] = ()
+
+
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """A case with its parties and what was counted for it; ``fault`` where that could not even be asked."""
+    """A case with its recipient and what was counted for it, question by question; ``fault``: that can't even be asked."""
 
     case: Case
-    issuer: Party
     recipient: Party
-    counted: tuple[Counted, ...]
+    sheets: tuple[Sheet, ...] = ()
+    places: tuple[Place, ...] = NOWHERE
     fault: Parked | None = None
+
+
+class Works(msgspec.Struct, frozen=True, kw_only=True):
+    """Works of an issuer, and the queries that their sheets answer."""
+
+    issuer: Party
+    asking: tuple[Asking, ...]
+    works: tuple[Work, ...]
+
+    def pieces(self, size: int) -> list[Works]:
+        """The works in their order, so many at a time."""
+        return [
+            msgspec.structs.replace(self, works=self.works[index : index + size]) for index in range(0, len(self.works), size)
+        ]
+
+    def counted(self) -> Iterator[tuple[Work, Sequence[Counted]]]:
+        """Each work with the answers to its questions, made values."""
+        reads = [reader(query) for query, reader in self.asking]
+        for work in self.works:
+            read = [reads[number](account, packed) for number, account, packed in work.sheets]
+            answers = (read[sheet](meter) for sheet, meter in work.places)
+            yield work, [Counted(each.quantities, each.error, each.message) for each in answers]
 
 
 def ask(case: Case, books: Books) -> list[Asked] | Parked:
@@ -75,12 +119,16 @@ def ask(case: Case, books: Books) -> list[Asked] | Parked:
         return _parked(error)
 
 
-def draft(work: Work, books: Books) -> Outcome:
-    """What a case comes to."""
+def draft(works: Works, books: Books) -> list[Outcome]:
+    """What each case comes to."""
+    return [_draft(works.issuer, work, counted, books) for work, counted in works.counted()]
+
+
+def _draft(issuer: Party, work: Work, counted: Sequence[Counted], books: Books) -> Outcome:
     if work.fault is not None:
         return work.fault
     try:
-        return _drafted(work, make(work.case, books, work.counted))
+        return _drafted(issuer, work.recipient, make(work.case, books, counted))
     except Exception as error:
         return _parked(error)
 
@@ -92,12 +140,12 @@ def _parked(error: Exception) -> Parked:
     return Parked("bill.broken", f"{type(error).__name__}: {error}. This is a fault of billsmith, please report it"[:500])
 
 
-def _drafted(work: Work, document: Document) -> Outcome:
+def _drafted(issuer: Party, recipient: Party, document: Document) -> Outcome:
     if document.is_empty:
         return Nothing(document.marks)
     assembled = document.assembled
     totals = assembled.totals
-    content = assembled.content(work.issuer, work.recipient)
+    content = assembled.content(issuer, recipient)
     kind = InvoiceKind.CREDIT_NOTE if totals.total_minor < 0 else InvoiceKind.INVOICE
     return Drafted(
         kind=kind,
@@ -114,21 +162,16 @@ def _drafted(work: Work, document: Document) -> Outcome:
 class Bench:
     """Where pieces of work are done: in this process, or in others."""
 
-    def __init__(self, books: Books, pool: Executor | None) -> None:
+    def __init__(self, books: Books, processes: Processes | None) -> None:
         self._books = books
-        self._pool = pool
+        self._processes = processes
 
-    def submit(self, works: Sequence[Work]) -> list[Future[list[Outcome]]]:
-        """Have works done; the futures give their outcomes in order, piece by piece."""
-        pieces = [works[index : index + PIECE] for index in range(0, len(works), PIECE)]
-        if self._pool is not None:
-            return [self._pool.submit(_in_worker, piece) for piece in pieces]
-        done: list[Future[list[Outcome]]] = []
-        for piece in pieces:
-            future: Future[list[Outcome]] = Future()
-            future.set_result([draft(work, self._books) for work in piece])
-            done.append(future)
-        return done
+    def submit(self, works: Works) -> Callable[[], list[Outcome]]:
+        """Have works done: gives what waits for their outcomes, in order. Here they are done when waited for."""
+        if self._processes is None:
+            return partial(draft, works, self._books)
+        futures = [self._processes.submit(_in_worker, piece) for piece in works.pieces(PIECE)]
+        return lambda: [outcome for future in futures for outcome in future.result()]
 
 
 @contextmanager
@@ -137,9 +180,11 @@ def bench(books: Books, processes: int) -> Iterator[Bench]:
     if processes <= 1:
         yield Bench(books, None)
         return
-    catalogs = {code: book.catalog for code, book in books.items()}
-    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_start, initargs=(catalogs,)) as pool:
-        yield Bench(books, pool)
+    others = Processes(processes, _start, {code: book.catalog for code, book in books.items()})
+    try:
+        yield Bench(books, others)
+    finally:
+        others.close()
 
 
 @contextmanager
@@ -167,5 +212,5 @@ def _start(catalogs: Mapping[str, Any]) -> None:
     _books.update({code: Book(catalog) for code, catalog in catalogs.items()})
 
 
-def _in_worker(works: Sequence[Work]) -> list[Outcome]:
-    return [draft(work, _books) for work in works]
+def _in_worker(works: Works) -> list[Outcome]:
+    return draft(works, _books)

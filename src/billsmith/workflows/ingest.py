@@ -7,7 +7,8 @@ known stays unbound: its events are kept and visible as unknown, and are bound w
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import msgspec
@@ -70,10 +71,8 @@ class Ingest:
         events, places = reading.events, reading.places
         if not events:
             return IngestReport(accepted=0, duplicates=0, conflicts=[], rejected=reading.rejected, seq=store.watermark())
-        looked_up = self._bind(store, owner, {(event.owner, event.account) for event in events})
-        receipt = store.ingest(events)
-        if looked_up is not None and looked_up.unknown:
-            self._look_again(store, owner, looked_up)
+        with self.naming(store, owner, {event.account for event in events}):
+            receipt = store.ingest(events)
         conflicts = [
             ConflictView(
                 index=places[clash.index],
@@ -94,6 +93,14 @@ class Ingest:
             rejected=sorted([*reading.rejected, *late], key=lambda each: each.index) if late else reading.rejected,
             seq=receipt.seq,
         )
+
+    @contextmanager
+    def naming(self, store: UsageStore, owner: Account, references: Collection[str]) -> Iterator[None]:
+        """Around a write of events that an owner sent: whom they name is bound, as far as there is such an account."""
+        looked_up = self._bind(store, owner, {(owner.id, reference) for reference in references})
+        yield
+        if looked_up is not None and looked_up.unknown:
+            self._look_again(store, owner, looked_up)
 
     def _bind(self, store: UsageStore, owner: Account, named: set[tuple[str, str]]) -> _LookedUp | None:
         new = named - self._bound

@@ -15,7 +15,7 @@ import msgspec
 from billsmith.accounts.model import Account
 from billsmith.invoicing.billing import Book
 from billsmith.invoicing.bookings import book_document
-from billsmith.invoicing.cases import Books, Case, Charged, make
+from billsmith.invoicing.cases import Books, Case, Charged, Counted, make
 from billsmith.invoicing.corrections import correct
 from billsmith.invoicing.model import Content, Invoice, InvoiceKind, InvoiceStatus
 from billsmith.invoicing.notes import Document, Note, document_of
@@ -125,6 +125,8 @@ class _Rater:
             | {each.account_seq for found in looked_at for each, _ in billed[found.seq]},
         )
         live = self._live_notes(connection, [note for found in looked_at for note in notes[found.seq]])
+        by_hand = runs.by_hand(connection, seqs)
+        looked_at = [found for found in looked_at if not _given_back(found, [live[n] for n in notes[found.seq] if n in live])]
         groups: dict[str, list[tuple[Stored, Run]]] = {}
         for found in invoices.with_content(connection, looked_at):
             run = whose[found.seq]
@@ -134,10 +136,11 @@ class _Rater:
             books = self.books(connection, group[0][1])
             cases = [self._case(connection, found, billed[found.seq], run, at) for found, run in group]
             works = worked_out(self.usage, self.issuer, cases, self.people, books, as_of_seq)
-            for (found, _), work in zip(group, works, strict=True):
+            for (found, _), (work, counted) in zip(group, works.counted(), strict=True):
                 earlier = tuple(notes[found.seq])
-                documents = [document_of(each.invoice) for each in (found, *(live[note] for note in earlier if note in live))]
-                outcome = _outcome(work, books, documents)
+                standing = [live[note] for note in earlier if note in live and note not in by_hand]
+                documents = [document_of(each.invoice) for each in (found, *standing)]
+                outcome = _outcome(work, counted, books, documents)
                 if outcome is not None:
                     result.append(Noted(found=found, earlier=earlier, outcome=outcome))
         return sorted(result, key=lambda noted: noted.found.seq)
@@ -263,12 +266,17 @@ class _Rater:
         return NewInvoice(invoice=invoice, issuer=self.issuer, recipient=recipient, series=numbered.series)
 
 
-def _outcome(work: Work, books: Books, documents: Sequence[Document]) -> Note | Parked | None:
+def _given_back(found: Stored, notes: Sequence[Stored]) -> bool:
+    """Whether nothing of an invoice is left to be corrected: notes gave back all of it."""
+    return bool(notes) and found.invoice.total_minor + sum(note.invoice.total_minor for note in notes) == 0
+
+
+def _outcome(work: Work, counted: Sequence[Counted], books: Books, documents: Sequence[Document]) -> Note | Parked | None:
     """The note that turns documents into what a case comes to now; or why that can't be told."""
     if work.fault is not None:
         return work.fault
     try:
-        return correct(make(work.case, books, work.counted).assembled.totals, documents, work.case.currency)
+        return correct(make(work.case, books, counted).assembled.totals, documents, work.case.currency)
     except BillsmithError as error:
         return Parked(error.code, error.message)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from billsmith.invoicing.bookings import book_payment, book_void, book_write_off
+from billsmith.invoicing.bookings import book_overpayment, book_payment, book_void, book_write_off
 from billsmith.invoicing.model import OPEN_STATUSES, Invoice, InvoiceStatus, Payment
 from billsmith.storage import agreements, changes, invoices, ledger, runs
 from billsmith.storage.changes import Change
@@ -49,8 +49,11 @@ def record_payment(
         raise Invalid("a payment of nothing", code="payment.zero", where="amount")
     if abs(invoice.paid_minor + amount_minor) > MAX_TOTAL_MINOR:
         raise Invalid("more would be paid than any invoice asks for", code="payment.too_large", where="amount")
-    if invoice.paid_minor + amount_minor < 0 <= invoice.total_minor:
+    low, high = (invoice.total_minor, 0) if invoice.total_minor < 0 else (0, MAX_TOTAL_MINOR)
+    if invoice.paid_minor + amount_minor < low:
         raise Invalid("more would be paid back than was paid", code="payment.refund_too_large", where="amount")
+    if invoice.paid_minor + amount_minor > high:
+        raise Invalid("a credit note gives money back; pay the invoice", code="payment.for_credit_note", where="amount")
     payment = Payment(
         id=derived_id("payment", invoice.id, reference),
         amount_minor=amount_minor,
@@ -61,10 +64,19 @@ def record_payment(
         recorded_by=actor,
     )
     invoices.add_payment(connection, found.seq, payment)
-    ledger.book(connection, found.seq, [book_payment(invoice, payment)])
+    after = after_payment(invoice, amount_minor, payment.paid_at)
+    excess = _overpaid(invoice, after["paid_minor"]) - _overpaid(invoice, invoice.paid_minor)
+    ledger.book(connection, found.seq, [book_payment(invoice, payment), book_overpayment(invoice, payment, excess)])
     changes.note(connection, _noted(found, payment))
     moved = invoices.move(
-        connection, found, what="payment", actor=actor, at=now, detail=reference, **_after_payment(invoice, payment)
+        connection,
+        found,
+        what="payment",
+        actor=actor,
+        at=now,
+        detail=reference,
+        payment_method=method or invoice.payment_method,
+        **after,
     )
     return moved, payment
 
@@ -143,8 +155,14 @@ def mark_past_due(database: Database, now: int) -> int:
             return marked
 
 
-def _after_payment(invoice: Invoice, payment: Payment) -> dict[str, Any]:
-    paid_minor = invoice.paid_minor + payment.amount_minor
+def _overpaid(invoice: Invoice, paid_minor: int) -> int:
+    """What was paid of an invoice beyond its total."""
+    return max(paid_minor - invoice.total_minor, 0) if invoice.total_minor >= 0 else 0
+
+
+def after_payment(invoice: Invoice, amount_minor: int, paid_at: int) -> dict[str, Any]:
+    """What a payment (below zero: money paid back, credit used up) changes of a document."""
+    paid_minor = invoice.paid_minor + amount_minor
     if (invoice.total_minor >= 0 and paid_minor >= invoice.total_minor) or (
         invoice.total_minor < 0 and paid_minor <= invoice.total_minor
     ):
@@ -156,6 +174,5 @@ def _after_payment(invoice: Invoice, payment: Payment) -> dict[str, Any]:
     return {
         "status": status,
         "paid_minor": paid_minor,
-        "paid_at": payment.paid_at if status is InvoiceStatus.PAID else None,
-        "payment_method": payment.method or invoice.payment_method,
+        "paid_at": (invoice.paid_at or paid_at) if status is InvoiceStatus.PAID else None,
     }

@@ -7,19 +7,18 @@ same span of the same usage by what is known at one instant; wallets and credit 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from typing import Any
 
 import msgspec
 
 from billsmith.accounts.model import Account
 from billsmith.catalog.versions import Shelf
+from billsmith.documents.packed import unpack_content
 from billsmith.invoicing.billing import Book
 from billsmith.invoicing.cases import Case, Charged
 from billsmith.invoicing.model import Line
 from billsmith.storage import accounts, subscriptions
 from billsmith.storage.database import Connection, Database
-from billsmith.storage.invoices import unpack_content
 from billsmith.storage.runs import Run
 from billsmith.storage.subscriptions import Stored
 from billsmith.subscriptions.learnt import Mark, Step
@@ -160,10 +159,7 @@ def charges(
 class _Chunk(msgspec.Struct, kw_only=True):
     people: dict[int, Account]
     keys: list[tuple[int, str]]
-    futures: list[Future[list[Outcome]]]
-
-    def outcomes(self) -> list[Outcome]:
-        return [outcome for future in self.futures for outcome in future.result()]
+    outcomes: Callable[[], list[Outcome]]
 
 
 def _chunks(
@@ -192,7 +188,7 @@ def _chunks(
         after = recipients[-1]
         cases = [case for of_key in by_key.values() for case in of_key]
         works = worked_out(usage, issuer, cases, people, books, run.as_of_seq)
-        yield _Chunk(people=people, keys=list(by_key), futures=at_work.submit(works))
+        yield _Chunk(people=people, keys=list(by_key), outcomes=at_work.submit(works))
 
 
 def _sides(

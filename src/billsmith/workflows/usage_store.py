@@ -71,4 +71,4 @@ class Usage:
             )
         from billsmith.usage.duckdb.owner import SharedStore  # DuckDB takes a tenth of a second to load
 
-        return SharedStore(file.parent, memory_limit=f"{self._memory // 2**20}MB")
+        return SharedStore(file.parent, memory=self._memory)

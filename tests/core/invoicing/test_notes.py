@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billsmith.invoicing.model import InvoiceKind, Line, Tax
-from billsmith.invoicing.notes import Document, credit_whole, note_by_line
+from billsmith.invoicing.notes import Document, credit_amount, credit_whole, note_by_line
 from billsmith.invoicing.totals import DraftLine, TaxRate, TaxRounding, total
 from billsmith.units.errors import InvalidInvoice
 from billsmith.units.rounding import Rounding
@@ -288,3 +288,63 @@ def test_a_note_of_one_minor_unit(currency):
 def test_lines_that_cancel_each_other_can_be_changed():
     invoice, _ = issued([line("10"), line("-10")], [rate("20")])
     assert note_by_line(invoice, {0: D(-1)}, "EUR").net_minor == -100
+
+
+@pytest.mark.parametrize(
+    ("lines", "percents", "amount", "nets", "taxes"),
+    [
+        ([("100.00", "std")], ["20"], 6000, [-5000], [-1000]),
+        ([("100.00", "std")], ["20"], 1, [-1], [0]),
+        ([("100.00", "std")], ["20"], 12000, [-10000], [-2000]),
+        ([("60.00", "std"), ("40.00", "std")], ["21"], 12100 // 2, [-3000, -2000], [-1050]),
+        ([("100.00", "std"), ("-10.00", "std")], ["20"], 5400, [-5000, 500], [-900]),
+        ([("100.00", "std"), ("50.00", "zero")], ["20"], 1700, [-1000, -500], [-200]),
+    ],
+)
+def test_an_amount_is_shared_by_lines_and_taxes(lines, percents, amount, nets, taxes):
+    invoice, _ = issued([line(each, category) for each, category in lines], [rate(each) for each in percents])
+    note = credit_amount(invoice, amount)
+    assert (note.kind, note.total_minor) == (InvoiceKind.CREDIT_NOTE, -amount)
+    assert [each.amount_minor for each in note.lines] == nets
+    assert [each.amount_minor for each in note.taxes] == taxes
+
+
+@pytest.mark.parametrize(("amount", "code"), [(0, "note.nothing"), (-5, "note.nothing"), (12001, "note.too_much")])
+def test_an_amount_that_cannot_be_given_back(amount, code):
+    invoice, _ = issued([line("100.00")], [rate("20")])
+    with pytest.raises(InvalidInvoice) as caught:
+        credit_amount(invoice, amount)
+    assert caught.value.code == code
+
+
+@settings(max_examples=EXAMPLES)
+@given(st.data())
+def test_amounts_given_back_in_parts_add_up_to_the_whole(data):
+    categories_of = st.sampled_from(["std", "reduced"])
+    lines = data.draw(
+        st.lists(
+            st.builds(lambda cents, category: line(D(cents) / 100, category), st.integers(0, 10**6), categories_of),
+            min_size=1,
+            max_size=5,
+        )
+    )
+    included = data.draw(st.booleans())
+    rates = [
+        TaxRate(category="std", name="VAT", rate=D(21), included=included),
+        TaxRate(category="reduced", name="low", rate=D(7)),
+    ]
+    invoice, whole = issued(lines, rates)
+    notes = []
+    left = whole
+    while left and len(notes) < 4:
+        amount = data.draw(st.integers(1, left)) if len(notes) < 3 else left
+        note = credit_amount(invoice, amount, [each.document(str(place)) for place, each in enumerate(notes)])
+        assert note.total_minor == -amount
+        assert all(
+            abs(each.amount_minor) <= abs(invoice.lines[int(each.corrects.partition("#")[2])].amount_minor)
+            for each in note.lines
+        )
+        notes.append(note)
+        left -= amount
+    if not left:
+        assert sums(invoice, *(each.document("n") for each in notes)) == {}

@@ -7,13 +7,10 @@ from pathlib import Path
 
 import duckdb
 
-from billsmith.events.canonical import body_hash, identity_hash
 from billsmith.usage.duckdb import cells, file
 from billsmith.usage.duckdb.engine import DuckDBStore
-from billsmith.usage.duckdb.index import ABSENT, CORRECTED, fingerprint
-from billsmith.usage.duckdb.rows import EVENT, event_of
-
-_CHUNK = 10_000
+from billsmith.usage.duckdb.index import ABSENT, CORRECTED
+from billsmith.usage.duckdb.replay import CHUNK, hashed
 
 #: Each finds rows that can't be; what is wrong with them.
 _RULES = {
@@ -52,16 +49,14 @@ def faults(store: DuckDBStore) -> Iterator[str]:
 
 
 def _against_index(store: DuckDBStore) -> tuple[int, int]:
-    missing = wrong = 0
+    missing, wrong, seq = 0, 0, store.watermark()
     with store.reading() as cursor:
-        cursor.execute(f"SELECT sign, {EVENT} FROM events WHERE seq <= ?", [store.watermark()])
-        while rows := cursor.fetchmany(_CHUNK):
-            events = [event_of(columns, store.name) for _, *columns in rows]
-            known = store.index.find([identity_hash(*event.identity, store.key) for event in events]).tolist()
-            missing += known.count(ABSENT)
-            for (sign, *_), event, entry in zip(rows, events, known, strict=True):
-                if entry not in (ABSENT, CORRECTED) and (sign < 0 or entry != fingerprint(body_hash(event, store.key))):
-                    wrong += 1
+        for low in range(0, seq, CHUNK):
+            rows = hashed(cursor, low, min(low + CHUNK, seq), store.hashing, store.name)
+            known = store.index.find(rows.identities)
+            told = (known != ABSENT) & (known != CORRECTED)
+            missing += int((known == ABSENT).sum())
+            wrong += int((told & ((rows.signs < 0) | (known != rows.bodies))).sum())
     return missing, wrong
 
 

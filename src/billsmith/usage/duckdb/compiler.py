@@ -40,11 +40,11 @@ class Who:
     A ``few`` are named one by one, so that sorted rows of others are skipped; whose they are is known without the database.
     """
 
-    def __init__(self, subjects: dict[int, str] | None, parameters: Parameters) -> None:
+    def __init__(self, subjects: dict[int, str] | None, parameters: Parameters, few: int = _FEW) -> None:
         self.few, self.condition, self.relation = False, "", "bindings"
         if subjects is None:
             return
-        if len(subjects) <= _FEW:
+        if len(subjects) <= few:
             self.few, self.condition = True, f" AND subject IN ({', '.join(map(str, subjects)) or 'NULL'})"
             return
         numbers, accounts = parameters.add(list(subjects)), parameters.add(list(subjects.values()))
@@ -198,7 +198,14 @@ class _Cells:
 
 
 def add_up(
-    shape: Shape, types: Sequence[str], query: Query, seq: int, subjects: dict[int, str] | None, ahead: Ahead
+    shape: Shape,
+    types: Sequence[str],
+    query: Query,
+    seq: int,
+    subjects: dict[int, str] | None,
+    ahead: Ahead,
+    *,
+    numbers: Sequence[int] | None = None,
 ) -> Statement | None:
     """Rows of some event types, added up by account, period, window, dimensions.
 
@@ -208,9 +215,11 @@ def add_up(
 
     Of a few subjects, rows name the subject instead of its account, come in any order, and may have to be added once more:
     that is sooner done in Python. ``None`` where no row can be asked for.
+
+    With ``numbers`` (of the types' meters) an answer's row is an account and all its rows as JSON (``usage/duckdb/sheets.py``).
     """
     parameters = Parameters()
-    who = Who(subjects, parameters)
+    who = Who(subjects, parameters, few=_FEW if numbers is None else 0)
     rows, counted = _Rows(shape, types, parameters), _Cells(shape, ahead)
     by = "".join(f", {name}" for name in shape.by)
     branches: list[str] = []
@@ -238,22 +247,31 @@ def add_up(
     if who.few:
         return Statement(f"SELECT kind, subject, period, start, key{by}{_given(shape)} FROM ({union})", parameters, loose=True)
     sums = ", ".join(f"sum({name})::HUGEINT AS {name}" for name in shape.sums)
-    return Statement(
-        f"SELECT kind, account, period, start, key{by}{_given(shape)} FROM ("
+    whole = (
         f"SELECT kind, account, period, start, key{by}, {sums} FROM ({union})"
-        f" JOIN {who.relation} USING (subject) GROUP BY kind, account, period, start, key{by} HAVING sum(n) <> 0)"
-        " ORDER BY kind, account, period",
-        parameters,
+        f" JOIN {who.relation} USING (subject) GROUP BY kind, account, period, start, key{by} HAVING sum(n) <> 0"
+    )
+    if numbers is not None:
+        number = f"list_extract({parameters.add(list(numbers))}::INTEGER[], kind + 1)"
+        columns = ", ',', ".join([number, "'null,null'", "start", "to_json(key)::VARCHAR", *_parts(shape)])
+        text = f"concat('[', {columns}, ']')"
+        return Statement(f"SELECT account, string_agg({text}, ',') FROM ({whole}) GROUP BY account", parameters)
+    return Statement(
+        f"SELECT kind, account, period, start, key{by}{_given(shape)} FROM ({whole}) ORDER BY kind, account, period", parameters
     )
 
 
 def _given(shape: Shape) -> str:
     """The sums as they are given out: 64 bits each, which cost Python a fifth of what wider ones do; see :data:`PARTS`."""
+    return "".join(f", {part}" for part in _parts(shape))
+
+
+def _parts(shape: Shape) -> list[str]:
     parts = ["n::BIGINT"]
     for high, low in zip(shape.sums[1::2], shape.sums[2::2], strict=True):
         top = f"({high} + {low} // {LIMB})"
         parts += [f"({top} // {LIMB})::BIGINT", f"({top} % {LIMB})::BIGINT", f"({low} % {LIMB})::BIGINT"]
-    return "".join(f", {part}" for part in parts)
+    return parts
 
 
 def read(columns: str, type: str, start: int, end: int, seq: int, subjects: dict[int, str] | None) -> Statement:

@@ -1,38 +1,40 @@
-"""What becomes of each item of a group of batches: the rows to write, and a receipt for each batch."""
+"""What becomes of each item of a group of batches: the rows to write, and a receipt for each batch.
+
+An event that is new, or the first body again, needs nothing but the index, also where it stands in the group several times; all
+of these are decided at once. The others go one by one, in their order, by the rows of their identities (``singly``).
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from billsmith.events.canonical import canonical
-from billsmith.events.event import Event
-from billsmith.usage.duckdb.index import ABSENT, CORRECTED, Words
-from billsmith.usage.duckdb.prepare import Prepared, columns_of
-from billsmith.usage.duckdb.rows import Row
-from billsmith.usage.store import Clash, Entry, Item, Receipt, Rejection, Replace, Void
+from billsmith.usage.duckdb.columns import join
+from billsmith.usage.duckdb.hashing import Hashes, Words
+from billsmith.usage.duckdb.index import ABSENT
+from billsmith.usage.duckdb.prepare import Prepared
+from billsmith.usage.duckdb.rows import Rows
+from billsmith.usage.duckdb.singly import History, Identity, Outcome, Singly, identity_of
+from billsmith.usage.duckdb.subjects import Numbering
+from billsmith.usage.store import Clash, Name, Receipt, Rejection
 
-Identity = tuple[str, str, str]
+Mask = NDArray[np.bool_]
+Places = NDArray[np.intp]
 
-
-class _State(msgspec.Struct):
-    """What is known of an identity: its first body, its last one, whether that is in force, and the row that put it there."""
-
-    first: Event
-    last: Event
-    live: bool
-    row: int
+_MIXED = -1
 
 
-class Decided(msgspec.Struct):
+class Decided(msgspec.Struct, frozen=True):
     """What a group changes: rows, new names, and the identities' entries in the index."""
 
-    rows: list[Row] = []
-    names: dict[tuple[str, str], int] = {}
-    index: dict[bytes, int] = {}
-    receipts: list[Receipt] = []
+    rows: Rows
+    names: dict[Name, int]
+    hashes: Hashes
+    entries: Words
+    receipts: list[Receipt]
 
 
 def decide(
@@ -40,146 +42,98 @@ def decide(
     known: Words,
     *,
     seq: int,
-    next_subject: int,
-    subject: Callable[[str, str], int | None],
-    history: Callable[[Iterable[Identity]], dict[Identity, list[Entry]]],
+    numbering: Numbering,
+    history: History,
 ) -> Decided:
-    """Go through the items of a group in their order. ``known`` is what the index says of each; ``seq`` the table's highest.
+    """Go through a group. ``known`` is what the index says of each item, ``seq`` the table's highest.
 
-    An item that is new, or the first body again, and alone in the group with its identity, needs nothing but the index. For
-    the others ``history`` reads the rows of their identities.
+    ``history`` reads the rows of identities.
     """
-    decision = _Decision(seq, next_subject, subject)
-    identities = [identity for batch in group for identity in batch.identities]
-    repeated = _repeated(identities)
-    found = known.tolist()
-    decision.learn(_to_look_up(group, found, repeated), history)
-    at = 0
+    hashes = np.concatenate([batch.identities for batch in group], axis=1)
+    bodies = np.concatenate([batch.bodies for batch in group])
+    leader = _leaders(hashes, bodies)
+    alone = leader == np.arange(len(leader))
+    fresh, again = alone & (known == ABSENT), alone & (known == bodies)
+    follows = (leader != _MIXED) & ~alone
+    again[follows] = (fresh | again)[leader[follows]]
+    others = Singly(numbering)
+    others.learn(_to_look_up(group, ~fresh & ~again & (known != ABSENT)), history)
+    fresh_before = np.concatenate(([0], np.cumsum(fresh)))
+    receipts, start = [], 0
     for batch in group:
-        duplicates: list[int] = []
+        end = start + len(batch.items)
         conflicts: list[Clash] = []
         rejected: list[Rejection] = []
-        for index, (item, identity, body) in enumerate(zip(batch.items, batch.identities, batch.bodies, strict=True)):
-            entry = found[at]
-            at += 1
-            outcome: str | Clash | Rejection
-            if body and identity not in repeated and entry == ABSENT:
-                assert isinstance(item, Event)
-                decision.put(item, batch.columns[index])
-                decision.result.index[identity] = body
-                continue
-            if body and identity not in repeated and entry == body:
-                outcome = "duplicate"
-            else:
-                outcome = decision.take(index, item, identity, body)
-            if outcome == "duplicate":
-                duplicates.append(index)
-            elif isinstance(outcome, Clash):
+        for place in (start + np.flatnonzero(~fresh[start:end] & ~again[start:end])).tolist():
+            others.at(place, seq + int(fresh_before[place]))
+            outcome = others.take(place - start, batch.items[place - start], int(bodies[place]))
+            if isinstance(outcome, Clash):
                 conflicts.append(outcome)
             elif isinstance(outcome, Rejection):
                 rejected.append(outcome)
-        decision.result.receipts.append(
+            else:
+                again[place] = outcome is Outcome.DUPLICATE
+        duplicates = tuple(np.flatnonzero(again[start:end]).tolist())
+        receipts.append(
             Receipt(
                 accepted=len(batch.items) - len(duplicates) - len(conflicts) - len(rejected),
-                seq=decision.seq,
-                duplicates=tuple(duplicates),
+                seq=seq + int(fresh_before[end]) + len(others.rows),
+                duplicates=duplicates,
                 conflicts=tuple(conflicts),
                 rejected=tuple(rejected),
             )
         )
-    return decision.result
+        start = end
+    return Decided(
+        rows=Rows.join(_fresh_rows(group, fresh, seq, others.places, numbering), others.as_rows()),
+        names=numbering.new,
+        hashes=np.concatenate((hashes[:, fresh], hashes[:, [place for place, _ in others.entries.values()]]), axis=1),
+        entries=np.concatenate((bodies[fresh], np.array([entry for _, entry in others.entries.values()], np.uint64))),
+        receipts=receipts,
+    )
 
 
-def _repeated(identities: list[bytes]) -> set[bytes]:
-    if len(set(identities)) == len(identities):
-        return set()
-    return {identity for identity, times in Counter(identities).items() if times > 1}
+def _leaders(hashes: Hashes, bodies: Words) -> Places:
+    """For each item, the first of the group with its identity; :data:`_MIXED` where bodies differ, or one corrects."""
+    leader = np.where(bodies != 0, np.arange(len(bodies)), _MIXED)
+    order = np.argsort(hashes[0])
+    first = hashes[0, order]
+    same = np.flatnonzero(first[1:] == first[:-1])
+    if len(same):
+        some = np.unique(np.concatenate((order[same], order[same + 1])))
+        some = some[np.lexsort((hashes[1, some], hashes[0, some]))]  # stable: within an identity by place
+        starts = np.flatnonzero(np.concatenate(([True], (hashes[:, some[1:]] != hashes[:, some[:-1]]).any(axis=0))))
+        alike = np.minimum.reduceat(bodies[some], starts) == np.maximum.reduceat(bodies[some], starts)
+        times = np.diff(np.append(starts, len(some)))
+        leader[some] = np.where(np.repeat(alike, times) & (bodies[some] != 0), np.repeat(some[starts], times), _MIXED)
+    return leader
 
 
-def _identity_of(item: Item) -> Identity:
-    named = item.event if isinstance(item, Replace) else item
-    return named.owner, named.source, named.id
-
-
-def _to_look_up(group: Sequence[Prepared], found: list[int], repeated: set[bytes]) -> set[Identity]:
+def _to_look_up(group: Sequence[Prepared], which: Mask) -> set[Identity]:
     """The identities that are in the table, and of which the index doesn't say enough."""
-    wanted, at = set(), 0
+    wanted, start = set(), 0
     for batch in group:
-        for item, identity, body in zip(batch.items, batch.identities, batch.bodies, strict=True):
-            if found[at] != ABSENT and (found[at] != body or not body or identity in repeated):
-                wanted.add(_identity_of(item))
-            at += 1
+        end = start + len(batch.items)
+        wanted |= {identity_of(batch.items[index]) for index in np.flatnonzero(which[start:end]).tolist()}
+        start = end
     return wanted
 
 
-class _Decision:
-    def __init__(self, seq: int, next_subject: int, subject: Callable[[str, str], int | None]) -> None:
-        self.seq = seq
-        self.result = Decided()
-        self._next_subject = next_subject
-        self._subject = subject
-        self._states: dict[Identity, _State] = {}
-
-    def learn(self, identities: set[Identity], history: Callable[[Iterable[Identity]], dict[Identity, list[Entry]]]) -> None:
-        if identities:
-            for identity, entries in history(identities).items():
-                last = entries[-1]
-                self._states[identity] = _State(entries[0].event, last.event, last.sign > 0, last.seq)
-
-    def put(self, event: Event, columns: tuple[object, ...], sign: int = 1, undoes: int = 0) -> None:
-        """A row more."""
-        self.seq += 1
-        number = self._number(event.owner, event.account)
-        self.result.rows.append((self.seq, sign, undoes, number, *columns))
-
-    def _number(self, owner: str, reference: str) -> int:
-        number = self._subject(owner, reference) or self.result.names.get((owner, reference))
-        if number is None:
-            number = self._next_subject + len(self.result.names)
-            self.result.names[owner, reference] = number
-        return number
-
-    def take(self, index: int, item: Item, identity: bytes, body: int) -> str | Clash | Rejection:
-        """An item whose identity is known already, in the table or from this group, or which corrects one."""
-        state = self._states.get(_identity_of(item))
-        if isinstance(item, Event):
-            return self._event(index, canonical(item), state, identity, body)
-        if state is None:
-            return Rejection(
-                index,
-                "event.unknown",
-                "there is no event of this owner with that source and id to correct. Send it first, or mend the id",
-                "id",
-            )
-        if isinstance(item, Void):
-            return self._void(state, identity)
-        return self._replace(state, canonical(item.event), identity)
-
-    def _event(self, index: int, sent: Event, state: _State | None, identity: bytes, body: int) -> str | Clash:
-        if state is not None:
-            return "duplicate" if sent in (state.first, state.last) else Clash(index, sent, state.last)
-        self.put(sent, columns_of(sent))
-        self._states[sent.identity] = _State(sent, sent, True, self.seq)
-        self.result.index[identity] = body
-        return "accepted"
-
-    def _void(self, state: _State, identity: bytes) -> str:
-        if not state.live:
-            return "duplicate"
-        self._take_back(state, identity)
-        return "accepted"
-
-    def _replace(self, state: _State, sent: Event, identity: bytes) -> str:
-        if state.live:
-            if state.last == sent:
-                return "duplicate"
-            self._take_back(state, identity)
-        self.put(sent, columns_of(sent))
-        state.last, state.live, state.row = sent, True, self.seq
-        self.result.index[identity] = CORRECTED
-        return "accepted"
-
-    def _take_back(self, state: _State, identity: bytes) -> None:
-        self.put(state.last, columns_of(state.last), sign=-1, undoes=state.row)
-        state.live = False
-        self.result.index[identity] = CORRECTED
+def _fresh_rows(group: Sequence[Prepared], fresh: Mask, seq: int, others: list[int], numbering: Numbering) -> Rows:
+    """The rows of events that are new; of the items at the places ``others`` rows stand between them."""
+    columns, subjects, start = [], [], 0
+    for batch in group:
+        end = start + len(batch.items)
+        of_events = fresh[start:end][batch.bodies != 0]
+        columns.append(batch.columns.take(of_events))
+        subjects.append(numbering.of(batch.names, batch.named[of_events]))
+        start = end
+    places = np.flatnonzero(fresh)
+    seqs = seq + 1 + np.arange(len(places)) + np.searchsorted(others, places)
+    return Rows(
+        seq=seqs,
+        sign=np.ones(len(places), np.int8),
+        undoes=np.zeros(len(places), np.int64),
+        subject=np.concatenate(subjects),
+        columns=join(columns),
+    )

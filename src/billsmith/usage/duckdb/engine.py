@@ -11,19 +11,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
+import numpy as np
 
-from billsmith.events.canonical import body_hash, identity_hash
 from billsmith.metering.meter import Meter
 from billsmith.units.errors import TooLarge, Unavailable
 from billsmith.usage.duckdb import file
 from billsmith.usage.duckdb.cells import wanted
 from billsmith.usage.duckdb.decide import Decided, decide
-from billsmith.usage.duckdb.index import CORRECTED, IdentityIndex, fingerprint
+from billsmith.usage.duckdb.hashing import Hashing
+from billsmith.usage.duckdb.index import IdentityIndex
 from billsmith.usage.duckdb.keeper import Keeper
+from billsmith.usage.duckdb.memory import MEMORY, shares, weight
 from billsmith.usage.duckdb.prepare import Prepared, prepare
 from billsmith.usage.duckdb.reading import Reading
-from billsmith.usage.duckdb.rows import EVENT, append, event_of
-from billsmith.usage.duckdb.subjects import Subjects
+from billsmith.usage.duckdb.replay import replay
+from billsmith.usage.duckdb.rows import append
+from billsmith.usage.duckdb.subjects import Numbering, Subjects
 from billsmith.usage.duckdb.writer import Writer
 from billsmith.usage.store import (
     MAX_BATCH,
@@ -33,63 +36,42 @@ from billsmith.usage.store import (
     Receipt,
 )
 
-MEMORY_LIMIT = "1GB"
-_FETCH = 10_000
-
 
 class DuckDBStore(Reading):
-    """A :class:`billsmith.usage.store.UsageStore` in a folder. ``memory_limit`` bounds DuckDB's memory."""
+    """A :class:`billsmith.usage.store.UsageStore` in a folder, which takes about ``memory`` bytes at most."""
 
-    def __init__(self, home: Path, *, memory_limit: str = MEMORY_LIMIT) -> None:
+    def __init__(self, home: Path, *, memory: int = MEMORY) -> None:
         self._path = home / file.FILE
-        self._memory_limit = memory_limit
+        self._memory = memory
+        share = shares(memory)
         self._subjects = Subjects()
         self._binding = threading.Lock()
         self._reason = ""
         self._seq = 0
-        self.index = IdentityIndex(home / file.INDEX)
+        self.index = IdentityIndex(home / file.INDEX, recent=share.recent, merged=share.merged)
         self._connection = self._open()
-        self._keeper = Keeper(self.reading, self.watermark)
-        self._writer = Writer(self._write)
+        self._keeper = Keeper(self.reading, lambda cursor: file.commit(cursor, self._path), self.watermark)
+        self._writer = Writer(self._write, share.waiting)
 
     # ── opening, and opening again ──
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         try:
-            connection = file.connect(self._path, self._memory_limit)
+            connection = file.connect(self._path, shares(self._memory).duckdb)
         except duckdb.Error as error:
             raise Unavailable(
                 f"{self._path} can't be opened: {error}. Make room on the disk, or see `billsmith doctor`",
                 code="usage.cannot_open",
             ) from error
-        ((self.key,),) = connection.execute("SELECT key FROM secret").fetchall()
+        ((key,),) = connection.execute("SELECT key FROM secret").fetchall()
+        self.hashing = Hashing(key)
         self._subjects.load(connection)
         ((highest,),) = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchall()
         if self.index.seq > highest:
             self.index.clear()
-        self._replay(connection, highest)
+        replay(self.index, connection, highest, self.hashing, self._subjects.name)
         self._seq = highest
         return connection
-
-    def _replay(self, connection: duckdb.DuckDBPyConnection, highest: int) -> None:
-        """Put into the index what the table has beyond it."""
-        rows = connection.execute(f"SELECT seq, sign, undoes, {EVENT} FROM events WHERE seq > ? ORDER BY seq", [self.index.seq])
-        while chunk := rows.fetchmany(_FETCH):
-            identities, bodies = [], []
-            for _, sign, _, *columns in chunk:
-                event = event_of(columns, self._subjects.name)
-                identities.append(identity_hash(*event.identity, self.key))
-                bodies.append(fingerprint(body_hash(event, self.key)) if sign > 0 else CORRECTED)
-            known = self.index.find(identities)
-            seen: set[bytes] = set()
-            for place, identity in enumerate(identities):
-                if known[place] == CORRECTED or identity in seen:
-                    bodies[place] = CORRECTED  # a second row of an identity is a correction
-                elif known[place] != 1 and known[place] != bodies[place]:
-                    bodies[place] = CORRECTED
-                seen.add(identity)
-            self.index.add(identities, bodies, chunk[-1][0])
-        self.index.seq = highest
 
     def _reopen(self) -> None:
         """After a failed write: let go of the file and open it anew, so that only what is durable is believed."""
@@ -105,24 +87,17 @@ class DuckDBStore(Reading):
         """See :class:`UsageStore`."""
         if len(items) > MAX_BATCH:
             raise TooLarge(f"{len(items)} items; at most {MAX_BATCH} in one batch", code="usage.batch_too_large")
-        return self._writer.submit(prepare(items, self.key))
+        return self._writer.submit(len(items), weight(items), lambda: prepare(items, self.hashing))
 
     def _write(self, group: list[Prepared]) -> list[Receipt]:
         if self._reason:
             self._try_again()
-        known = self.index.find([identity for batch in group for identity in batch.identities])
-        decided = decide(
-            group,
-            known,
-            seq=self._seq,
-            next_subject=self._subjects.next_number(),
-            subject=self._subjects.number,
-            history=self._histories,
-        )
-        if decided.rows:
-            with self._binding:
+        known = self.index.find(np.concatenate([batch.identities for batch in group], axis=1))
+        with self._binding:
+            decided = decide(group, known, seq=self._seq, numbering=Numbering(self._subjects), history=self._histories)
+            if len(decided.rows.seq):
                 self._commit(decided)
-            self.index.add(list(decided.index), list(decided.index.values()), decided.rows[-1][0])
+                self.index.add(decided.hashes, decided.entries, self._seq)
         return decided.receipts
 
     def _commit(self, decided: Decided) -> None:
@@ -132,7 +107,7 @@ class DuckDBStore(Reading):
                 connection.executemany("INSERT INTO subjects VALUES (?, ?, ?)", names)
             append(connection, decided.rows)
         self._subjects.add(names)
-        self._seq = decided.rows[-1][0]
+        self._seq = decided.receipts[-1].seq
         self._keeper.written()
 
     @contextmanager
@@ -141,14 +116,23 @@ class DuckDBStore(Reading):
         try:
             self._connection.execute("BEGIN")
             yield self._connection
-            self._connection.execute("COMMIT")
+            file.commit(self._connection, self._path)
         except (duckdb.Error, OSError) as error:
             self._reason = f"the usage store can't write: {error}"[:500]
             self._try_again()
-            raise Unavailable(
-                f"the usage store can't write: {str(error)[:300]}. Make room on the disk, then send again",
-                code="usage.cannot_write",
-            ) from error
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: Exception) -> Unavailable:
+        if isinstance(error, duckdb.OutOfMemoryException):
+            return Unavailable(
+                f"the usage store's {self._memory // 2**20} MB of memory don't suffice: {str(error)[:300]}. Give it"
+                " more, then send again",
+                code="usage.out_of_memory",
+            )
+        return Unavailable(
+            f"the usage store can't write: {str(error)[:300]}. Make room on the disk, then send again",
+            code="usage.cannot_write",
+        )
 
     def _try_again(self) -> None:
         """Open the file anew; what then stands in the table counts."""
@@ -200,7 +184,7 @@ class DuckDBStore(Reading):
         """See :class:`UsageStore`."""
         with self.reading() as cursor:
             ((events,),) = cursor.execute("SELECT coalesce(sum(sign), 0) FROM events WHERE seq <= ?", [self._seq]).fetchall()
-        sizes = [self._path, self._path.with_name(f"{file.FILE}.wal")]
+        sizes = [self._path, self._path.with_name(file.LOG)]
         return Health(
             engine="duckdb",
             seq=self._seq,
@@ -209,7 +193,7 @@ class DuckDBStore(Reading):
             writable=not self._reason,
             reason=self._reason,
             waiting=self._writer.waiting,
-            notes=self._keeper.notes(),
+            notes=(*self._keeper.notes(), *([self.index.failure] if self.index.failure else ())),
         )
 
     def close(self) -> None:

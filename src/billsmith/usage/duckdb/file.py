@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
 
 from billsmith.usage.duckdb.names import FILE as FILE
 from billsmith.usage.duckdb.names import INDEX as INDEX
+from billsmith.usage.duckdb.names import LOG as LOG
+
+#: Rights of others than the user; the process has one mask for all its threads.
+_OTHERS = 0o077
+_mask = threading.Lock()
 
 #: A row: ``sign`` +1 puts a body in force, −1 takes back the row ``undoes``. high and low: see ``limbs``. dims: JSON, sorted.
 #: ``runs``, ``families`` and ``cells`` follow from it: see the modules ``runs`` and ``cells``.
@@ -35,23 +44,54 @@ CREATE TABLE IF NOT EXISTS cells (
 """
 
 
-def connect(path: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
-    """Open or make the file. Raises :class:`duckdb.Error`."""
-    connection = duckdb.connect(
-        path,
-        config={
-            "memory_limit": memory_limit,
-            "checkpoint_threshold": "256MB",
-            "preserve_insertion_order": "false",
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-            "temp_directory": str(path.with_suffix(".tmp")),
-        },
-    )
+def connect(path: Path, memory: int) -> duckdb.DuckDBPyConnection:
+    """Open or make the file; DuckDB takes so many bytes of ``memory``. Raises :class:`duckdb.Error`."""
+    temporary = path.with_suffix(".tmp")
+    temporary.mkdir(mode=0o700, exist_ok=True)
+    with _private():
+        connection = duckdb.connect(
+            path,
+            config={
+                "memory_limit": f"{memory // 2**20}MiB",
+                "checkpoint_threshold": "256MB",
+                "preserve_insertion_order": "false",
+                "pandas_analyze_sample": 1,  # columns of objects are texts alone: one tells
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+                "temp_directory": str(temporary),
+            },
+        )
     connection.execute("BEGIN")
     connection.execute(_TABLES)
     if connection.execute("SELECT count(*) FROM secret").fetchall() == [(0,)]:
         connection.execute("INSERT INTO secret VALUES (?)", [secrets.token_bytes(32)])
-    connection.execute("COMMIT")
+    commit(connection, path)
     path.chmod(0o600)
     return connection
+
+
+def commit(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Commit what is open in the file at ``path``, durably.
+
+    DuckDB makes its log when the first commit after a checkpoint needs one, with the rights that the process gives its files.
+    """
+    log = path.with_name(LOG)
+    if log.exists():
+        connection.execute("COMMIT")
+    else:
+        with _private():
+            connection.execute("COMMIT")
+    with suppress(FileNotFoundError):  # a checkpoint may have taken it away meanwhile, and another commit have made it anew
+        if log.stat().st_mode & _OTHERS:
+            log.chmod(0o600)
+
+
+@contextmanager
+def _private() -> Iterator[None]:
+    """Files that the process makes within are its user's alone."""
+    with _mask:
+        before = os.umask(_OTHERS)
+        try:
+            yield
+        finally:
+            os.umask(before)

@@ -94,6 +94,14 @@ class Fold:
     # ── sums ──
 
     def _sums(self, rows: Iterable[Row], period: Period) -> tuple[Quantity, ...]:
+        rows = list(rows)
+        if len(rows) == 1:  # as most are
+            [(_, _, _, start, key, n, top, middle, low)] = rows
+            group = self._group(key)
+            if group is None or not n:
+                return ()
+            exact = self._value(n, (top * LIMB + middle) * LIMB + low if top or middle else low)
+            return (Quantity(exact, n, self._named(group) if group else {}, self._start(start)),)
         found: dict[tuple[str, ...], dict[int, tuple[int, int]]] = {}
         for _, _, _, start, key, n, top, middle, low in rows:
             group = self._group(key)

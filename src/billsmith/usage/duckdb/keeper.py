@@ -22,12 +22,15 @@ PAUSE = 30.0
 
 
 class Keeper:
-    """One thread. ``cursor`` opens one on the store, ``readable`` tells the highest seq that can be read."""
+    """One thread. ``cursor`` opens one on the store, ``commit`` ends what it began; ``readable``: the highest seq."""
 
     def __init__(
-        self, cursor: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]], readable: Callable[[], int]
+        self,
+        cursor: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]],
+        commit: Callable[[duckdb.DuckDBPyConnection], None],
+        readable: Callable[[], int],
     ) -> None:
-        self._cursor, self._readable = cursor, readable
+        self._cursor, self._commit, self._readable = cursor, commit, readable
         self._wanted: Collection[tuple[str, Shape]] | None = None
         self._families: dict[tuple[str, Shape], Family] = {}
         self._dropped: list[Family] = []
@@ -124,7 +127,7 @@ class Keeper:
                 cursor.execute("BEGIN")
                 self._declare(cursor)
                 more = self._fill(cursor) or self._seal(cursor, readable, least) or self._merge(cursor)
-                cursor.execute("COMMIT")
+                self._commit(cursor)
                 found = cells.families(cursor)
                 self._families = {(family.type, family.shape): family for family in found if family.seq}
                 self._dropped = [family for family in found if family.reason]

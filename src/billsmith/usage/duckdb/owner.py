@@ -22,10 +22,13 @@ import msgspec
 from billsmith.metering.meter import Meter
 from billsmith.units.errors import Unavailable
 from billsmith.usage.duckdb import checks, protocol
-from billsmith.usage.duckdb.engine import MEMORY_LIMIT, DuckDBStore
+from billsmith.usage.duckdb.engine import DuckDBStore
+from billsmith.usage.duckdb.memory import MEMORY
 from billsmith.usage.duckdb.names import LOCK as LOCK
 from billsmith.usage.duckdb.names import SOCKET as SOCKET
 from billsmith.usage.duckdb.protocol import Call, Frame, Kind
+from billsmith.usage.duckdb.sheets import reader
+from billsmith.usage.sheets import Sheets
 from billsmith.usage.store import (
     Binding,
     Entry,
@@ -56,8 +59,8 @@ T = TypeVar("T")
 class SharedStore:
     """The :class:`UsageStore` of a data folder, from any process: as its owner, or through it."""
 
-    def __init__(self, home: Path, *, memory_limit: str = MEMORY_LIMIT, patience: float = PATIENCE) -> None:
-        self._home, self._memory_limit, self._patience = home, memory_limit, patience
+    def __init__(self, home: Path, *, memory: int = MEMORY, patience: float = PATIENCE) -> None:
+        self._home, self._memory, self._patience = home, memory, patience
         self._lock = threading.Lock()
         self._owner: _Owner | None = None
         self._call(lambda store: store.watermark())
@@ -87,7 +90,7 @@ class SharedStore:
                 if lock is None:
                     return Client(self._home)
                 try:
-                    self._owner = _Owner(self._home, DuckDBStore(self._home, memory_limit=self._memory_limit), lock)
+                    self._owner = _Owner(self._home, DuckDBStore(self._home, memory=self._memory), lock)
                 except BaseException:
                     os.close(lock)
                     raise
@@ -117,6 +120,10 @@ class SharedStore:
         except ConnectionError as error:
             raise Unavailable("the usage store's owner ended. Ask again", code="usage.owner_ended") from error
 
+    def sheets(self, query: Query) -> Sheets:
+        """See :func:`billsmith.usage.sheets.sheets`."""
+        return self._call(lambda store: store.sheets(query))
+
     def events(self, selection: Selection, *, after: Place | None = None, limit: int = 1_000) -> tuple[Kept, ...]:
         """See :class:`UsageStore`."""
         return self._call(lambda store: store.events(selection, after=after, limit=limit))
@@ -128,6 +135,10 @@ class SharedStore:
     def history(self, owner: str, source: str, id: str) -> tuple[Entry, ...]:
         """See :class:`UsageStore`."""
         return self._call(lambda store: store.history(owner, source, id))
+
+    def histories(self, owner: str, names: Collection[tuple[str, str]]) -> tuple[Entry, ...]:
+        """See :class:`UsageStore`."""
+        return self._call(lambda store: store.histories(owner, names))
 
     def unknown(self, types: Collection[str], *, limit: int = 1_000) -> tuple[Unknown, ...]:
         """See :class:`UsageStore`."""
@@ -248,6 +259,8 @@ def _perform(store: DuckDBStore, call: Call, connection: socket.socket) -> None:
                     _frame(connection, Kind.PART, part)
                     part = []
             answer: Any = part
+        case "sheets":
+            answer = store.sheets(arguments).by_account
         case "ingest":
             answer = store.ingest(protocol.unpack_items(arguments))
         case "events":
@@ -258,6 +271,8 @@ def _perform(store: DuckDBStore, call: Call, connection: socket.socket) -> None:
             answer = store.unknown(arguments.types, limit=arguments.limit)
         case "history":
             answer = store.history(*arguments)
+        case "histories":
+            answer = store.histories(*arguments)
         case "watermark" | "health":
             answer = getattr(store, call.method)()
         case "backup":
@@ -338,6 +353,10 @@ class Client:
         for part in self._ask("measure", query):
             yield from map(protocol.unpack_measured, part)
 
+    def sheets(self, query: Query) -> Sheets:
+        """See :func:`billsmith.usage.sheets.sheets`."""
+        return Sheets(self._one("sheets", query), reader)
+
     def events(self, selection: Selection, *, after: Place | None = None, limit: int = 1_000) -> tuple[Kept, ...]:
         """See :class:`UsageStore`."""
         found: tuple[Kept, ...] = self._one("events", protocol.Events(selection, after, limit))
@@ -350,6 +369,11 @@ class Client:
     def history(self, owner: str, source: str, id: str) -> tuple[Entry, ...]:
         """See :class:`UsageStore`."""
         found: tuple[Entry, ...] = self._one("history", (owner, source, id))
+        return found
+
+    def histories(self, owner: str, names: Collection[tuple[str, str]]) -> tuple[Entry, ...]:
+        """See :class:`UsageStore`."""
+        found: tuple[Entry, ...] = self._one("histories", (owner, list(names)))
         return found
 
     def unknown(self, types: Collection[str], *, limit: int = 1_000) -> tuple[Unknown, ...]:

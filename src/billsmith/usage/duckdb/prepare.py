@@ -3,45 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from billsmith.events.canonical import body_hash, identity_hash
 from billsmith.events.event import Event
-from billsmith.usage.duckdb.index import fingerprint
-from billsmith.usage.duckdb.limbs import LIMB, scaled
-from billsmith.usage.store import Item, Replace
-
-_json = msgspec.json.Encoder(order="sorted")
+from billsmith.usage.duckdb.columns import Columns, bodies, columns_of, identities
+from billsmith.usage.duckdb.hashing import Hashes, Hashing, Words
+from billsmith.usage.store import Item, Name, Replace
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """The items of a batch, the hash of each one's identity, the fingerprint of each event's body (0 for corrections)."""
+    """The items of a batch and what tells them apart.
+
+    ``bodies`` has 64 bits of each event's body, and 0 for corrections. ``columns`` and ``named`` (the place in ``names`` of
+    whom an event bills) are of the batch's events alone, in their order.
+    """
 
     items: Sequence[Item]
-    identities: list[bytes]
-    bodies: list[int]
-    columns: list[tuple[Any, ...]]
+    identities: Hashes
+    bodies: Words
+    columns: Columns
+    names: list[Name]
+    named: NDArray[np.intp]
 
 
-def prepare(items: Sequence[Item], key: bytes) -> Prepared:
+def prepare(items: Sequence[Item], hashing: Hashing) -> Prepared:
     """Hash every item, and spell every event as its row."""
-    identities, bodies, columns = [], [], []
-    for item in items:
-        named = item.event if isinstance(item, Replace) else item
-        identities.append(identity_hash(named.owner, named.source, named.id, key))
-        if isinstance(item, Event):
-            bodies.append(fingerprint(body_hash(item, key)))
-            columns.append(columns_of(item))
-        else:
-            bodies.append(0)
-            columns.append(())
-    return Prepared(items, identities, bodies, columns)
+    events = [item for item in items if isinstance(item, Event)]
+    columns = columns_of(events)
+    said = bodies(hashing, [event.account for event in events], columns)
+    if len(events) == len(items):
+        who = identities(hashing, [event.owner for event in events], columns)
+    else:
+        who = hashing.identities([_identity(item) for item in items])
+        every = np.zeros(len(items), np.uint64)
+        every[[isinstance(item, Event) for item in items]] = said
+        said = every
+    names: dict[Name, int] = {}
+    named = [names.setdefault((event.owner, event.account), len(names)) for event in events]
+    return Prepared(items, who, said, columns, list(names), np.array(named, np.intp))
 
 
-def columns_of(event: Event) -> tuple[Any, ...]:
-    """type, source, id, time, high, low, dims."""
-    high, low = divmod(scaled(event.value), LIMB)
-    dims = _json.encode(event.dimensions).decode() if event.dimensions else "{}"
-    return event.type, event.source, event.id, event.time, high, low, dims
+def _identity(item: Item) -> str:
+    named = item.event if isinstance(item, Replace) else item
+    return f"{named.owner}\0{named.source}\0{named.id}"

@@ -16,13 +16,14 @@ import msgspec
 from billsmith.events.event import Event
 from billsmith.units.errors import Invalid, Unavailable
 from billsmith.units.periods import Period
-from billsmith.usage.duckdb import cells, compiler, counting
+from billsmith.usage.duckdb import cells, compiler, counting, sheets
 from billsmith.usage.duckdb.compiler import Ahead, Parameters, Shape, Statement
-from billsmith.usage.duckdb.decide import Identity
 from billsmith.usage.duckdb.folding import Fold, nothing, shape_of
 from billsmith.usage.duckdb.keeper import Keeper
 from billsmith.usage.duckdb.rows import EVENT, event_of
+from billsmith.usage.duckdb.singly import Identity
 from billsmith.usage.duckdb.subjects import Subjects
+from billsmith.usage.sheets import Sheets
 from billsmith.usage.store import MAX_PAGE, Entry, Kept, Measured, Name, Place, Query, Selection, Unknown
 
 _FETCH = 10_000
@@ -67,30 +68,65 @@ class Reading:
 
     def measure(self, query: Query) -> Iterator[Measured]:
         """See :class:`UsageStore`."""
-        seq = self._as_of(query.as_of_seq)
+        return self._measure(query, range(len(query.meters)), self._as_of(query.as_of_seq))
+
+    def _measure(self, query: Query, numbers: Iterable[int], seq: int) -> Iterator[Measured]:
+        """What some meters of a query, by their numbers, counted."""
         subjects = None if query.accounts is None else self._subjects.of(query.accounts)
-        added: list[dict[_Alike, dict[str, int]]] = []
         streams = []
-        for number, meter in enumerate(query.meters):
-            shape = shape_of(meter, query.grain)
-            if shape is None:
+        linear = []
+        for number in numbers:
+            if shape_of(query.meters[number], query.grain) is None:
                 streams.append(self._counted(query, number, subjects, seq))
             else:
-                family = self._keeper.family(meter.event_type, shape)
-                _put(added, (shape, (family.seq, family.hourly) if family else None), meter.event_type, number)
-        for statements in added:
-            streams += [self._added_up(query, alike, numbers, subjects, seq) for alike, numbers in statements.items()]
+                linear.append(number)
+        for alike, together in self._alike(query, linear):
+            streams.append(self._added_up(query, alike, together, subjects, seq))
         return merge(*streams, key=lambda measured: measured.meter)
+
+    def sheets(self, query: Query) -> Sheets:
+        """See :func:`billsmith.usage.sheets.sheets`."""
+        seq, accounts = self._as_of(query.as_of_seq), query.accounts or ()
+        packed = sheets.packed_rows(query)
+        subjects = self._subjects.of(accounts)
+        rows: dict[str, list[str]] = {account: [] for account in accounts}
+        for (shape, _), numbers in self._alike(query, packed):
+            with self._transaction() as cursor:
+                ahead = self._ahead(cursor, shape, numbers, seq)
+                statement = compiler.add_up(shape, list(numbers), query, seq, subjects, ahead, numbers=list(numbers.values()))
+                for account, text in _rows(cursor, statement, subjects):
+                    rows[account].append(text)
+        others: dict[str, list[Measured]] = {}
+        for measured in self._measure(query, sorted({*range(len(query.meters))} - {*packed}), seq):
+            others.setdefault(measured.account, []).append(measured)
+        return Sheets({account: sheets.sheet(texts, others.get(account, ())) for account, texts in rows.items()}, sheets.reader)
+
+    def _alike(self, query: Query, numbers: Iterable[int]) -> Iterator[tuple[_Alike, dict[str, int]]]:
+        """Meters of a query that one statement adds up: of one shape, each of a type of its own, as far ahead as the others."""
+        added: list[dict[_Alike, dict[str, int]]] = []
+        for number in numbers:
+            meter = query.meters[number]
+            shape = shape_of(meter, query.grain)
+            assert shape is not None
+            family = self._keeper.family(meter.event_type, shape)
+            _put(added, (shape, (family.seq, family.hourly) if family else None), meter.event_type, number)
+        for statements in added:
+            yield from statements.items()
+
+    def _ahead(self, cursor: duckdb.DuckDBPyConnection, shape: Shape, types: Collection[str], seq: int) -> Ahead:
+        families = [self._keeper.family(type, shape) for type in types]
+        if not all(families):
+            return Ahead()
+        return cells.ahead(cursor, [family.family for family in families if family], seq)
 
     def _added_up(
         self, query: Query, alike: _Alike, numbers: dict[str, int], subjects: dict[int, str] | None, seq: int
     ) -> Iterator[Measured]:
-        """Meters of one shape, each of a type of its own and as far ahead as the others, added up by one statement."""
+        """Meters that are :meth:`_alike`, added up by one statement."""
         (shape, _), types, meters = alike, list(numbers), list(numbers.values())
         folds = [Fold(query.meters[number], shape, query) for number in meters]
-        families = [self._keeper.family(type, shape) for type in types]
         with self._transaction() as cursor:
-            ahead = cells.ahead(cursor, [family.family for family in families if family], seq) if all(families) else Ahead()
+            ahead = self._ahead(cursor, shape, types, seq)
             rows = _rows(cursor, compiler.add_up(shape, types, query, seq, subjects, ahead), subjects)
             for kind, account, place, found in _every(rows, len(types), query):
                 number, period = meters[kind], query.periods[place]
@@ -167,11 +203,17 @@ class Reading:
     def _chosen(self, selection: Selection) -> list[int] | None:
         if not (selection.owner or selection.reference or selection.accounts is not None):
             return None
-        return self._subjects.chosen(selection.owner, selection.reference, selection.accounts)
+        accounts = None if selection.accounts is None else frozenset(selection.accounts)
+        return self._subjects.chosen(selection.owner, selection.reference, accounts)
 
     def history(self, owner: str, source: str, id: str) -> tuple[Entry, ...]:
         """See :class:`UsageStore`."""
         return tuple(self._histories([(owner, source, id)]).get((owner, source, id), ()))
+
+    def histories(self, owner: str, names: Collection[tuple[str, str]]) -> tuple[Entry, ...]:
+        """See :class:`UsageStore`."""
+        found = self._histories((owner, source, id) for source, id in names)
+        return tuple(sorted((entry for entries in found.values() for entry in entries), key=lambda entry: entry.seq))
 
     def _histories(self, identities: Iterable[Identity]) -> dict[Identity, list[Entry]]:
         """All rows of some identities that can be read."""

@@ -8,32 +8,45 @@ from typing import Any
 import duckdb
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from billsmith.events.event import Event
+from billsmith.usage.duckdb.columns import Columns, Numbers, join
 from billsmith.usage.duckdb.limbs import LIMB, number
 
 #: What an event is made of, as ``event_of`` reads it.
 EVENT = "subject, type, source, id, time, high, low, dims"
 
 _dimensions = msgspec.json.Decoder(dict[str, str])
-_COLUMNS = ("seq", "sign", "undoes", "subject", "type", "source", "id", "time", "high", "low", "dims")
-_TYPES = (np.int64, np.int8, np.int64, np.int32, object, object, object, np.int64, np.int64, np.int64, object)
-
-#: seq, sign, undoes, subject, then the columns of ``prepare.columns_of``.
-Row = tuple[Any, ...]
 
 
-def append(connection: duckdb.DuckDBPyConnection, rows: Sequence[Row]) -> None:
+class Rows(msgspec.Struct, frozen=True):
+    """Rows to be. ``sign``, ``undoes``: see ``file``."""
+
+    seq: Numbers
+    sign: NDArray[np.int8]
+    undoes: Numbers
+    subject: NDArray[np.int32]
+    columns: Columns
+
+    @staticmethod
+    def join(one: Rows, other: Rows) -> Rows:
+        """All of both."""
+        return Rows(
+            seq=np.concatenate((one.seq, other.seq)),
+            sign=np.concatenate((one.sign, other.sign)),
+            undoes=np.concatenate((one.undoes, other.undoes)),
+            subject=np.concatenate((one.subject, other.subject)),
+            columns=join((one.columns, other.columns)),
+        )
+
+
+def append(connection: duckdb.DuckDBPyConnection, rows: Rows) -> None:
     """Put rows into the table, within the transaction that is open."""
-    data = {}
-    for name, kind, column in zip(_COLUMNS, _TYPES, zip(*rows, strict=True), strict=True):
-        data[name] = np.empty(len(rows), kind)
-        data[name][:] = column
-    connection.register("new_rows", data)
-    try:
-        connection.execute("INSERT INTO events SELECT * FROM new_rows")
-    finally:
-        connection.unregister("new_rows")
+    # DuckDB finds the name among this function's own; a view of them would cost as much as the append of a small batch
+    new_rows = {"seq": rows.seq, "sign": rows.sign, "undoes": rows.undoes, "subject": rows.subject, **rows.columns._asdict()}
+    connection.execute("INSERT INTO events SELECT * FROM new_rows")
+    del new_rows
 
 
 def event_of(columns: Sequence[Any], name: Callable[[int], tuple[str, str]]) -> Event:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 
 import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from billsmith.usage.store import Name
 
 
 class Subjects:
@@ -88,3 +92,21 @@ class Subjects:
     def next_number(self) -> int:
         """One that is not taken."""
         return len(self._names) + 1
+
+
+class Numbering:
+    """The numbers of a group's names; those that had none get one."""
+
+    def __init__(self, subjects: Subjects) -> None:
+        self.new: dict[Name, int] = {}
+        self._subjects, self._first = subjects, subjects.next_number()
+
+    def number(self, name: Name) -> int:
+        """The number of a name whose row is to be written."""
+        return self._subjects.number(*name) or self.new.setdefault(name, self._first + len(self.new))
+
+    def of(self, names: Sequence[Name], named: NDArray[np.intp]) -> NDArray[np.int32]:
+        """The numbers of the names at some places of ``names``."""
+        used = np.bincount(named, minlength=len(names))
+        numbers = [self.number(name) if times else 0 for name, times in zip(names, used.tolist(), strict=True)]
+        return np.array(numbers, np.int32)[named]

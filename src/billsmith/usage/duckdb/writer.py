@@ -10,24 +10,36 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import NamedTuple
 
 from billsmith.units.errors import Busy, Unavailable
 from billsmith.usage.duckdb.prepare import Prepared
 from billsmith.usage.store import Receipt
 
-#: Most items in one commit, and most that may wait before the next batch is refused.
+#: Most items in one commit.
 GROUP = 50_000
-WAITING = 400_000
+
+
+class _Waiting(NamedTuple):
+    """A batch that waits, how many bytes it takes, and who is told of it."""
+
+    batch: Prepared
+    weight: int
+    future: Future[Receipt]
 
 
 class Writer:
-    """Groups batches for ``write``, which commits a group and gives a receipt for each batch."""
+    """Groups batches for ``write``, which commits a group and gives a receipt for each batch.
 
-    def __init__(self, write: Callable[[list[Prepared]], list[Receipt]]) -> None:
+    ``room`` is how many bytes may wait, those of the group being written among them.
+    """
+
+    def __init__(self, write: Callable[[list[Prepared]], list[Receipt]], room: int) -> None:
         self._write = write
-        self._queue: deque[tuple[Prepared, Future[Receipt]]] = deque()
+        self._room = room
+        self._queue: deque[_Waiting] = deque()
         self._changed = threading.Condition()
-        self._waiting = 0
+        self._items = self._bytes = 0
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="usage-writer", daemon=True)
         self._thread.start()
@@ -35,20 +47,43 @@ class Writer:
     @property
     def waiting(self) -> int:
         """Items that wait."""
-        return self._waiting
+        return self._items
 
-    def submit(self, batch: Prepared) -> Receipt:
-        """Queue a batch; gives its receipt when it is durable. Raises :class:`Busy`, :class:`Unavailable`."""
+    def submit(self, items: int, weight: int, prepare: Callable[[], Prepared]) -> Receipt:
+        """Make a batch ready and queue it; gives its receipt when it is durable. Raises :class:`Busy`, :class:`Unavailable`.
+
+        A batch of ``items`` that takes ``weight`` bytes is let in before it is made ready, so that what is refused costs
+        nothing. One that is larger than the room gets in when nothing else waits.
+        """
+        self._let_in(items, weight)
         future: Future[Receipt] = Future()
-        with self._changed:
-            if self._closed:
-                raise Unavailable("the usage store is closed", code="usage.closed")
-            if self._waiting and self._waiting + len(batch.items) > WAITING:
-                raise Busy(f"{self._waiting} events wait to be written. Send the batch again in a second", code="usage.busy")
-            self._waiting += len(batch.items)
-            self._queue.append((batch, future))
-            self._changed.notify()
+        try:
+            batch = prepare()
+            with self._changed:
+                self._open_only()
+                self._queue.append(_Waiting(batch, weight, future))
+                self._changed.notify()
+        except BaseException:
+            self._let_out(items, weight)
+            raise
         return future.result()
+
+    def _let_in(self, items: int, weight: int) -> None:
+        with self._changed:
+            self._open_only()
+            if self._bytes and self._bytes + weight > self._room:
+                raise Busy(f"{self._items} events wait to be written. Send the batch again in a second", code="usage.busy")
+            self._items += items
+            self._bytes += weight
+
+    def _let_out(self, items: int, weight: int) -> None:
+        with self._changed:
+            self._items -= items
+            self._bytes -= weight
+
+    def _open_only(self) -> None:
+        if self._closed:
+            raise Unavailable("the usage store is closed", code="usage.closed")
 
     def close(self) -> None:
         """Write what waits, then stop."""
@@ -59,25 +94,23 @@ class Writer:
 
     def _run(self) -> None:
         while group := self._next_group():
-            batches = [batch for batch, _ in group]
             try:
-                receipts = self._write(batches)
+                receipts = self._write([waiting.batch for waiting in group])
             except BaseException as error:
-                for _, future in group:
-                    future.set_exception(error)
+                for waiting in group:
+                    waiting.future.set_exception(error)
             else:
-                for (_, future), receipt in zip(group, receipts, strict=True):
-                    future.set_result(receipt)
-            with self._changed:
-                self._waiting -= sum(len(batch.items) for batch in batches)
+                for waiting, receipt in zip(group, receipts, strict=True):
+                    waiting.future.set_result(receipt)
+            self._let_out(sum(len(waiting.batch.items) for waiting in group), sum(waiting.weight for waiting in group))
 
-    def _next_group(self) -> list[tuple[Prepared, Future[Receipt]]]:
+    def _next_group(self) -> list[_Waiting]:
         with self._changed:
             while not self._queue and not self._closed:
                 self._changed.wait()
-            group: list[tuple[Prepared, Future[Receipt]]] = []
+            group: list[_Waiting] = []
             items = 0
-            while self._queue and (not group or items + len(self._queue[0][0].items) <= GROUP):
+            while self._queue and (not group or items + len(self._queue[0].batch.items) <= GROUP):
                 group.append(self._queue.popleft())
-                items += len(group[-1][0].items)
+                items += len(group[-1].batch.items)
             return group

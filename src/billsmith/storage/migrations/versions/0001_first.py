@@ -270,14 +270,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("id"),
     )
-    op.create_index(
-        "credit_note_left",
-        "invoice",
-        ["recipient_seq"],
-        unique=False,
-        sqlite_where=sa.text("kind = 'credit_note' AND paid_minor > total_minor"),
-        postgresql_where=sa.text("kind = 'credit_note' AND paid_minor > total_minor"),
-    )
     op.create_index("invoice_by_batch", "invoice", ["issuer_seq", "batch", "recipient_seq", "flags"], unique=False)
     op.create_index("invoice_by_creation", "invoice", ["issuer_seq", "created_at", "seq", "flags"], unique=False)
     op.create_index(
@@ -285,6 +277,14 @@ def upgrade() -> None:
     )
     op.create_index("invoice_by_number", "invoice", ["issuer_seq", "number_key", "created_at", "seq", "flags"], unique=False)
     op.create_index("invoice_by_period", "invoice", ["issuer_seq", "period_start", "number_key", "seq", "flags"], unique=False)
+    op.create_index(
+        "invoice_credit_left",
+        "invoice",
+        ["recipient_seq"],
+        unique=False,
+        sqlite_where=sa.text("paid_minor > total_minor"),
+        postgresql_where=sa.text("paid_minor > total_minor"),
+    )
     op.create_index(
         "invoice_due",
         "invoice",
@@ -418,6 +418,32 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_sync_connection_due_at"), "sync_connection", ["due_at"], unique=False)
     op.create_table(
+        "usage_correction",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("sender_seq", _seq(), nullable=False),
+        sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.Column("state", sa.String(length=8), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("reason", sa.String(length=200), nullable=False),
+        sa.Column("expected", sa.BigInteger(), nullable=False),
+        sa.Column("as_of_seq", sa.BigInteger(), nullable=True),
+        sa.Column("matched", sa.BigInteger(), nullable=True),
+        sa.Column("changed", sa.BigInteger(), nullable=False),
+        sa.Column("place", sa.Text(), nullable=True),
+        sa.Column("end_seq", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.Column("actor", sa.String(length=128), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["sender_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index("usage_correction_of_sender", "usage_correction", ["sender_seq", "seq"], unique=False)
+    op.create_table(
         "vendor_id",
         sa.Column("vendor", sa.String(length=16), nullable=False),
         sa.Column("owner_seq", _seq(), nullable=False),
@@ -518,7 +544,7 @@ def upgrade() -> None:
         sa.Column("invoice_seq", _seq(), nullable=False),
         sa.Column("step", sa.Integer(), nullable=False),
         sa.Column("note_seq", _seq(), nullable=False),
-        sa.Column("run_seq", _seq(), nullable=False),
+        sa.Column("run_seq", _seq(), nullable=True),
         sa.ForeignKeyConstraint(
             ["invoice_seq"],
             ["invoice.seq"],

@@ -1,0 +1,1 @@
+"""Billing: runs, issuing, simulation. See README.md."""

@@ -1,0 +1,261 @@
+"""``billsmith events``: single events, and those that were sent wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import App, Parameter
+
+from billsmith.accounts.model import Account
+from billsmith.cli.common import ACTOR, PLAIN, Common, opened, opened_with_usage
+from billsmith.cli.output import Listing, Record, note
+from billsmith.cli.progress import progress
+from billsmith.cli.usage import span
+from billsmith.events.change import Change
+from billsmith.events.event import Event
+from billsmith.events.quick import DEFAULT_SOURCE
+from billsmith.events.reading import Form, read
+from billsmith.storage import accounts, corrections
+from billsmith.storage.corrections import Correction
+from billsmith.storage.database import Connection, Database
+from billsmith.units.errors import Invalid, NotFound
+from billsmith.units.instants import format_instant
+from billsmith.units.rounding import parse_decimal, plain
+from billsmith.usage.store import Selection
+from billsmith.workflows import corrections as workflow
+from billsmith.workflows.clock import system_clock
+from billsmith.workflows.corrections import MAX_NAMED, Kind, Name, What, what_of
+from billsmith.workflows.ingest import Ingest
+from billsmith.workflows.meters import filter_of
+from billsmith.workflows.new_ids import new_id
+from billsmith.workflows.usage_store import Usage
+
+app = App(name="events", help="Usage events: what came in, and what was sent wrong.")
+
+Sender = Annotated[str, Parameter(help="The account that sent them, by UUID or external id.")]
+Of = Annotated[str | None, Parameter(help="Only events of this account.")]
+ReferenceText = Annotated[str | None, Parameter(help="Only events that call their account so; it need not be one.")]
+TypeText = Annotated[str | None, Parameter(help="Only events of this type.")]
+SourceText = Annotated[str | None, Parameter(help=f"Only events of this source; with --id, its source ({DEFAULT_SOURCE}).")]
+Where = Annotated[list[str] | None, Parameter(name="--filter", help="Such as region=eu; several times.", negative=())]
+Month = Annotated[str | None, Parameter(help="A month such as 2026-10, or a year.")]
+From = Annotated[str | None, Parameter(name="--from", help="The first instant or local day, in place of --period.")]
+To = Annotated[str | None, Parameter(name="--to", help="The end, which doesn't belong to it.")]
+Ids = Annotated[
+    list[str] | None, Parameter(name="--id", help="An event by its id, in place of a filter; several times.", negative=())
+]
+DryRun = Annotated[bool, Parameter(negative=(), help="Count the events and show some; change nothing.")]
+Expect = Annotated[int | None, Parameter(help="How many events the dry run counted. Needed to change anything.")]
+Reason = Annotated[str, Parameter(help="Why, for the record.")]
+
+
+@app.command
+def void(
+    sender: Sender,
+    *,
+    ids: Ids = None,
+    account: Of = None,
+    reference: ReferenceText = None,
+    type: TypeText = None,
+    source: SourceText = None,
+    filter: Where = None,
+    period: Month = None,
+    start: From = None,
+    end: To = None,
+    dry_run: DryRun = False,
+    expect: Expect = None,
+    reason: Reason = "",
+    common: Common = PLAIN,
+) -> None:
+    """Take back events that an account sent: by id, or all of a time that meet the conditions.
+
+    Look first with --dry-run, then give the number that it counted as --expect: where it is another by then, nothing is
+    changed. Run the same again after an interruption: what was begun is finished first. `billsmith rerate` then bills the
+    difference of what was billed already.
+
+    Example: billsmith events void my-company --account north --type api.call --period 2026-10 --dry-run
+    """
+    with opened_with_usage(common) as (database, usage):
+        with database.read() as connection:
+            owner = accounts.get(connection, sender)
+            chosen = None
+            if not ids:
+                conditions = Selection(
+                    source=source or "", type=type or "", reference=reference or "", where=filter_of(filter or (), "filter")
+                )
+                chosen = _chosen(connection, owner, conditions, account, (period, start, end))
+        names = tuple(Name(source=source or DEFAULT_SOURCE, id=id) for id in ids or ())
+        what = workflow.checked(Kind.VOID, What(names=names, selection=chosen))
+        _correct(common, database, usage, owner, Kind.VOID, what, dry_run=dry_run, expect=expect, reason=reason)
+
+
+@app.command
+def replace(
+    sender: Sender,
+    *,
+    file: Annotated[Path | None, Parameter(help="Events as they should have been: JSON or NDJSON, as they are sent.")] = None,
+    account: Of = None,
+    reference: ReferenceText = None,
+    type: TypeText = None,
+    source: SourceText = None,
+    filter: Where = None,
+    period: Month = None,
+    start: From = None,
+    end: To = None,
+    set_account: Annotated[str | None, Parameter(help="Whom they bill instead.")] = None,
+    set_type: Annotated[str | None, Parameter(help="Their type instead.")] = None,
+    set_value: Annotated[str | None, Parameter(help="Their value instead.")] = None,
+    set: Annotated[list[str] | None, Parameter(help="A dimension, such as region=eu; several times.", negative=())] = None,
+    unset: Annotated[list[str] | None, Parameter(help="A dimension to take away; several times.", negative=())] = None,
+    dry_run: DryRun = False,
+    expect: Expect = None,
+    reason: Reason = "",
+    common: Common = PLAIN,
+) -> None:
+    """Replace events that an account sent: by a file that has them as they should be, or all of a time in the same way.
+
+    Look first with --dry-run, then give the number that it counted as --expect, as for `billsmith events void`.
+
+    Example: billsmith events replace my-company --reference nroth --period 2026-10 --set-account north --dry-run
+    """
+    change = Change(
+        account=set_account,
+        type=set_type,
+        value=None if set_value is None else parse_decimal(set_value, where="set_value"),
+        dimensions=_dimensions(set or (), unset or ()),
+    )
+    with opened_with_usage(common) as (database, usage):
+        with database.read() as connection:
+            owner = accounts.get(connection, sender)
+            chosen = None
+            if file is None:
+                conditions = Selection(
+                    source=source or "", type=type or "", reference=reference or "", where=filter_of(filter or (), "filter")
+                )
+                chosen = _chosen(connection, owner, conditions, account, (period, start, end))
+        events = () if file is None else _events(file, owner)
+        what = workflow.checked(Kind.REPLACE, What(events=events, selection=chosen, change=change))
+        _correct(common, database, usage, owner, Kind.REPLACE, what, dry_run=dry_run, expect=expect, reason=reason)
+
+
+@app.command(name="corrections")
+def list_corrections(sender: Sender, *, common: Common = PLAIN) -> None:
+    """List the corrections of what an account and those below it sent, the newest first.
+
+    Example: billsmith events corrections my-company
+    """
+    with opened(common) as database, database.read() as connection:
+        found = corrections.page(connection, accounts.get(connection, sender), limit=1_000)
+    common.show(
+        Listing(
+            rows=[_row(each) for each in found],
+            columns=("created_at", "kind", "state", "matched", "changed", "reason", "actor"),
+            empty="nothing was corrected",
+        )
+    )
+
+
+def _chosen(
+    connection: Connection,
+    owner: Account,
+    conditions: Selection,
+    account: str | None,
+    times: tuple[str | None, str | None, str | None],
+) -> Selection:
+    return msgspec.structs.replace(
+        conditions,
+        accounts=None if account is None else (accounts.get(connection, account, owner).id,),
+        period=span(*times, owner.time_zone),
+    )
+
+
+def _dimensions(given: list[str] | tuple[str, ...], taken: list[str] | tuple[str, ...]) -> dict[str, str | None]:
+    found: dict[str, str | None] = dict.fromkeys(taken)
+    for part in given:
+        name, equals, value = part.partition("=")
+        if not name or not equals:
+            raise Invalid(f"{part[:60]!r} is no dimension; say such as region=eu", code="usage.filter", where="set")
+        found[name] = value
+    return found
+
+
+def _events(file: Path, owner: Account) -> tuple[Event, ...]:
+    """Events of a file. Raises the first fault: a correction is made whole or not at all."""
+    if not file.is_file():
+        raise NotFound(f"there is no file {file}", code="input.no_such_file", where="file")
+    body = file.read_bytes()
+    lines = file.suffix in (".ndjson", ".jsonl")
+    found = read(body, Form.LINES if lines else Form.JSON, owner.id)
+    for fault in found.rejected:
+        raise Invalid(f"event {fault.index}: {fault.message}", code=fault.code, where=f"file {fault.path}".strip())
+    return tuple(found.events[: MAX_NAMED + 1])
+
+
+def _correct(
+    common: Common,
+    database: Database,
+    usage: Usage,
+    owner: Account,
+    kind: Kind,
+    what: What,
+    *,
+    dry_run: bool,
+    expect: int | None,
+    reason: str,
+) -> None:
+    store = usage.catch_up()
+    if dry_run:
+        plan = workflow.plan(store, owner, kind, what)
+        sample = [
+            {
+                "before": None if each.event is None else _said(each.event),
+                "after": None if each.becomes is None else _said(each.becomes),
+            }
+            for each in plan.sample
+        ]
+        missing = [msgspec.structs.asdict(name) for name in plan.missing]
+        row = {"dry_run": True, "kind": kind.value, "matched": plan.matched, "missing": missing, "sample": sample}
+        common.show(Record(row=row, id_field="matched", tables=("missing", "sample")))
+        note(f"nothing was changed; to do it, run the same with --expect {plan.matched} in place of --dry-run")
+        return
+    if expect is None:
+        raise Invalid(
+            "say with --expect how many events are to be corrected, as --dry-run counted them",
+            code="correction.expected",
+            where="expect",
+        )
+    now = system_clock()
+    with database.write() as connection:
+        made = workflow.record(connection, owner, kind, what, expected=expect, reason=reason, id=new_id(), now=now, actor=ACTOR)
+    with progress("events", expect) as advance:
+        done = workflow.carry_out(database, Ingest(database), store, made.id, now=now, progress=advance)
+    common.show(Record(row=_row(done)))
+
+
+def _said(event: Event) -> str:
+    """An event in a line."""
+    dimensions = "".join(f" {name}={text}" for name, text in event.dimensions.items())
+    return (
+        f"{event.source}/{event.id} {event.type} {event.account} {format_instant(event.time)} {plain(event.value)}{dimensions}"
+    )
+
+
+def _row(found: Correction) -> dict[str, Any]:
+    what = what_of(found)
+    return {
+        "id": found.id,
+        "kind": found.kind,
+        "state": found.state,
+        "expected": found.expected,
+        "matched": found.matched,
+        "changed": found.changed,
+        "reason": found.reason,
+        "actor": found.actor,
+        "as_of_seq": found.as_of_seq,
+        "seq": found.end_seq,
+        "created_at": format_instant(found.created_at),
+        "finished_at": None if found.finished_at is None else format_instant(found.finished_at),
+        "what": msgspec.to_builtins(what),
+    }
