@@ -18,7 +18,7 @@ from sqlalchemy import Connection, and_, delete, exists, func, insert, select, t
 
 from billsmith.accounts.model import Account
 from billsmith.documents.packed import pack_content, unpack_content, unpacked
-from billsmith.invoicing.chain import BEGINNING
+from billsmith.invoicing.chain import BEGINNING, content_digest
 from billsmith.invoicing.model import (
     OPEN_STATUSES,
     Content,
@@ -77,6 +77,8 @@ class NewInvoice(msgspec.Struct, frozen=True, kw_only=True):
     recipient: Account
     body: bytes | None = None
     """The content as it is kept (:func:`pack_content`), where the caller packed it already."""
+    digest: bytes = b""
+    """The content's digest (:func:`content_digest`), where the caller has it already."""
     series: str = ""
     """The series in which it was numbered here (:func:`numbers`); what came from elsewhere has none."""
     vendor: str = ""
@@ -128,7 +130,7 @@ def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
     chain.extend(
         connection,
         [
-            chain.Sealed(new.series, seq, new.issuer.seq, new.invoice, unpacked(body))
+            chain.Sealed(new.series, seq, new.issuer.seq, new.invoice, new.digest or content_digest(unpacked(body)))
             for seq, new, body in zip(seqs, batch, bodies, strict=True)
             if new.series and body is not None
         ],
