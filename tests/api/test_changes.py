@@ -42,7 +42,6 @@ LEAVES = {
     "createConnection": ["connection.created"],
     "runConnection": ["connection.asked"],
     "removeConnection": ["connection.removed"],
-    "createCreditNote": ["credit_note.issued", "credit_note.paid", "invoice.partially_paid"],
     "applyCredit": ["credit_note.paid", "invoice.partially_paid"],
     "voidEvents": ["usage.correction_asked", "usage.corrected"],
     "replaceEvents": ["usage.correction_asked", "usage.corrected"],
