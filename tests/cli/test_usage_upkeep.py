@@ -199,8 +199,8 @@ def test_usage_in_postgresql_is_backed_up_restored_and_verified(
     file = str(tmp_path / "all.billsmith")
     made = first.json("backup", file)
     assert Path(made["usage_file"]).stat().st_mode & 0o777 == 0o600
-    [found] = [each for each in first("doctor", "--json").json if each["what"] == "usage store" and each["state"] == "ok"]
-    assert found["found"].startswith("1999 events")
+    [found] = [each for each in first("doctor", "--json").json if each["what"] == "usage"]
+    assert (found["state"], found["found"].startswith("postgresql, 1999 events")) == ("ok", True)
 
     second = in_postgresql("second")
     assert second.json("restore", file)["problems"] == 0

@@ -10,17 +10,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from itertools import chain
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from billsmith.events.event import Event
 from billsmith.units.errors import Busy, Unavailable
-from billsmith.usage.store import Item, Receipt, Replace, Void
+from billsmith.usage.store import Item, Receipt
 
 #: Most items in one commit.
 GROUP = 50_000
-#: Bytes of an item that waits, beside the texts of its dimensions: the event as it came, and as it will be written.
-_ITEM = 1_024
 
 
 class Batch(Protocol):
@@ -128,15 +124,3 @@ class Writer(Generic[Ready]):
                 group.append(self._queue.popleft())
                 items += len(group[-1].batch.items)
             return group
-
-
-def weight(items: Sequence[Item]) -> int:
-    """Bytes that a batch takes while it waits, about.
-
-    >>> weight([Void(owner="o", source="s", id="1")] * 10)
-    10240
-    """
-    events: list[Event] = [item.event if isinstance(item, Replace) else item for item in items if not isinstance(item, Void)]
-    texts = chain.from_iterable([event.dimensions.values() for event in events])
-    names = chain.from_iterable([event.dimensions for event in events])
-    return _ITEM * len(items) + sum(map(len, texts)) + sum(map(len, names))

@@ -15,9 +15,8 @@ from typing import Protocol
 from zipfile import is_zipfile
 
 from billsmith.storage.backup import Described, usage_file
-from billsmith.storage.checkup import Finding, State
 from billsmith.storage.database import Database
-from billsmith.units.errors import BillsmithError, Conflict, Invalid
+from billsmith.units.errors import Conflict, Invalid
 from billsmith.usage.duckdb.names import FILE, INDEX, LOCK, LOG
 from billsmith.usage.store import UsageStore
 from billsmith.workflows.usage_store import libpq
@@ -80,26 +79,6 @@ def faults(database: Database) -> tuple[int, list[str]]:
         return 0, []
     with _opened(database) as store:
         return store.health().events, store.faults()
-
-
-def findings(database: Database) -> Iterator[Finding]:
-    """How the usage store is, for ``doctor``; nothing where there is none."""
-    if not is_there(database):
-        return
-    try:
-        with _opened(database) as store:
-            health = store.health()
-    except BillsmithError as error:
-        yield Finding(what="usage store", state=State.BAD, found=error.message, mend="mend what it says, then ask again")
-        return
-    yield Finding(
-        what="usage store",
-        state=State.OK if health.writable else State.BAD,
-        found=health.reason or f"{health.events} events, {health.bytes // 2**20} MB, {health.engine}",
-        mend="" if health.writable else "see to its disk or its database: usage is refused until then",
-    )
-    for remark in health.notes:
-        yield Finding(what="usage store", state=State.WARNING, found=remark, mend="see to what it says")
 
 
 @contextmanager

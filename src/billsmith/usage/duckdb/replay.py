@@ -16,7 +16,7 @@ from billsmith.usage.singly import ABSENT, CORRECTED
 from billsmith.usage.store import Name
 
 #: Rows read at a time.
-CHUNK = 50_000
+CHUNK = 10_000
 
 
 class Hashed(NamedTuple):

@@ -198,26 +198,23 @@ class Answers:
         sql = f"SELECT subject FROM {SCHEMA}.subjects WHERE {' AND '.join(conditions)}"
         return [subject for (subject,) in self._connection.execute(sql, parameters).fetchall()]
 
-    def unknown(self, types: Collection[str], limit: int) -> tuple[Unknown, ...]:
+    def unknown(self, types: Collection[str], owners: Collection[str] | None, limit: int) -> tuple[Unknown, ...]:
         """See :class:`UsageStore`."""
         uncounted = self._connection.execute(
             f"SELECT type FROM {SCHEMA}.types WHERE type <> ALL(%s::text[])", [sorted(types)]
         ).fetchall()
-        # by the index of subjects, and all rows only where there are such types
-        rows = self._connection.execute(
-            f"""SELECT s.owner, s.reference, s.account, e.type, e.n FROM (
-                SELECT e.subject, e.type, sum(e.sign)::bigint AS n FROM {SCHEMA}.events e
-                WHERE e.subject IN (SELECT subject FROM {SCHEMA}.subjects WHERE account IS NULL) GROUP BY 1, 2
-                UNION
-                SELECT e.subject, e.type, sum(e.sign)::bigint FROM {SCHEMA}.events e
-                WHERE e.type = ANY(%s::text[]) GROUP BY 1, 2
-            ) e JOIN {SCHEMA}.subjects s USING (subject) WHERE e.n > 0 ORDER BY s.owner, s.reference, e.type LIMIT %s""",
-            [[type for (type,) in uncounted], limit],
-        ).fetchall()
+        stretch = self._stretches.of(0, self._stretches.highest)
+        if stretch is None:
+            return ()
+        statement = compiler.unknown([type for (type,) in uncounted], owners, stretch, limit)
+        rows = self._connection.execute(statement.sql, statement.parameters).fetchall()
         return tuple(
-            Unknown(owner=owner, reference=reference, account=account, type=type, events=events)
-            for owner, reference, account, type, events in rows
-        )
+            Unknown(
+                owner=owner, reference=reference, account=account, type=type, events=events, first=first, last=last,
+                source=source, id=id,
+            )
+            for owner, reference, account, type, events, first, last, source, id in rows
+        )  # fmt: skip
 
 
 def _measured(query: Query, number: int, account: str, events: Sequence[Event]) -> Iterator[Measured]:

@@ -75,6 +75,11 @@ def sealed(connection: Connection) -> int:
     return max(highs(connection), default=0)
 
 
+def counted(connection: Connection) -> int:
+    """Up to which seq rows are in all roll-ups that are kept."""
+    return min([sealed(connection), *(family.seq for family in families(connection) if not family.reason)])
+
+
 def ahead(connection: Connection, found: Sequence[Family], seq: int) -> Ahead:
     """What is counted ahead for some families as of ``seq``; nothing where there are none."""
     upto = min([seq, *(family.seq for family in found)])

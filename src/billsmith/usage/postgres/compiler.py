@@ -5,7 +5,7 @@ Sums are PostgreSQL's ``numeric``, exact at any length; nothing is divided or ro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -282,5 +282,27 @@ def count(selection: Selection, subjects: Sequence[int] | None, stretch: Stretch
     return Statement(
         f"SELECT coalesce(sum(e.sign), 0)::bigint FROM {SCHEMA}.events e JOIN {SCHEMA}.subjects s USING (subject)"
         f" WHERE {' AND '.join(conditions)}",
+        parameters,
+    )
+
+
+def unknown(types: Sequence[str], owners: Collection[str] | None, stretch: Stretch, limit: int) -> Statement:
+    """Rows in force of names that are bound to nobody, or of some types, by name and type: how many, their last, their first.
+
+    Those of unbound names are found by the index of subjects; all rows are looked at only where there are such types.
+    """
+    parameters = Parameters()
+    of = "" if owners is None else f" AND s.owner = ANY({parameters.add(sorted(owners))}::text[])"
+    rows = f"SELECT e.* FROM {SCHEMA}.events e WHERE e.subject IN (SELECT subject FROM {SCHEMA}.subjects s WHERE"
+    parts = [f"{rows} s.account IS NULL{of})"]
+    if types:
+        parts.append(f"{rows} s.account IS NOT NULL{of}) AND e.type = ANY({parameters.add(list(types))}::text[])")
+    return Statement(
+        "SELECT s.owner, s.reference, s.account, found.type, events, first, last, source, id FROM ("
+        f" SELECT subject, type, count(*) AS events, min(time) AS first, max(time) AS last FROM ({' UNION ALL '.join(parts)}) e"
+        f" WHERE {_in_force(stretch)} GROUP BY subject, type) found JOIN {SCHEMA}.subjects s USING (subject), LATERAL ("
+        f" SELECT e.source, e.id FROM {SCHEMA}.events e WHERE e.subject = found.subject AND e.time = found.first"
+        f" AND e.type = found.type AND {_in_force(stretch)} ORDER BY e.source, e.id LIMIT 1) named"
+        f" ORDER BY s.owner, s.reference, found.type LIMIT {limit}",
         parameters,
     )

@@ -9,11 +9,11 @@ from billsmith.metering.meter import Meter
 from billsmith.units.errors import TooLarge
 from billsmith.usage.folding import families
 from billsmith.usage.hashing import Hashing
-from billsmith.usage.postgres import checks, copies, schema, subjects
+from billsmith.usage.postgres import cells, checks, copies, schema, subjects
 from billsmith.usage.postgres.answers import Answers
 from billsmith.usage.postgres.connections import Connection, Pool, connect, translated
 from billsmith.usage.postgres.keeper import Keeper
-from billsmith.usage.postgres.prepare import hashes, prepare
+from billsmith.usage.postgres.prepare import hashes, prepare, weight
 from billsmith.usage.postgres.schema import SCHEMA
 from billsmith.usage.postgres.states import histories
 from billsmith.usage.postgres.writing import Writing
@@ -32,7 +32,7 @@ from billsmith.usage.store import (
     Selection,
     Unknown,
 )
-from billsmith.usage.writer import Writer, weight
+from billsmith.usage.writer import Writer
 
 #: Bytes of batches that wait to be written, at most.
 ROOM = 128 * 1024**2
@@ -109,10 +109,12 @@ class PostgresStore:
             found = histories(connection, list(zip(hashes(self._hashing, wanted), wanted, strict=True)))
         return tuple(sorted((entry for entries in found.values() for entry in entries), key=lambda entry: entry.seq))
 
-    def unknown(self, types: Collection[str], *, limit: int = 1_000) -> tuple[Unknown, ...]:
+    def unknown(
+        self, types: Collection[str], *, owners: Collection[str] | None = None, limit: int = 1_000
+    ) -> tuple[Unknown, ...]:
         """See :class:`UsageStore`."""
         with self._pool.snapshot() as connection:
-            return Answers(connection).unknown(types, limit)
+            return Answers(connection).unknown(types, owners, limit)
 
     def waiting(self, names: Collection[Name] | None = None, *, limit: int = 1_000) -> tuple[Name, ...]:
         """See :class:`UsageStore`."""
@@ -130,6 +132,7 @@ class PostgresStore:
         """See :class:`UsageStore`."""
         with self._pool.snapshot() as connection:
             seq, live = _latest(connection)
+            counted = cells.counted(connection)
             row = connection.execute(
                 "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint, pg_is_in_recovery(), current_setting('fsync')"
                 " FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind IN ('r', 'S')",
@@ -146,6 +149,7 @@ class PostgresStore:
             writable=not reason,
             reason=reason,
             waiting=self._writer.waiting,
+            behind=seq - counted,
             notes=(*self._keeper.notes(), *unsafe),
         )
 

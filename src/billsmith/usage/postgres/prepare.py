@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import msgspec
 
@@ -10,10 +11,12 @@ from billsmith.events.event import Event
 from billsmith.usage.hashing import Hashing
 from billsmith.usage.postgres.rows import spell
 from billsmith.usage.singly import identity_of
-from billsmith.usage.store import Item
+from billsmith.usage.store import Item, Replace, Void
 
 #: Bytes of an identity's hash.
 HASH_BYTES = 16
+#: Bytes of an item that waits, beside its dimensions: the event as it came, and as it will be written.
+_ITEM = 1_024
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -38,6 +41,17 @@ def prepare(items: Sequence[Item], hashing: Hashing) -> Prepared:
         pairs = [next(by_event) if isinstance(item, Event) else ("", 0) for item in items]
         ends, bodies = [end for end, _ in pairs], [body for _, body in pairs]
     return Prepared(items, hashes(hashing, [identity_of(item) for item in items]), bodies, ends)
+
+
+def weight(items: Sequence[Item]) -> int:
+    """Bytes that a batch takes while it waits, about.
+
+    >>> weight([Void(owner="o", source="s", id="1")] * 10)
+    10240
+    """
+    events: list[Event] = [item.event if isinstance(item, Replace) else item for item in items if not isinstance(item, Void)]
+    texts = chain.from_iterable([(*event.dimensions, *event.dimensions.values()) for event in events])
+    return _ITEM * len(items) + 2 * sum(map(len, texts))
 
 
 def hashes(hashing: Hashing, identities: Sequence[tuple[str, str, str]]) -> list[bytes]:
