@@ -42,7 +42,6 @@ LEAVES = {
     "createConnection": ["connection.created"],
     "runConnection": ["connection.asked"],
     "removeConnection": ["connection.removed"],
-    "applyCredit": ["credit_note.paid", "invoice.partially_paid"],
     "voidEvents": ["usage.correction_asked", "usage.corrected"],
     "replaceEvents": ["usage.correction_asked", "usage.corrected"],
     "createWebhook": ["webhook.created"],
@@ -87,10 +86,6 @@ def rows_left(house: House) -> tuple[dict[str, list[str]], Caller]:
         if "{connection}" in operation.path:
             vendor = {"vendor": "amberflo", "name": operation.id, "url": "https://vendor.example", "secret": "correct horse"}
             ids["connection"] = caller.post("/v1/connections", vendor)["id"]
-        if operation.id == "applyCredit":
-            paid = caller.post("/v1/invoices", {"recipient": "acme", "lines": [{"description": "x", "amount": 20}]})["id"]
-            caller.post(f"/v1/invoices/{paid}/payments", {"amount": 20, "reference": "all"})
-            caller.post(f"/v1/invoices/{paid}/credit-notes", {})
         if operation.id == "updateWebhook":
             ids["webhook"] = caller.post("/v1/webhooks", {"url": "https://shop.example/"})["id"]
         if operation.id == "closeAccount":
