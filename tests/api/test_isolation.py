@@ -25,8 +25,11 @@ _BODIES: dict[str, Any] = {
     "createInvoice": {"recipient": "c-1", "lines": [{"description": "x", "amount": 1}]},
     "recordPayment": {"amount": 1, "reference": "r"},
     "createCreditNote": {"amount": 1},
+    "replaceDraft": {"recipient": "c-1", "draft": True, "lines": [{"description": "x", "amount": 1}]},
     "createAccount": {"name": "x"},
     "updateAccount": {"name": "x"},
+    "updateBilling": {"grace_hours": 1},
+    "createRun": {"period": "2026-08"},
     "createCredential": {"kind": "api-key"},
     "applyCatalog": {"source": CATALOG},
     "createSubscription": {"account": "c-1", "plan": "flat"},
@@ -35,6 +38,9 @@ _BODIES: dict[str, Any] = {
     "createConnection": CONNECTION,
     "voidEvents": {"events": [{"id": "1"}], "expected": 0},
     "replaceEvents": {"filter": {"period": _PERIOD}, "change": {"type": "x"}, "expected": 0},
+    "createWebhook": {"url": "https://shop.example/"},
+    "updateWebhook": {"kinds": ["invoice.*"]},
+    "replayWebhook": {"since": "2026-10-01T00:00:00Z"},
 }
 
 
@@ -63,6 +69,7 @@ def strangers(house: House) -> tuple[Caller, dict[str, str]]:
         "credential": theirs.credential_id,
         "connection": theirs.post("/v1/connections", CONNECTION)["id"],
         "connection by name": CONNECTION["name"],
+        "webhook": theirs.post("/v1/webhooks", {"url": "https://shop.example/"})["id"],
         "subscription": subscription["id"],
         "correction": correction.id,
         "run": theirs.get("/v1/runs")["items"][0]["id"],

@@ -175,9 +175,8 @@ def test_the_documents_examples_work_as_they_stand(house: House) -> None:
     ids = {"account": made, "credential": caller.post("/v1/credentials", {"kind": "basic"})["id"]}
     for operation in (each for each in OPERATIONS if each.body is not None and each.id != "closeAccount"):
         if "{invoice}" in operation.path:
-            ids["invoice"] = caller.post("/v1/invoices", {"recipient": "acme", "lines": [{"description": "x", "amount": 50}]})[
-                "id"
-            ]
+            new = {"recipient": "acme", "lines": [{"description": "x", "amount": 50}], "draft": operation.id.endswith("Draft")}
+            ids["invoice"] = caller.post("/v1/invoices", new)["id"]
         if "{subscription}" in operation.path:
             ids["subscription"] = caller.post("/v1/subscriptions", {"account": "acme", "plan": "starter"})["id"]
         if "{grant}" in operation.path:
@@ -185,6 +184,8 @@ def test_the_documents_examples_work_as_they_stand(house: House) -> None:
         if "{connection}" in operation.path:
             vendor = {"vendor": "amberflo", "name": operation.id, "url": "https://vendor.example", "secret": "correct horse"}
             ids["connection"] = caller.post("/v1/connections", vendor)["id"]
+        if "{webhook}" in operation.path:
+            ids["webhook"] = caller.post("/v1/webhooks", {"url": "https://shop.example/"})["id"]
         if operation.follow is not None and not house.database.is_sqlite:
             continue  # it needs a usage store
         answer = caller(operation.method, operation.path.format(**ids), dict(operation.example))

@@ -36,6 +36,7 @@ _PATH_PARAMETERS = {
     "invoice": ("The invoice's id.", {"type": "string", "format": "uuid"}),
     "credential": ("The credential's id.", {"type": "string", "format": "uuid"}),
     "connection": ("The connection's id, or its name.", {"type": "string", "minLength": 1, "maxLength": 128}),
+    "webhook": ("The webhook's id.", {"type": "string", "format": "uuid"}),
     "subscription": ("The subscription's id.", {"type": "string", "format": "uuid"}),
     "correction": ("The correction's id.", {"type": "string", "format": "uuid"}),
     "run": ("The run's id.", {"type": "string", "format": "uuid"}),
@@ -168,6 +169,8 @@ def _query_parameter(parameter: QueryParameter) -> dict[str, Any]:
         "description": parameter.description,
         "schema": dict(parameter.schema),
     }
+    if parameter.required:
+        written["required"] = True
     return {**written, "style": "form", "explode": False} if parameter.many else written
 
 

@@ -14,10 +14,13 @@ from billsmith.api import (
     connections,
     corrections,
     credentials,
+    drafts,
     errors,
+    event_lists,
     events,
     invoice_create,
     invoice_credits,
+    invoice_drafts,
     invoice_steps,
     invoices,
     meters,
@@ -25,8 +28,10 @@ from billsmith.api import (
     reconciliations,
     runs,
     subscriptions,
+    unknown_usage,
     usage,
     wallets,
+    webhooks,
 )
 from billsmith.api.openapi import document
 from billsmith.api.operations import routes_of
@@ -40,21 +45,26 @@ NAME = "native"
 OPERATIONS = (
     *invoices.OPERATIONS,
     *invoice_create.OPERATIONS,
+    *invoice_drafts.OPERATIONS,
     *invoice_steps.OPERATIONS,
     *invoice_credits.OPERATIONS,
     *accounts.OPERATIONS,
     *credentials.OPERATIONS,
     *events.OPERATIONS,
+    *event_lists.OPERATIONS,
     *corrections.OPERATIONS,
     *meters.OPERATIONS,
     *usage.OPERATIONS,
+    *unknown_usage.OPERATIONS,
     *catalogs.OPERATIONS,
     *subscriptions.OPERATIONS,
     *wallets.OPERATIONS,
     *connections.OPERATIONS,
     *reconciliations.OPERATIONS,
     *runs.OPERATIONS,
+    *drafts.OPERATIONS,
     *changes.OPERATIONS,
+    *webhooks.OPERATIONS,
 )
 
 

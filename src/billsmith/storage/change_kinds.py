@@ -22,6 +22,9 @@ _NAMES = {"invoice": "an invoice", "credit_note": "a credit note", "debit_note":
 #: Each kind and when it happens.
 KINDS: dict[str, str] = {
     **{f"{kind}.{verb}": text.format(name) for kind, name in _NAMES.items() for verb, text in _DOCUMENTS.items()},
+    "draft.kept": "a draft of a one-off invoice was made",
+    "draft.changed": "a draft says something else",
+    "draft.dropped": "a draft was dropped; it never had a number",
     "payment.recorded": "money came in for an invoice",
     "payment.refunded": "money was paid back",
     "subscription.created": "a subscription was made",
@@ -34,10 +37,14 @@ KINDS: dict[str, str] = {
     "wallet.voided": "what was left of a grant was taken back",
     "catalog.applied": "a catalog was applied, as a new version",
     "meter.defined": "a meter was made, or its next version",
+    "usage.correction_asked": "somebody wants events voided or replaced",
+    "usage.corrected": "events were voided or replaced",
+    "usage.correction_refused": "a correction found another number of events than was expected, and did nothing",
     "run.begun": "a run over an issuer's subscriptions began",
     "run.ended": "a run came to its end",
     "account.created": "an account was made",
     "account.changed": "an account's data changed; which of them, not to what",
+    "account.billing": "how an account bills was set: its grace, and whether the clock does it",
     "account.suspended": "an account was suspended",
     "account.reopened": "an account is open again",
     "account.closed": "an account was closed",
@@ -48,6 +55,13 @@ KINDS: dict[str, str] = {
     "connection.asked": "somebody asked for a pull",
     "connection.rekeyed": "a connection's secret was sealed with another key",
     "connection.removed": "a connection to a vendor was removed",
+    "webhook.created": "a webhook was made",
+    "webhook.changed": "a webhook's address, kinds or description changed",
+    "webhook.enabled": "a webhook is told again, from where it stopped",
+    "webhook.disabled": "a webhook is told nothing any more: somebody said so, or nothing arrived for three days",
+    "webhook.rotated": "a webhook got a new secret",
+    "webhook.replayed": "a webhook is told again what came after a change",
+    "webhook.test": "somebody wants to see whether a webhook arrives; only that one is told",
     "pull.ended": "a walk through a vendor's list came to an end, whole or not",
 }
 

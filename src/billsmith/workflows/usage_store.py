@@ -34,6 +34,11 @@ class Usage:
                 self._store = self._opened()
             return self._store
 
+    @property
+    def opened(self) -> UsageStore | None:
+        """The store, if anybody asked for it already."""
+        return self._store
+
     def catch_up(self) -> UsageStore:
         """The store, once it knows the accounts and the meters that there are by now: before usage is shown or billed.
 

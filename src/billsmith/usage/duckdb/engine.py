@@ -194,6 +194,7 @@ class DuckDBStore(Reading):
             writable=not self._reason,
             reason=self._reason,
             waiting=self._writer.waiting,
+            behind=self._keeper.behind(),
             notes=(*self._keeper.notes(), *([self.index.failure] if self.index.failure else ())),
         )
 
