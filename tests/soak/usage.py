@@ -1,4 +1,5 @@
-"""Kills and power losses of usage stores (promise P1): 2,000 kills on each, 500 losses. ``SOAK_SEED`` runs the same again."""
+"""Kills and power losses of usage stores (promise P1): 2,000 kills of one sender on each store,
+2,000 of several that correct on the embedded one, 500 losses. ``SOAK_SEED`` runs the same again."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from tests.support import postgres
 from tests.support.crash import compiler
 from tests.support.usage_crash import run as crash
 
-_ROUNDS = {"kill": 20, "kill on postgresql": 20, "lose": 5}
+_ROUNDS = {"kill": 20, "kill on postgresql": 20, "kill-correctors": 20, "lose": 5}
 _EACH = 100
 
 

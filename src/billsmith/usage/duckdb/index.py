@@ -173,8 +173,9 @@ class IdentityIndex:
             self._start_merge()
 
     def close(self) -> None:
-        """Write what is in memory and wait for a merge."""
-        self.flush()
+        """Write what is in memory, if the disk has room (the table has it all), and wait for a merge."""
+        with suppress(OSError):
+            self.flush()
         with self._lock:
             self._closed = True
         if self._merging is not None:
