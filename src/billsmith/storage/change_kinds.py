@@ -36,6 +36,7 @@ KINDS: dict[str, str] = {
     "wallet.used": "an invoice used granted credit",
     "wallet.voided": "what was left of a grant was taken back",
     "catalog.applied": "a catalog was applied, as a new version",
+    "catalog.migration": "somebody asked to move subscriptions to a version of their plan",
     "meter.defined": "a meter was made, or its next version",
     "run.begun": "a run over an issuer's subscriptions began",
     "run.ended": "a run came to its end",
