@@ -28,6 +28,9 @@ LEAVES = {
     "updateAccount": ["account.changed"],
     "closeAccount": ["account.closed"],
     "createRun": ["run.begun"],
+    "migrateCatalog": ["catalog.migration"],
+    "createAgreement": ["agreement.made"],
+    "endAgreement": ["agreement.ended"],
     "updateBilling": ["account.billing"],
     "createCredential": ["credential.created"],
     "rotateCredential": ["credential.rotated"],
@@ -68,7 +71,7 @@ def rows_left(house: House) -> tuple[dict[str, list[str]], Caller]:
     caller = Caller(house, house.account("Provider"))
     made = caller.post("/v1/accounts", {"name": "Acme", "external_id": "other"})["id"]
     caller.post("/v1/accounts", {"name": "Acme", "external_id": "acme", "parent": made})
-    ids = {"account": made, "credential": caller.post("/v1/credentials", {"kind": "basic"})["id"]}
+    ids = {"account": made, "catalog": "acme", "credential": caller.post("/v1/credentials", {"kind": "basic"})["id"]}
     left = {}
     for operation in writes():
         if operation.take is not None:
@@ -81,6 +84,8 @@ def rows_left(house: House) -> tuple[dict[str, list[str]], Caller]:
             ids["invoice"] = caller.post("/v1/invoices", new)["id"]
         if "{subscription}" in operation.path:
             ids["subscription"] = caller.post("/v1/subscriptions", {"account": "acme", "plan": "starter"})["id"]
+        if "{agreement}" in operation.path:
+            ids["agreement"] = caller.post("/v1/agreements", {"account": "acme", "terms": {}})["id"]
         if "{grant}" in operation.path:
             ids["grant"] = caller.post("/v1/wallets", {"account": "acme", "amount": 5})["id"]
         if "{connection}" in operation.path:
