@@ -39,6 +39,7 @@ LEAVES = {
     "applyCredit": ["credit_note.paid", "invoice.partially_paid"],
     "voidEvents": ["usage.correction_asked", "usage.corrected"],
     "replaceEvents": ["usage.correction_asked", "usage.corrected"],
+    "retryMail": ["mail.retried"],
     "createWebhook": ["webhook.created"],
     "updateWebhook": ["webhook.changed"],
     "disableWebhook": ["webhook.disabled"],
@@ -82,6 +83,13 @@ def rows_left(house: House) -> tuple[dict[str, list[str]], Caller]:
             paid = caller.post("/v1/invoices", {"recipient": "acme", "lines": [{"description": "x", "amount": 20}]})["id"]
             caller.post(f"/v1/invoices/{paid}/payments", {"amount": 20, "reference": "all"})
             caller.post(f"/v1/invoices/{paid}/credit-notes", {})
+        if operation.id == "retryMail":
+            lost = caller.post("/v1/accounts", {"name": "Lost", "external_id": "lost"})["id"]
+            caller.post(
+                "/v1/invoices", {"recipient": lost, "lines": [{"description": "x", "amount": 1}], "send_by_email": True}
+            )
+            caller("PATCH", f"/v1/accounts/{lost}", {"profile": {"email": "found@shop.example"}})
+            ids["mail"] = caller.get("/v1/mails")["items"][0]["id"]
         if operation.id == "updateWebhook":
             ids["webhook"] = caller.post("/v1/webhooks", {"url": "https://shop.example/"})["id"]
         if operation.id == "closeAccount":

@@ -20,6 +20,7 @@ from billsmith.api import (
     invoice_credits,
     invoice_steps,
     invoices,
+    mails,
     meters,
     page,
     reconciliations,
@@ -57,6 +58,7 @@ OPERATIONS = (
     *runs.OPERATIONS,
     *changes.OPERATIONS,
     *webhooks.OPERATIONS,
+    *mails.OPERATIONS,
 )
 
 

@@ -16,6 +16,7 @@ from billsmith.storage.database import Database
 from billsmith.units.errors import BillsmithError
 from billsmith.workflows.clock import Clock
 from billsmith.workflows.deliveries import Courier
+from billsmith.workflows.mail import Postman
 from billsmith.workflows.settle import mark_past_due
 from billsmith.workflows.sync_runs import Puller
 from billsmith.workflows.usage_store import Usage
@@ -38,6 +39,8 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     """``None`` where this process pulls nothing."""
     courier: Courier | None = None
     """``None`` where this process tells no webhooks."""
+    postman: Postman | None = None
+    """``None`` where this process sends no mail."""
     processes: int = 1
     check: Callable[[int], None] = _go_on
 
@@ -105,6 +108,15 @@ def _tell(tools: Tools, _now: int) -> int:
     return tools.courier.run_due(tools.check)
 
 
+def _to_send(tools: Tools, now: int) -> bool:
+    return tools.postman is not None and tools.postman.is_due(now)
+
+
+def _send(tools: Tools, _now: int) -> int:
+    assert tools.postman is not None
+    return tools.postman.run_due(tools.check)
+
+
 PAST_DUE = Job(
     name="past-due",
     what="Open invoices whose due date has ended where their issuer is become past due.",
@@ -126,6 +138,13 @@ WEBHOOKS = Job(
     due=_to_tell,
     run=_tell,
 )
+MAIL = Job(
+    name="mail",
+    what="Invoices that go by e-mail, and reminders, are handed to the mail server.",
+    every=10,
+    due=_to_send,
+    run=_send,
+)
 
 #: All jobs, in the order in which one process does what is due.
-JOBS: tuple[Job, ...] = (PAST_DUE, PULLS, WEBHOOKS)
+JOBS: tuple[Job, ...] = (PAST_DUE, PULLS, WEBHOOKS, MAIL)
