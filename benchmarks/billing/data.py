@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import insert, text
 
+from benchmarks.lists.stores import form
 from billsmith.accounts.model import Account
 from billsmith.catalog import parse
 from billsmith.catalog.versions import compare
@@ -80,11 +81,11 @@ def company(engine: str, size: Size) -> Iterator[Company]:
 @contextmanager
 def _database(engine: str, size: Size, folder: Path) -> Iterator[Database]:
     if engine == "sqlite":
-        kept = DATA / f"billing-{size.accounts}-{size.meters}-{size.present}"
+        kept = DATA / f"billing-{size.accounts}-{size.meters}-{size.present}-{form()}"
         if not (kept / "ready").exists():
             shutil.rmtree(kept, ignore_errors=True)
             kept.mkdir(parents=True)
-            database = Database(sqlite_url(kept))
+            database = Database(sqlite_url(kept), synchronous="OFF")
             fill(database, size)
             database.close()
             (kept / "ready").touch()
@@ -127,13 +128,17 @@ def fill(database: Database, size: Size) -> None:
             connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
 
 
+#: Invoices of the past in one transaction.
+_PAST_CHUNK = 5_000
+
+
 def past(database: Database, issuer: Account, people: list[Account], count: int) -> None:
     """Paid invoices of thirty lines, month after month; the customers' turn in an order drawn anew each month."""
     dice, month, turn = random.Random(SEED), dt.date(2016, 1, 1), list(people)
     body = pack_content(_thirty_lines(issuer))
-    for first in range(0, count, invoices.CHUNK):
+    for first in range(0, count, _PAST_CHUNK):
         batch = []
-        for number in range(first, min(first + invoices.CHUNK, count)):
+        for number in range(first, min(first + _PAST_CHUNK, count)):
             place = number % len(turn)
             if place == 0:
                 dice.shuffle(turn)

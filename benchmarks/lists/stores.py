@@ -32,7 +32,7 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
 
 def sqlite(rows: int, say: Callable[[str], None]) -> Store:
     """The SQLite store."""
-    folder = HOME / f"sqlite-{rows}-{_form()}"
+    folder = HOME / f"sqlite-{rows}-{form()}"
     about = folder / "world.json"
     if not about.exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -45,7 +45,7 @@ def sqlite(rows: int, say: Callable[[str], None]) -> Store:
 
 def postgres(rows: int, say: Callable[[str], None]) -> Store:
     """The PostgreSQL store: a server from pip, which stops with this process."""
-    folder = HOME / f"postgres-{rows}-{_form()}"
+    folder = HOME / f"postgres-{rows}-{form()}"
     about = folder / "world.json"
     if not about.exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -78,7 +78,7 @@ def _postgres_server(folder: Path) -> Any:
     return server
 
 
-def _form() -> str:
+def form() -> str:
     """A digest of the tables: a store of another form is not used again."""
     statements = [str(CreateTable(table)) for table in metadata.sorted_tables]
     statements += [str(CreateIndex(index)) for table in metadata.sorted_tables for index in sorted(table.indexes, key=str)]

@@ -19,9 +19,16 @@ LEAVES = {
     "recordPayment": ["payment.recorded", "invoice.partially_paid"],
     "voidInvoice": ["invoice.voided"],
     "writeOffInvoice": ["invoice.written_off"],
+    "createCreditNote": ["credit_note.issued", "credit_note.paid", "invoice.partially_paid"],
+    "applyCredit": ["invoice.paid", "invoice.partially_paid"],
+    "replaceDraft": ["draft.changed"],
+    "dropDraft": ["draft.dropped"],
+    "issueDraft": ["invoice.issued"],
     "createAccount": ["account.created"],
     "updateAccount": ["account.changed"],
     "closeAccount": ["account.closed"],
+    "createRun": ["run.begun"],
+    "updateBilling": ["account.billing"],
     "createCredential": ["credential.created"],
     "rotateCredential": ["credential.rotated"],
     "revokeCredential": ["credential.revoked"],
@@ -35,8 +42,6 @@ LEAVES = {
     "createConnection": ["connection.created"],
     "runConnection": ["connection.asked"],
     "removeConnection": ["connection.removed"],
-    "createCreditNote": ["credit_note.issued", "credit_note.paid", "invoice.partially_paid"],
-    "applyCredit": ["credit_note.paid", "invoice.partially_paid"],
     "voidEvents": ["usage.correction_asked", "usage.corrected"],
     "replaceEvents": ["usage.correction_asked", "usage.corrected"],
     "retryMail": ["mail.retried"],
@@ -70,7 +75,10 @@ def rows_left(house: House) -> tuple[dict[str, list[str]], Caller]:
         if operation.take is not None:
             continue
         if "{invoice}" in operation.path:
-            new = {"recipient": "acme", "lines": [{"description": "x", "amount": 50}]}
+            new = {"recipient": "acme", "lines": [{"description": "x", "amount": 50}], "draft": operation.id.endswith("Draft")}
+            if operation.id == "applyCredit":
+                overpaid = caller.post("/v1/invoices", new)["id"]
+                caller.post(f"/v1/invoices/{overpaid}/payments", {"amount": 60, "reference": "bank"})
             ids["invoice"] = caller.post("/v1/invoices", new)["id"]
         if "{subscription}" in operation.path:
             ids["subscription"] = caller.post("/v1/subscriptions", {"account": "acme", "plan": "starter"})["id"]
@@ -79,10 +87,6 @@ def rows_left(house: House) -> tuple[dict[str, list[str]], Caller]:
         if "{connection}" in operation.path:
             vendor = {"vendor": "amberflo", "name": operation.id, "url": "https://vendor.example", "secret": "correct horse"}
             ids["connection"] = caller.post("/v1/connections", vendor)["id"]
-        if operation.id == "applyCredit":
-            paid = caller.post("/v1/invoices", {"recipient": "acme", "lines": [{"description": "x", "amount": 20}]})["id"]
-            caller.post(f"/v1/invoices/{paid}/payments", {"amount": 20, "reference": "all"})
-            caller.post(f"/v1/invoices/{paid}/credit-notes", {})
         if operation.id == "retryMail":
             lost = caller.post("/v1/accounts", {"name": "Lost", "external_id": "lost"})["id"]
             caller.post(

@@ -86,16 +86,16 @@ def test_what_was_counted_before_there_was_a_meter(program: Program, company: st
 
 
 def test_what_waits_is_shown_until_it_has_what_it_lacks(program: Program, company: str) -> None:
-    waiting = program.json("meters", "unknown")
-    assert {(each["reference"], each["lacks"]) for each in waiting} == {
+    waiting = program.json("events", "unknown", "company")
+    assert {(each["account"], each["lacks"]) for each in waiting} == {
         ("north", "a meter"),
         ("later", "an account and a meter"),
     }
     program.json("meters", "create", "company", "calls", "call")
-    (left,) = program.json("meters", "unknown")
-    assert (left["reference"], left["lacks"], left["events"]) == ("later", "an account", 1)
+    (left,) = program.json("events", "unknown", "company")
+    assert (left["account"], left["lacks"], left["events"]) == ("later", "an account", 1)
     program.json("accounts", "create", "Later", "--external-id", "later", "--parent", "company")
-    assert program.json("meters", "unknown") == []
+    assert program.json("events", "unknown", "company") == []
     assert {each["account"] for each in program.json("usage", "company", "calls", *MONTH)} == {"north", "later"}
 
 
@@ -121,3 +121,21 @@ def test_the_answer_is_one_json_value(program: Program, company: str) -> None:
     program.json("meters", "create", "company", "calls", "call")
     ran = program("usage", "company", "calls", *MONTH, "--json")
     assert isinstance(json.loads(ran.out), list)
+
+
+def test_doctor_looks_at_usage(program: Program, company: str) -> None:
+    def found() -> dict[str, tuple[str, str]]:
+        rows = json.loads(program("doctor", "--json").out)
+        return {each["what"]: (each["state"], each["found"]) for each in rows if each["what"].startswith("usage")}
+
+    said = found()
+    assert said["usage"][0] == "ok"
+    assert said["usage"][1].startswith("duckdb, 4 events")
+    assert said["usage names"] == ("warning", "1 names in events lead to no account")
+    assert {said["usage roll-ups"][0], said["usage queue"][0]} == {"ok"}
+    program.json("accounts", "create", "Later", "--external-id", "later", "--parent", "company")
+    assert found()["usage names"] == ("ok", "0 names in events lead to no account")
+
+
+def test_doctor_says_nothing_of_usage_where_there_is_none(program: Program) -> None:
+    assert "usage" not in {each["what"] for each in json.loads(program("doctor", "--json").out)}

@@ -19,15 +19,15 @@ import pytest
 
 from billsmith.metering.meter import Meter
 from billsmith.units.errors import Busy, Unavailable
-from billsmith.usage.duckdb import checks, engine, file, index, runs
+from billsmith.usage.duckdb import checks, engine, file, index, memory, runs
 from billsmith.usage.duckdb.engine import DuckDBStore
 from billsmith.usage.duckdb.hashing import Hashes, Hashing, Words
 from billsmith.usage.duckdb.index import ABSENT, IdentityIndex
 from billsmith.usage.duckdb.owner import Client, SharedStore
-from billsmith.usage.duckdb.prepare import Prepared, prepare
+from billsmith.usage.duckdb.prepare import Batch, Prepared, prepare
 from billsmith.usage.duckdb.writer import Writer
 from billsmith.usage.store import Binding, Clash, Query, Receipt, Replace, UsageStore
-from tests.support import usage
+from tests.support import usage, usage_memory
 from tests.support.crash import ROOT, compiler
 from tests.support.usage_crash import run
 from tests.usage.suite import Suite, differential, fresh_salt, total, used, void
@@ -255,6 +255,12 @@ def test_a_lack_of_memory_is_not_called_a_lack_of_disk(store: DuckDBStore, monke
     assert store.ingest([used(1)]).accepted == 1
 
 
+def test_a_batch_weighs_its_texts_too() -> None:
+    long = used(1, text="x" * 1_000)
+    assert Batch([used(1), void(1)]).weight < 3_000
+    assert Batch([long, Replace(event=long)]).weight - Batch([used(1), Replace(event=used(1))]).weight > 2 * 2_000
+
+
 def test_what_waits_is_bounded_by_its_bytes_before_it_is_made_ready() -> None:
     """Promise P17. A batch is let in by what it takes, however few its items are, and one alone whatever it takes."""
     begun, go = threading.Event(), threading.Event()
@@ -269,7 +275,7 @@ def test_what_waits_is_bounded_by_its_bytes_before_it_is_made_ready() -> None:
     def never() -> Prepared:
         raise AssertionError("made ready")
 
-    batch = prepare([used(1)], Hashing(b""))
+    batch = prepare(Batch([used(1)]), Hashing(b""))
     writer = Writer(write, 1_000)
     with ThreadPoolExecutor() as pool:
         first = pool.submit(writer.submit, 1, 5_000, lambda: batch)
@@ -296,6 +302,18 @@ def test_what_waits_is_bounded_by_its_bytes_before_it_is_made_ready() -> None:
     writer.close()
     with pytest.raises(Unavailable):
         writer.submit(1, 1, never)
+
+
+@pytest.mark.parametrize(
+    "bounded", [pytest.param(True, id="bounded"), pytest.param(False, id="the control: the same without bounds")]
+)
+def test_memory_stays_below_the_setting_while_events_come_rows_are_sorted_and_the_index_is_merged(
+    tmp_path: Path, bounded: bool
+) -> None:
+    """Promise P17: of the whole process, at the least that the setting takes."""
+    found = usage_memory.run(tmp_path, memory.LEAST // 2**20, 160_000, *([] if bounded else ["unbounded"]))
+    assert (found["seq"], found["notes"], found["faults"]) == (160_000, [], [])
+    assert (found["peak"] < memory.LEAST) == bounded, found
 
 
 # ── one owner ──

@@ -170,6 +170,8 @@ def _query_parameter(parameter: QueryParameter) -> dict[str, Any]:
         "description": parameter.description,
         "schema": dict(parameter.schema),
     }
+    if parameter.required:
+        written["required"] = True
     return {**written, "style": "form", "explode": False} if parameter.many else written
 
 

@@ -18,6 +18,7 @@ from billsmith.cli import (
     catalog,
     demo,
     doctor,
+    drafts,
     events,
     imports,
     ingest,
@@ -41,6 +42,7 @@ from billsmith.cli import (
     wallets,
     webhooks,
 )
+from billsmith.cli import invoice_drafts as invoice_drafts  # adds commands to those of invoices
 from billsmith.cli.exits import Exit, exit_code
 from billsmith.cli.output import note
 from billsmith.documents.inert import json_text
@@ -75,6 +77,7 @@ app.command(events.app)
 app.command(bill.bill)
 app.command(bill.rerate)
 app.command(bill.due)
+app.command(drafts.drafts)
 app.command(jobs.app)
 app.command(simulate.simulate)
 app.command(audit.app)

@@ -10,7 +10,7 @@ import msgspec
 from cyclopts import Parameter
 
 from billsmith.cli.common import PLAIN, Common, opened, settings_of
-from billsmith.cli.output import Form, Listing, Record
+from billsmith.cli.output import Form, Listing, Record, note
 from billsmith.cli.progress import progress
 from billsmith.cli.shadow import money_text
 from billsmith.invoicing.comparison import Coverage, Finding, Verdict
@@ -87,6 +87,8 @@ def reconcile(
         row["usage_coverage"] = _told(rated.coverage)
     tables = ("connections", "findings", "changes", "duplicates", "unmatched_customers", "usage", "charges")
     common.show(Record(row=row, id_field="verdict", tables=tables))
+    if not wanted:
+        note("there is no connection to look at; make one: billsmith sync add VENDOR …")
     return 0 if clean else 1
 
 

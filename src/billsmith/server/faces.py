@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from billsmith.api import routes as native
 from billsmith.server.app import App
 from billsmith.server.jobs import Jobs
@@ -33,6 +35,8 @@ def application(settings: Settings, services: Services) -> App:
     """The application with the APIs that the settings name."""
     faces = [make() for name, make in _FACES.items() if name in settings.faces]
     jobs = Jobs(tools(settings, services)) if settings.jobs else None
+    if jobs is not None:
+        services = msgspec.structs.replace(services, wake=jobs.wake)
     return App(services, faces, hosts=settings.face_hosts, jobs=jobs)
 
 

@@ -22,6 +22,9 @@ _NAMES = {"invoice": "an invoice", "credit_note": "a credit note", "debit_note":
 #: Each kind and when it happens.
 KINDS: dict[str, str] = {
     **{f"{kind}.{verb}": text.format(name) for kind, name in _NAMES.items() for verb, text in _DOCUMENTS.items()},
+    "draft.kept": "a draft of a one-off invoice was made",
+    "draft.changed": "a draft says something else",
+    "draft.dropped": "a draft was dropped; it never had a number",
     "payment.recorded": "money came in for an invoice",
     "payment.refunded": "money was paid back",
     "subscription.created": "a subscription was made",
@@ -41,6 +44,7 @@ KINDS: dict[str, str] = {
     "run.ended": "a run came to its end",
     "account.created": "an account was made",
     "account.changed": "an account's data changed; which of them, not to what",
+    "account.billing": "how an account bills was set: its grace, and whether the clock does it",
     "account.suspended": "an account was suspended",
     "account.reopened": "an account is open again",
     "account.closed": "an account was closed",

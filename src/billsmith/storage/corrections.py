@@ -131,6 +131,13 @@ def first_open(connection: Connection, sender_seq: int, upto: int) -> Correction
     return _correction(row) if row else None
 
 
+def oldest_open(connection: Connection, *, before: int) -> Correction | None:
+    """The first correction of anybody that was asked for before an instant and did not come to its end."""
+    query = select(table).where(table.c.state == OPEN, table.c.created_at < before).order_by(table.c.seq).limit(1)
+    row = connection.execute(query).first()
+    return _correction(row) if row else None
+
+
 def page(connection: Connection, within: Account, *, before: int | None = None, limit: int = 100) -> list[Correction]:
     """Corrections of what accounts at or below one sent, the newest first, those before one."""
     start, end = path_range(within.path)

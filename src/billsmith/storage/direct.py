@@ -84,6 +84,13 @@ class Direct:
             return Condition(f"{column} IN (SELECT value FROM json_each(?))", (f"[{text}]",))
         return Condition(f"{column} IN (SELECT unnest(CAST(? AS bigint[])))", (f"{{{text}}}",))
 
+    def numbers(self, column: str, numbers: Iterable[int]) -> Condition:
+        """A relation of row numbers, in one column; the same text however many there are."""
+        text = ",".join(map(str, sorted(numbers)))
+        if self.is_sqlite:
+            return Condition(f"(SELECT value AS {column} FROM json_each(?))", (f"[{text}]",))
+        return Condition(f"(SELECT unnest(CAST(? AS bigint[])) AS {column})", (f"{{{text}}}",))
+
 
 @lru_cache(maxsize=64)
 def _insertion(table: Table) -> str:

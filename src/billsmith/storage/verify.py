@@ -24,6 +24,7 @@ from billsmith.storage.database import Database
 from billsmith.storage.invoices import ISSUED_BY, ISSUED_TO, Stored
 from billsmith.storage.verify_billing import check_billed, check_ledger
 from billsmith.storage.verify_chain import Head, check_chain
+from billsmith.storage.verify_sync import check_pulls
 from billsmith.units.currency import from_minor
 from billsmith.units.errors import BillsmithError, Invalid
 
@@ -65,6 +66,7 @@ CHECKS = (
     "ledger",
     "billed",
     "changes",
+    "pulls",
 )
 
 
@@ -114,6 +116,7 @@ def verify(database: Database, *, progress: Progress = lambda _count: None) -> R
         "ledger": lambda: report.note("ledger", 1 + check_ledger(database, partial(report.add, "ledger"))),
         "billed": lambda: report.note("billed", 1 + check_billed(database, partial(report.add, "billed"))),
         "changes": lambda: report.note("changes", change_log.check(database, partial(report.add, "changes"))),
+        "pulls": lambda: report.note("pulls", 1 + check_pulls(database, partial(report.add, "pulls"))),
     }
     for check, step in steps.items():
         try:

@@ -106,9 +106,11 @@ def billing_periods(subscription: Subscription, catalog: Catalog, span: Period) 
     return found
 
 
-def charged_share(subscription: Subscription, catalog: Catalog, whole: Period, by: Proration = Proration.DAY) -> Fraction:
-    """The share of a period in which fees ran: what a minimum spend is prorated by."""
-    parts = [segment.period.overlap(whole) for segment in timeline(subscription, catalog) if segment.charged]
+def charged_share(
+    subscription: Subscription, catalog: Catalog, served: Period, whole: Period, by: Proration = Proration.DAY
+) -> Fraction:
+    """The share of a period in which fees ran, in the part of it that was served: what a minimum spend is prorated by."""
+    parts = [segment.period.overlap(served) for segment in timeline(subscription, catalog) if segment.charged]
     return sum((share(part, whole, by, subscription.zone) for part in parts if part is not None), Fraction(0))
 
 

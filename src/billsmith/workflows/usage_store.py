@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from billsmith.storage import meters
+from billsmith.storage import catalogs, meters
 from billsmith.storage.database import Database
 from billsmith.units.errors import Unavailable
 from billsmith.usage.store import UsageStore
@@ -23,37 +23,50 @@ class Usage:
         self._memory = memory
         self._lock = threading.Lock()
         self._store: UsageStore | None = None
-        self._kept = 0
+        self._kept = (0, 0)
+        self._meters_changed = True
         self._waiting = Waiting(database)
 
     @property
     def store(self) -> UsageStore:
-        """The store. Raises :class:`Unavailable` where it can't be opened."""
+        """The store, which counts ahead for the meters that there are. Raises :class:`Unavailable` where it can't be opened."""
         with self._lock:
             if self._store is None:
-                self._store = self._opened()
+                self._store, self._kept, self._meters_changed = self._opened(), (0, 0), True
+            if self._meters_changed:
+                self._meters_changed = False
+                self._keep_meters(self._store)
             return self._store
+
+    @property
+    def opened(self) -> UsageStore | None:
+        """The store, if anybody asked for it already."""
+        return self._store
+
+    def meters_changed(self) -> None:
+        """A meter or a catalog is new: whoever asks for the store next has it count ahead for that."""
+        self._meters_changed = True
 
     def catch_up(self) -> UsageStore:
         """The store, once it knows the accounts and the meters that there are by now: before usage is shown or billed.
 
         Names of events that came before their accounts are bound, and the store counts ahead for new meters.
         """
+        self.meters_changed()
         self._waiting.bind(self.store)
-        self._keep_meters()
         return self.store
 
     def catch_up_if_any(self) -> UsageStore | None:
         """As :meth:`catch_up`; ``None`` where this release has no usage store for the database, so that there is no usage."""
         return None if self._database.file is None else self.catch_up()
 
-    def _keep_meters(self) -> None:
+    def _keep_meters(self, store: UsageStore) -> None:
         with self._database.read() as connection:
-            latest = meters.latest(connection)
+            latest = meters.latest(connection), catalogs.latest_part(connection)
             if latest == self._kept:
                 return
-            known = meters.every(connection)
-        self.store.keep(known)
+            known = [*meters.every(connection), *catalogs.meters(connection)]
+        store.keep(known)
         self._kept = latest
 
     def close(self) -> None:

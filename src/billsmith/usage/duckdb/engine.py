@@ -21,8 +21,8 @@ from billsmith.usage.duckdb.decide import Decided, decide
 from billsmith.usage.duckdb.hashing import Hashing
 from billsmith.usage.duckdb.index import IdentityIndex
 from billsmith.usage.duckdb.keeper import Keeper
-from billsmith.usage.duckdb.memory import MEMORY, shares, weight
-from billsmith.usage.duckdb.prepare import Prepared, prepare
+from billsmith.usage.duckdb.memory import MEMORY, shares
+from billsmith.usage.duckdb.prepare import Batch, Prepared, prepare
 from billsmith.usage.duckdb.reading import Reading
 from billsmith.usage.duckdb.replay import replay
 from billsmith.usage.duckdb.rows import append
@@ -87,7 +87,8 @@ class DuckDBStore(Reading):
         """See :class:`UsageStore`."""
         if len(items) > MAX_BATCH:
             raise TooLarge(f"{len(items)} items; at most {MAX_BATCH} in one batch", code="usage.batch_too_large")
-        return self._writer.submit(len(items), weight(items), lambda: prepare(items, self.hashing))
+        batch = Batch(items)
+        return self._writer.submit(len(items), batch.weight, lambda: prepare(batch, self.hashing))
 
     def _write(self, group: list[Prepared]) -> list[Receipt]:
         if self._reason:
@@ -193,6 +194,7 @@ class DuckDBStore(Reading):
             writable=not self._reason,
             reason=self._reason,
             waiting=self._writer.waiting,
+            behind=self._keeper.behind(),
             notes=(*self._keeper.notes(), *([self.index.failure] if self.index.failure else ())),
         )
 

@@ -67,6 +67,11 @@ class Keeper:
         """What counts a type ahead, and how far it came, lately. What holds is in the tables."""
         return self._families.get((type, shape))
 
+    def behind(self) -> int:
+        """How many rows are not yet sorted, or not in all roll-ups that are kept."""
+        done = min((family.seq for family in self._families.values()), default=self._sealed)
+        return self._readable() - min(done, self._sealed)
+
     def notes(self) -> tuple[str, ...]:
         """What an operator should know."""
         dropped = [

@@ -235,20 +235,35 @@ class Reading:
         """See :class:`UsageStore`."""
         return self._subjects.waiting(names, limit)
 
-    def unknown(self, types: Collection[str], *, limit: int = 1_000) -> tuple[Unknown, ...]:
+    def unknown(
+        self, types: Collection[str], *, owners: Collection[str] | None = None, limit: int = 1_000
+    ) -> tuple[Unknown, ...]:
         """See :class:`UsageStore`."""
+        parameters = Parameters(types=sorted(types), limit=limit)
+        of = "" if owners is None else f" AND s.owner IN (SELECT unnest({parameters.add(sorted(owners))}::VARCHAR[]))"
         with self.reading() as cursor:
             rows = cursor.execute(
-                "SELECT s.owner, s.reference, b.account, e.type, n FROM (SELECT subject, type, sum(sign) AS n FROM events"
-                " WHERE seq <= $seq GROUP BY ALL HAVING n > 0) e"
+                "SELECT s.owner, s.reference, b.account, e.type, count(*), max(time),"
+                " min({'time': time, 'source': source, 'id': id}) AS first"
+                f" FROM {compiler.in_force('true', self._seq)} e"
                 " JOIN subjects s USING (subject) LEFT JOIN bindings b USING (subject)"
-                " WHERE b.account IS NULL OR e.type NOT IN (SELECT unnest($types))"
-                " ORDER BY s.owner, s.reference, e.type LIMIT $limit",
-                {"seq": self._seq, "types": sorted(types), "limit": limit},
+                f" WHERE (b.account IS NULL OR e.type NOT IN (SELECT unnest($types))){of}"
+                " GROUP BY ALL ORDER BY s.owner, s.reference, e.type LIMIT $limit",
+                parameters,
             ).fetchall()
         return tuple(
-            Unknown(owner=owner, reference=reference, account=account, type=type, events=int(events))
-            for owner, reference, account, type, events in rows
+            Unknown(
+                owner=owner,
+                reference=reference,
+                account=account,
+                type=type,
+                events=events,
+                first=first["time"],
+                last=last,
+                source=first["source"],
+                id=first["id"],
+            )
+            for owner, reference, account, type, events, last, first in rows
         )
 
 

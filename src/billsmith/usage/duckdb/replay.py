@@ -15,7 +15,7 @@ from billsmith.usage.duckdb.index import ABSENT, CORRECTED, IdentityIndex
 from billsmith.usage.store import Name
 
 #: Rows read at a time.
-CHUNK = 50_000
+CHUNK = 10_000
 
 
 class Hashed(NamedTuple):

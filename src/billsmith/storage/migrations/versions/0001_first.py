@@ -144,6 +144,19 @@ def upgrade() -> None:
         sa.UniqueConstraint("issuer_seq", "number", name="billing_run_number"),
     )
     op.create_table(
+        "billing_setting",
+        sa.Column("account_seq", _seq(), autoincrement=False, nullable=False),
+        sa.Column("grace_hours", sa.BigInteger(), nullable=False),
+        sa.Column("automatic", sa.SmallInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_by", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("account_seq"),
+    )
+    op.create_table(
         "catalog_part",
         sa.Column("seq", _seq(), nullable=False),
         sa.Column("issuer_seq", _seq(), nullable=False),
@@ -303,6 +316,37 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_table(
+        "invoice_draft",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("recipient_seq", _seq(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("issue_at", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_by", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["recipient_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index("draft_of_issuer", "invoice_draft", ["issuer_seq", "seq"], unique=False)
+    op.create_index(
+        "draft_to_issue",
+        "invoice_draft",
+        ["issue_at"],
+        unique=False,
+        sqlite_where=sa.text("issue_at IS NOT NULL"),
+        postgresql_where=sa.text("issue_at IS NOT NULL"),
+    )
+    op.create_table(
         "invoice_tally",
         sa.Column("account_seq", _seq(), nullable=False),
         sa.Column("role", sa.SmallInteger(), nullable=False),
@@ -443,6 +487,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("id"),
     )
     op.create_index("usage_correction_of_sender", "usage_correction", ["sender_seq", "seq"], unique=False)
+    op.create_index("usage_correction_state", "usage_correction", ["state", "created_at"], unique=False)
     op.create_table(
         "vendor_id",
         sa.Column("vendor", sa.String(length=16), nullable=False),
