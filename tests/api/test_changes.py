@@ -47,6 +47,7 @@ LEAVES = {
     "removeConnection": ["connection.removed"],
     "voidEvents": ["usage.correction_asked", "usage.corrected"],
     "replaceEvents": ["usage.correction_asked", "usage.corrected"],
+    "retryMail": ["mail.retried"],
     "createWebhook": ["webhook.created"],
     "updateWebhook": ["webhook.changed"],
     "disableWebhook": ["webhook.disabled"],
@@ -91,6 +92,13 @@ def rows_left(house: House) -> tuple[dict[str, list[str]], Caller]:
         if "{connection}" in operation.path:
             vendor = {"vendor": "amberflo", "name": operation.id, "url": "https://vendor.example", "secret": "correct horse"}
             ids["connection"] = caller.post("/v1/connections", vendor)["id"]
+        if operation.id == "retryMail":
+            lost = caller.post("/v1/accounts", {"name": "Lost", "external_id": "lost"})["id"]
+            caller.post(
+                "/v1/invoices", {"recipient": lost, "lines": [{"description": "x", "amount": 1}], "send_by_email": True}
+            )
+            caller("PATCH", f"/v1/accounts/{lost}", {"profile": {"email": "found@shop.example"}})
+            ids["mail"] = caller.get("/v1/mails")["items"][0]["id"]
         if operation.id == "updateWebhook":
             ids["webhook"] = caller.post("/v1/webhooks", {"url": "https://shop.example/"})["id"]
         if operation.id == "closeAccount":

@@ -349,7 +349,7 @@ def fail_to_sync(home: Path, rounds: int, seed: int, *, lying: bool = False) -> 
                 shutil.copy(home / "durable" / name, home / "survived" / name)
 
         def look(say: Callable[[Any], None], run: str = run, acknowledged: int = before + 1) -> None:
-            _look(home / "survived", run, acknowledged, say)
+            _look(str(home / "survived"), run, acknowledged, say)
 
         lost, faults = msgspec.json.decode(_forked(look)[0])
         found["lost"] += [f"{run}/{one}" for one in lost]

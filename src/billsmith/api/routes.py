@@ -24,6 +24,7 @@ from billsmith.api import (
     invoice_drafts,
     invoice_steps,
     invoices,
+    mails,
     meters,
     page,
     reconciliations,
@@ -67,6 +68,7 @@ OPERATIONS = (
     *drafts.OPERATIONS,
     *changes.OPERATIONS,
     *webhooks.OPERATIONS,
+    *mails.OPERATIONS,
 )
 
 
