@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -102,5 +103,5 @@ def test_usage_goes_up_to_now(demo: Demo) -> None:
 def test_the_year_ends_with_the_month_before_this_one(now: str, first: str, last: str) -> None:
     months = demo_year.months_until(parse_instant(now))
     assert (months[0].name, months[-1].name, len(months)) == (first, last, 12)
-    assert all(one.after == other.first for one, other in zip(months, months[1:], strict=False))
+    assert all(one.after == other.first for one, other in pairwise(months))
     assert months[-1].after <= local_date(parse_instant(now), "Etc/GMT+12")
