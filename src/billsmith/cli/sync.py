@@ -20,7 +20,7 @@ from billsmith.storage.sync import Walk, WalkState
 from billsmith.storage.sync_connections import VendorConnection
 from billsmith.units.errors import Invalid
 from billsmith.units.instants import format_instant, parse_date
-from billsmith.workflows import connections
+from billsmith.workflows import connections, webhooks
 from billsmith.workflows.clock import system_clock
 from billsmith.workflows.sealing import new_key as fresh_key
 
@@ -142,7 +142,7 @@ def rekey(*, common: Common = PLAIN) -> None:
     Example: billsmith sync rekey
     """
     with opened(common) as database, database.write() as connection:
-        moved = connections.rekey(connection, sealer(), now=system_clock(), actor=ACTOR)
+        moved = connections.rekey(connection, sealer(), now=system_clock(), actor=ACTOR) + webhooks.rekey(connection, sealer())
     common.show(Record(row={"rekeyed": moved}, id_field="rekeyed"))
 
 
