@@ -44,6 +44,7 @@ LEAVES = {
     "voidGrant": ["wallet.voided"],
     "createConnection": ["connection.created"],
     "runConnection": ["connection.asked"],
+    "renewConnectionSecret": ["connection.secret_renewed"],
     "removeConnection": ["connection.removed"],
     "voidEvents": ["usage.correction_asked", "usage.corrected"],
     "replaceEvents": ["usage.correction_asked", "usage.corrected"],

@@ -54,6 +54,7 @@ KINDS: dict[str, str] = {
     "credential.revoked": "a credential was ended",
     "connection.created": "a connection to a vendor was made",
     "connection.asked": "somebody asked for a pull",
+    "connection.secret_renewed": "a connection got the secret that took the place of the old one",
     "connection.rekeyed": "a connection's secret was sealed with another key",
     "connection.removed": "a connection to a vendor was removed",
     "webhook.created": "a webhook was made",
