@@ -1,10 +1,10 @@
-"""Writers of the embedded usage store that are killed, or whose disk is full. The parent never opens a store: it forks.
+"""Writers of a usage store that are killed, or whose disk is full. The parent never opens a store: it forks.
 
-``python -m tests.support.usage_crash kill HOME KILLS SEED`` kills writers; ``… full HOME`` fills the disk (a limit on file
-sizes stands for it); ``kill-torn`` sorts in two transactions instead of one; ``kill-correctors``: several senders, who
-correct (``kill-correctors-in-halves``: each batch in two commits); ``… lose HOME LOSSES SEED`` drops what wasn't synced
-(``lose-log``: DuckDB's log too); ``… unsynced HOME ROUNDS SEED``: nothing can be synced for a while, then the power is lost
-(``unsynced-lie``: the disk says it could). They print what they found as JSON.
+``python -m tests.support.usage_crash kill WHERE KILLS SEED`` kills writers (WHERE is a folder, or PostgreSQL's URL); ``… full HOME``
+fills the disk (a limit on file sizes stands for it); ``kill-torn`` sorts in two transactions instead of one; ``kill-correctors``:
+several senders, who correct (``kill-correctors-in-halves``: each batch in two commits); ``… lose HOME LOSSES SEED`` drops what
+wasn't synced (``lose-log``: DuckDB's log too); ``… unsynced HOME ROUNDS SEED``: nothing can be synced for a while, then the power
+is lost (``unsynced-lie``: the disk says it could). They print what they found as JSON.
 """
 
 from __future__ import annotations
@@ -26,13 +26,19 @@ from typing import Any
 
 import duckdb
 import msgspec
+import psycopg
 
 from billsmith.events.event import Event
 from billsmith.metering.meter import Meter
+from billsmith.metering.quantity import Quantity
 from billsmith.units.errors import Unavailable
+from billsmith.units.instants import SECOND
+from billsmith.units.periods import Period
 from billsmith.usage.duckdb import checks, index, runs
 from billsmith.usage.duckdb.engine import DuckDBStore
-from billsmith.usage.store import Item, Receipt, Replace, Selection, UsageStore, Void
+from billsmith.usage.postgres import cells
+from billsmith.usage.postgres.engine import PostgresStore
+from billsmith.usage.store import Binding, Item, Query, Receipt, Replace, Selection, UsageStore, Void
 from tests.support.crash import ROOT, Findings, compiler
 from tests.support.reference_store import ReferenceStore
 
@@ -40,6 +46,7 @@ from tests.support.reference_store import ReferenceStore
 index.MEMORY_LIMIT = 60
 #: What is counted ahead meanwhile.
 _METER = Meter(code="m", event_type="used", group_by=("region",))
+_TOTAL = Meter(code="t", event_type="used")
 #: Events sent beyond the last acknowledged one when a sender comes back.
 _RETRY = 100
 #: Senders at once, of those who correct.
@@ -50,10 +57,19 @@ def event(run: str, number: int) -> Event:
     return Event(owner="o", source=run, id=str(number), type="used", account="a", time=number)
 
 
-def _write_for_ever(home: Path, run: str, chance: random.Random, acknowledge: Callable[[int], None]) -> None:
+def _opened(where: str) -> DuckDBStore | PostgresStore:
+    return PostgresStore(where) if where.startswith("postgresql:") else DuckDBStore(Path(where))
+
+
+def _faults(store: DuckDBStore | PostgresStore) -> list[str]:
+    return store.faults() if isinstance(store, PostgresStore) else list(checks.faults(store))
+
+
+def _write_for_ever(where: str, run: str, chance: random.Random, acknowledge: Callable[[int], None]) -> None:
     """Batches of growing numbers, each with some of the ones before again."""
-    store, sent = DuckDBStore(home), 0
-    store.keep([_METER])
+    store, sent = _opened(where), 0
+    store.bind([Binding("o", "a", "A")])
+    store.keep([_METER, _TOTAL])
     while True:
         size = chance.randint(1, 40)
         again = [event(run, chance.randrange(sent)) for _ in range(3)] if sent else []
@@ -91,10 +107,11 @@ def _say(to: int, said: Any) -> None:
     os.write(to, msgspec.json.encode(said) + b"\n")
 
 
-def _look(home: Path, run: str, acknowledged: int, say: Callable[[Any], None]) -> None:
+def _look(where: str, run: str, acknowledged: int, say: Callable[[Any], None]) -> None:
     """What is wrong after a kill: lost, half, or counted twice once the sender comes back."""
-    store = DuckDBStore(home)
-    faults = list(checks.faults(store))
+    _wait_for_those_who_were_killed(where)
+    store = _opened(where)
+    faults = _faults(store)
     numbers = [int(one.event.id) for one in _all(store, run)]
     if len(numbers) != len(set(numbers)):
         faults.append("an event is there twice")
@@ -107,9 +124,22 @@ def _look(home: Path, run: str, acknowledged: int, say: Callable[[Any], None]) -
         )
     if store.count(Selection(source=run)) != whole:
         faults.append("after the retry the count is another")
-    faults += checks.faults(store)
+    (answer,) = store.measure(Query(meters=(_TOTAL,), periods=(Period(0, SECOND),), accounts=("A",)))
+    if answer.quantities != (Quantity(Decimal(rows := store.count(Selection())), events=rows),):
+        faults.append(f"{answer.quantities} is the answer, {rows} events are there")
+    faults += _faults(store)
     store.close()
     say([lost, faults])
+
+
+def _wait_for_those_who_were_killed(where: str) -> None:
+    """A server goes on for a moment with what a client had sent; only then it is settled what is there."""
+    if not where.startswith("postgresql:"):
+        return
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with psycopg.connect(where, autocommit=True) as connection:
+        while connection.execute(f"{others} AND backend_type = 'client backend'").fetchone() != (0,):
+            time.sleep(0.005)
 
 
 def _all(store: UsageStore, run: str) -> list[Any]:
@@ -133,11 +163,11 @@ def _torn_sort(cursor: duckdb.DuckDBPyConnection, low: int, high: int) -> None:
     cursor.execute("DROP TABLE moved")
 
 
-def kill_many(home: Path, kills: int, seed: int, longest: float = 0.12) -> Findings:
+def kill_many(where: str, kills: int, seed: int, longest: float = 0.12) -> Findings:
     """Kill writers of one store, one after the other, and look at it after each."""
     found, chance = Findings(seed=seed), random.Random(seed)
     for number in range(kills):
-        acknowledged, lost, faults = _kill_once(home, f"{seed}/{number}", chance.uniform(0, longest))
+        acknowledged, lost, faults = _kill_once(where, f"{seed}/{number}", chance.uniform(0, longest))
         found.lost += lost
         found.faults += faults
         found.kills += 1
@@ -145,14 +175,14 @@ def kill_many(home: Path, kills: int, seed: int, longest: float = 0.12) -> Findi
     return found
 
 
-def _kill_once(home: Path, run: str, after: float) -> tuple[int, list[str], list[str]]:
+def _kill_once(where: str, run: str, after: float) -> tuple[int, list[str], list[str]]:
     def write(say: Callable[[Any], None]) -> None:
-        _write_for_ever(home, run, random.Random(run), say)
+        _write_for_ever(where, run, random.Random(run), say)
 
     acknowledged = int(_forked(write, lambda: after)[-1])
 
     def look(say: Callable[[Any], None]) -> None:
-        _look(home, run, acknowledged, say)
+        _look(where, run, acknowledged, say)
 
     lost, faults = msgspec.json.decode(_forked(look)[0])
     return acknowledged, [f"{run}/{number}" for number in lost], [f"{run}: {fault}" for fault in faults]
@@ -258,7 +288,7 @@ def lose_power(home: Path, losses: int, seed: int, *, log: bool = True) -> Findi
             (home / name).mkdir()
 
         def write(say: Callable[[Any], None], run: str = run) -> None:
-            _write_for_ever(home / "live", run, random.Random(run), say)
+            _write_for_ever(str(home / "live"), run, random.Random(run), say)
 
         after = chance.uniform(0, 0.1)
         acknowledged = int(_forked(write, lambda after=after: after)[-1])  # type: ignore[misc]
@@ -267,7 +297,7 @@ def lose_power(home: Path, losses: int, seed: int, *, log: bool = True) -> Findi
                 shutil.copy(home / "durable" / file, home / "survived" / file)
 
         def look(say: Callable[[Any], None], run: str = run, acknowledged: int = acknowledged) -> None:
-            _look(home / "survived", run, acknowledged, say)
+            _look(str(home / "survived"), run, acknowledged, say)
 
         lost, faults = msgspec.json.decode(_forked(look)[0])
         found.lost += [f"{run}/{one}" for one in lost]
@@ -319,7 +349,7 @@ def fail_to_sync(home: Path, rounds: int, seed: int, *, lying: bool = False) -> 
                 shutil.copy(home / "durable" / name, home / "survived" / name)
 
         def look(say: Callable[[Any], None], run: str = run, acknowledged: int = before + 1) -> None:
-            _look(home / "survived", run, acknowledged, say)
+            _look(str(home / "survived"), run, acknowledged, say)
 
         lost, faults = msgspec.json.decode(_forked(look)[0])
         found["lost"] += [f"{run}/{one}" for one in lost]
@@ -388,7 +418,7 @@ def run(*arguments: str, lose_power_in: Path | None = None) -> Any:
 
 if __name__ == "__main__":
     what, where, *more = sys.argv[1:]
-    runs.RUN, runs.FULL = 50, 3_200  # rows are sorted and merged all the time, too
+    runs.RUN, runs.FULL = cells.RUN, cells.FULL = 50, 3_200  # rows are sorted, counted ahead and merged all the time, too
     if what == "full":
         answer: Any = fill_disk(Path(where))
     elif what.startswith("unsynced"):
@@ -398,8 +428,10 @@ if __name__ == "__main__":
             runs._sort = _torn_sort
         if what.endswith("in-halves"):
             DuckDBStore.ingest = _in_halves  # type: ignore[method-assign]
-        kill = kill_correctors if what.startswith("kill-correctors") else kill_many
-        answer = kill(Path(where), *map(int, more))
+        if what.startswith("kill-correctors"):
+            answer = kill_correctors(Path(where), *map(int, more))
+        else:
+            answer = kill_many(where, *map(int, more))
     else:
         answer = lose_power(Path(where), *map(int, more), log=what == "lose")
     sys.stdout.buffer.write(msgspec.json.encode(answer))

@@ -21,12 +21,13 @@ from billsmith.metering.meter import Meter
 from billsmith.units.errors import Busy, Unavailable
 from billsmith.usage.duckdb import checks, engine, file, index, memory, runs
 from billsmith.usage.duckdb.engine import DuckDBStore
-from billsmith.usage.duckdb.hashing import Hashes, Hashing, Words
-from billsmith.usage.duckdb.index import ABSENT, IdentityIndex
+from billsmith.usage.duckdb.index import IdentityIndex
 from billsmith.usage.duckdb.owner import Client, SharedStore
 from billsmith.usage.duckdb.prepare import Batch, Prepared, prepare
-from billsmith.usage.duckdb.writer import Writer
+from billsmith.usage.hashing import Hashes, Hashing, Words
+from billsmith.usage.singly import ABSENT, CORRECTED
 from billsmith.usage.store import Binding, Clash, Query, Receipt, Replace, UsageStore
+from billsmith.usage.writer import Writer
 from tests.support import usage, usage_memory
 from tests.support.crash import ROOT, compiler
 from tests.support.usage_crash import run
@@ -116,7 +117,7 @@ def test_the_index_finds_what_it_was_given_through_runs_and_merges(tmp_path: Pat
         new = {chance.randbytes(16): chance.randrange(2, 2**63) for _ in range(100)}
         # the same first word, and bodies that change
         new |= {key[:8] + chance.randbytes(8): 7 for key in list(new)[:3]}
-        new |= dict.fromkeys(chance.sample(sorted(known), min(len(known), 5)), index.CORRECTED)
+        new |= dict.fromkeys(chance.sample(sorted(known), min(len(known), 5)), CORRECTED)
         known |= new
         kept.add(*_arrays(new), seq)
     strangers = [chance.randbytes(16) for _ in range(1000)] + [key[:8] + bytes(8) for key in list(known)[:1000]]

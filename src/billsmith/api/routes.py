@@ -9,6 +9,7 @@ from starlette.responses import Response
 from billsmith.accounts.authorisation import Principal
 from billsmith.api import (
     accounts,
+    agreements,
     catalogs,
     changes,
     connections,
@@ -23,6 +24,7 @@ from billsmith.api import (
     invoice_drafts,
     invoice_steps,
     invoices,
+    mails,
     meters,
     page,
     reconciliations,
@@ -59,12 +61,14 @@ OPERATIONS = (
     *catalogs.OPERATIONS,
     *subscriptions.OPERATIONS,
     *wallets.OPERATIONS,
+    *agreements.OPERATIONS,
     *connections.OPERATIONS,
     *reconciliations.OPERATIONS,
     *runs.OPERATIONS,
     *drafts.OPERATIONS,
     *changes.OPERATIONS,
     *webhooks.OPERATIONS,
+    *mails.OPERATIONS,
 )
 
 

@@ -26,6 +26,7 @@ from billsmith.cli import (
     invoices,
     jobs,
     keys,
+    mail,
     meters,
     rebill,
     reconcile,
@@ -81,6 +82,7 @@ app.command(jobs.app)
 app.command(simulate.simulate)
 app.command(audit.app)
 app.command(webhooks.app)
+app.command(mail.app)
 app.command(backup.backup)
 app.command(restore.restore)
 app.command(verify.verify)

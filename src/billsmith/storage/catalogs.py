@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, insert, or_, select
+from sqlalchemy import Connection, and_, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 import billsmith.rating  # noqa: F401 (loads the price models)
@@ -15,6 +15,7 @@ from billsmith.catalog.catalog import Catalog
 from billsmith.catalog.reading import read_as
 from billsmith.catalog.versions import KINDS, Comparison, Part, Shelf, shelf
 from billsmith.catalog.writing import digest, text_of
+from billsmith.metering.meter import Meter
 from billsmith.storage import changes
 from billsmith.storage.accounts import ancestors, path_range
 from billsmith.storage.changes import Change
@@ -98,6 +99,17 @@ def load(connection: Connection, issuer: Account, code: str, version: int | None
     """
     applied = get(connection, issuer, code, version)
     return shelf(code, applied.version, applied.currency, parts(connection, issuer, code), applied.offers)
+
+
+def meters(connection: Connection) -> list[Meter]:
+    """Every version of every meter of every catalog: what may be billed by, and so what the usage store keeps counted."""
+    query = select(part_table).where(part_table.c.kind == "meter").order_by(part_table.c.seq)
+    return [_part(row).value for row in connection.execute(query)]
+
+
+def latest_part(connection: Connection) -> int:
+    """A number that grows with every new version of anything in any catalog."""
+    return int(connection.execute(select(func.coalesce(func.max(part_table.c.seq), 0))).scalar_one())
 
 
 def add(

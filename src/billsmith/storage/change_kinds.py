@@ -36,6 +36,7 @@ KINDS: dict[str, str] = {
     "wallet.used": "an invoice used granted credit",
     "wallet.voided": "what was left of a grant was taken back",
     "catalog.applied": "a catalog was applied, as a new version",
+    "catalog.migration": "somebody asked to move subscriptions to a version of their plan",
     "meter.defined": "a meter was made, or its next version",
     "usage.correction_asked": "somebody wants events voided or replaced",
     "usage.corrected": "events were voided or replaced",
@@ -62,6 +63,9 @@ KINDS: dict[str, str] = {
     "webhook.rotated": "a webhook got a new secret",
     "webhook.replayed": "a webhook is told again what came after a change",
     "webhook.test": "somebody wants to see whether a webhook arrives; only that one is told",
+    "mail.sent": "a mail was handed to the mail server",
+    "mail.failed": "a mail could not be sent, for good or for three days",
+    "mail.retried": "a mail that failed is queued again",
     "pull.ended": "a walk through a vendor's list came to an end, whole or not",
 }
 

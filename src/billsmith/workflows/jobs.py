@@ -23,6 +23,7 @@ from billsmith.workflows.bill_period import AGAIN_AFTER, bill_period, due_by_the
 from billsmith.workflows.clock import Clock
 from billsmith.workflows.deliveries import Courier
 from billsmith.workflows.drafts import issue_due
+from billsmith.workflows.mail import Postman
 from billsmith.workflows.settle import mark_past_due
 from billsmith.workflows.sync_runs import Puller
 from billsmith.workflows.usage_store import Usage
@@ -45,6 +46,8 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     """``None`` where this process pulls nothing."""
     courier: Courier | None = None
     """``None`` where this process tells no webhooks."""
+    postman: Postman | None = None
+    """``None`` where this process sends no mail."""
     processes: int = 1
     check: Callable[[int], None] = _go_on
     patient: bool = False
@@ -125,7 +128,7 @@ def _to_run(tools: Tools, _now: int) -> bool:
 def _run(tools: Tools, _now: int) -> int:
     billed = 0
     for run in _open_runs(tools):
-        usage = tools.usage.catch_up_if_any()
+        usage = tools.usage.catch_up()
         billed += bring_to_end(tools.database, usage, run, processes=tools.processes, progress=tools.check)
     return billed
 
@@ -145,7 +148,7 @@ def _bill(tools: Tools, now: int) -> int:
     billed = 0
     for issuer, month in _months(tools, now):
         tools.check(billed)
-        usage = tools.usage.catch_up_if_any()
+        usage = tools.usage.catch_up()
         reports = bill_period(
             tools.database, usage, issuer, month, at=now, actor=ACTOR, processes=tools.processes, progress=tools.check
         )
@@ -183,6 +186,15 @@ def _to_tell(tools: Tools, now: int) -> bool:
 def _tell(tools: Tools, _now: int) -> int:
     assert tools.courier is not None
     return tools.courier.run_due(tools.check)
+
+
+def _to_send(tools: Tools, now: int) -> bool:
+    return tools.postman is not None and tools.postman.is_due(now)
+
+
+def _send(tools: Tools, _now: int) -> int:
+    assert tools.postman is not None
+    return tools.postman.run_due(tools.check)
 
 
 PAST_DUE = Job(
@@ -227,6 +239,13 @@ WEBHOOKS = Job(
     due=_to_tell,
     run=_tell,
 )
+MAIL = Job(
+    name="mail",
+    what="Invoices that go by e-mail, and reminders, are handed to the mail server.",
+    every=10,
+    due=_to_send,
+    run=_send,
+)
 
 CORRECTIONS = Job(
     name="corrections",
@@ -237,4 +256,4 @@ CORRECTIONS = Job(
 )
 
 #: All jobs, in the order in which one process does what is due.
-JOBS: tuple[Job, ...] = (PAST_DUE, DRAFTS, CORRECTIONS, RUNS, BILL, PULLS, WEBHOOKS)
+JOBS: tuple[Job, ...] = (PAST_DUE, DRAFTS, CORRECTIONS, RUNS, BILL, PULLS, WEBHOOKS, MAIL)

@@ -19,12 +19,9 @@ import msgspec
 import numpy as np
 
 from billsmith.usage.duckdb import sieve
-from billsmith.usage.duckdb.hashing import Hashes, Words
-from billsmith.usage.duckdb.recent import ABSENT as ABSENT
 from billsmith.usage.duckdb.recent import Recent
-
-#: The mark of an identity that was corrected: ask the table. No body has it, nor :data:`ABSENT` (see ``hashing``).
-CORRECTED = 0
+from billsmith.usage.hashing import Hashes, Words
+from billsmith.usage.singly import ABSENT
 
 #: Identities in memory before they become a run, at most; runs of one level before they are merged.
 MEMORY_LIMIT = 250_000
