@@ -9,11 +9,13 @@ from starlette.responses import Response
 from billsmith.accounts.authorisation import Principal
 from billsmith.api import (
     accounts,
+    agreements,
     catalogs,
     changes,
     connections,
     corrections,
     credentials,
+    drafts,
     errors,
     event_lists,
     events,
@@ -22,6 +24,7 @@ from billsmith.api import (
     invoice_drafts,
     invoice_steps,
     invoices,
+    mails,
     meters,
     page,
     reconciliations,
@@ -58,11 +61,14 @@ OPERATIONS = (
     *catalogs.OPERATIONS,
     *subscriptions.OPERATIONS,
     *wallets.OPERATIONS,
+    *agreements.OPERATIONS,
     *connections.OPERATIONS,
     *reconciliations.OPERATIONS,
     *runs.OPERATIONS,
+    *drafts.OPERATIONS,
     *changes.OPERATIONS,
     *webhooks.OPERATIONS,
+    *mails.OPERATIONS,
 )
 
 
