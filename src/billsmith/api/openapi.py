@@ -38,6 +38,7 @@ _PATH_PARAMETERS = {
     "connection": ("The connection's id, or its name.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "subscription": ("The subscription's id.", {"type": "string", "format": "uuid"}),
     "correction": ("The correction's id.", {"type": "string", "format": "uuid"}),
+    "simulation": ("The simulation's id.", {"type": "string", "format": "uuid"}),
     "run": ("The run's id.", {"type": "string", "format": "uuid"}),
     "grant": ("The grant's id.", {"type": "string", "format": "uuid"}),
     "agreement": ("The agreement's id.", {"type": "string", "format": "uuid"}),

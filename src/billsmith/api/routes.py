@@ -27,6 +27,7 @@ from billsmith.api import (
     page,
     reconciliations,
     runs,
+    simulations,
     subscriptions,
     usage,
     wallets,
@@ -59,6 +60,7 @@ OPERATIONS = (
     *connections.OPERATIONS,
     *reconciliations.OPERATIONS,
     *runs.OPERATIONS,
+    *simulations.OPERATIONS,
     *drafts.OPERATIONS,
     *changes.OPERATIONS,
 )

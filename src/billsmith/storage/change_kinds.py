@@ -38,6 +38,7 @@ KINDS: dict[str, str] = {
     "catalog.applied": "a catalog was applied, as a new version",
     "catalog.migration": "somebody asked to move subscriptions to a version of their plan",
     "meter.defined": "a meter was made, or its next version",
+    "simulation.asked": "somebody asked what other prices would come to",
     "run.begun": "a run over an issuer's subscriptions began",
     "run.ended": "a run came to its end",
     "account.created": "an account was made",

@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from billsmith.accounts.model import Account
-from billsmith.storage import drafts, invoices, runs, sync_connections
+from billsmith.storage import drafts, invoices, runs, simulations, sync_connections
 from billsmith.storage.database import Database
 from billsmith.storage.runs import Run
 from billsmith.units.errors import BillsmithError
 from billsmith.units.spans import NamedSpan
 from billsmith.workflows.asked_runs import bring_to_end
+from billsmith.workflows.asked_simulations import make_waiting
 from billsmith.workflows.bill_period import AGAIN_AFTER, bill_period, due_by_the_clock
 from billsmith.workflows.clock import Clock
 from billsmith.workflows.drafts import issue_due
@@ -126,6 +127,15 @@ def _run(tools: Tools, _now: int) -> int:
     return billed
 
 
+def _to_simulate(tools: Tools, _now: int) -> bool:
+    with tools.database.read() as connection:
+        return bool(simulations.waiting(connection, limit=1))
+
+
+def _simulate(tools: Tools, _now: int) -> int:
+    return make_waiting(tools.database, tools.usage.catch_up_if_any(), processes=tools.processes)
+
+
 def _to_bill(tools: Tools, now: int) -> bool:
     return bool(_months(tools, now))
 
@@ -184,6 +194,13 @@ RUNS = Job(
     due=_to_run,
     run=_run,
 )
+SIMULATIONS = Job(
+    name="simulations",
+    what="Simulations that were asked for are made.",
+    every=15,
+    due=_to_simulate,
+    run=_simulate,
+)
 BILL = Job(
     name="bill",
     what="Months whose grace has ended are billed, for the issuers that bill by the clock.",
@@ -200,4 +217,4 @@ PULLS = Job(
 )
 
 #: All jobs, in the order in which one process does what is due.
-JOBS: tuple[Job, ...] = (PAST_DUE, DRAFTS, RUNS, BILL, PULLS)
+JOBS: tuple[Job, ...] = (PAST_DUE, DRAFTS, RUNS, BILL, SIMULATIONS, PULLS)
