@@ -186,6 +186,15 @@ def test_the_documents_examples_work_as_they_stand(house: House) -> None:
         if "{connection}" in operation.path:
             vendor = {"vendor": "amberflo", "name": operation.id, "url": "https://vendor.example", "secret": "correct horse"}
             ids["connection"] = caller.post("/v1/connections", vendor)["id"]
+        if operation.id == "retryMail":
+            lost = caller.post("/v1/accounts", {"name": "Lost", "external_id": "lost"})["id"]
+            caller.post(
+                "/v1/invoices", {"recipient": lost, "lines": [{"description": "x", "amount": 1}], "send_by_email": True}
+            )
+            caller("PATCH", f"/v1/accounts/{lost}", {"profile": {"email": "found@shop.example"}})
+            ids["mail"] = caller.get("/v1/mails")["items"][0]["id"]
+        if "{webhook}" in operation.path:
+            ids["webhook"] = caller.post("/v1/webhooks", {"url": "https://shop.example/"})["id"]
         if operation.follow is not None and not house.database.is_sqlite:
             continue  # it needs a usage store
         answer = caller(operation.method, operation.path.format(**ids), dict(operation.example))

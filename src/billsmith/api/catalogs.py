@@ -132,6 +132,8 @@ def apply_catalog(connection: Connection, call: Call, body: CatalogApply) -> Mad
         return Made(_changes(workflow.plan(connection, issuer, body.source, "source"), applied=False))
     now, actor = call.services.clock(), call.principal.actor
     planned = workflow.apply(connection, issuer, body.source, "source", now=now, actor=actor)
+    if planned.is_new and call.services.usage_or_none is not None:
+        call.services.usage_or_none.meters_changed()
     return Made(_changes(planned, applied=planned.is_new))
 
 

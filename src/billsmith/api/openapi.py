@@ -36,6 +36,8 @@ _PATH_PARAMETERS = {
     "invoice": ("The invoice's id.", {"type": "string", "format": "uuid"}),
     "credential": ("The credential's id.", {"type": "string", "format": "uuid"}),
     "connection": ("The connection's id, or its name.", {"type": "string", "minLength": 1, "maxLength": 128}),
+    "mail": ("The mail's id.", {"type": "string", "format": "uuid"}),
+    "webhook": ("The webhook's id.", {"type": "string", "format": "uuid"}),
     "subscription": ("The subscription's id.", {"type": "string", "format": "uuid"}),
     "correction": ("The correction's id.", {"type": "string", "format": "uuid"}),
     "simulation": ("The simulation's id.", {"type": "string", "format": "uuid"}),
@@ -170,6 +172,8 @@ def _query_parameter(parameter: QueryParameter) -> dict[str, Any]:
         "description": parameter.description,
         "schema": dict(parameter.schema),
     }
+    if parameter.required:
+        written["required"] = True
     return {**written, "style": "form", "explode": False} if parameter.many else written
 
 

@@ -17,20 +17,24 @@ from billsmith.api import (
     credentials,
     drafts,
     errors,
+    event_lists,
     events,
     invoice_create,
     invoice_credits,
     invoice_drafts,
     invoice_steps,
     invoices,
+    mails,
     meters,
     page,
     reconciliations,
     runs,
     simulations,
     subscriptions,
+    unknown_usage,
     usage,
     wallets,
+    webhooks,
 )
 from billsmith.api.openapi import document
 from billsmith.api.operations import routes_of
@@ -50,9 +54,11 @@ OPERATIONS = (
     *accounts.OPERATIONS,
     *credentials.OPERATIONS,
     *events.OPERATIONS,
+    *event_lists.OPERATIONS,
     *corrections.OPERATIONS,
     *meters.OPERATIONS,
     *usage.OPERATIONS,
+    *unknown_usage.OPERATIONS,
     *catalogs.OPERATIONS,
     *subscriptions.OPERATIONS,
     *wallets.OPERATIONS,
@@ -63,6 +69,8 @@ OPERATIONS = (
     *simulations.OPERATIONS,
     *drafts.OPERATIONS,
     *changes.OPERATIONS,
+    *webhooks.OPERATIONS,
+    *mails.OPERATIONS,
 )
 
 

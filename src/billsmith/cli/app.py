@@ -26,6 +26,7 @@ from billsmith.cli import (
     invoices,
     jobs,
     keys,
+    mail,
     meters,
     rebill,
     reconcile,
@@ -39,6 +40,7 @@ from billsmith.cli import (
     verify,
     version,
     wallets,
+    webhooks,
 )
 from billsmith.cli import invoice_drafts as invoice_drafts  # adds commands to those of invoices
 from billsmith.cli.exits import Exit, exit_code
@@ -79,6 +81,8 @@ app.command(drafts.drafts)
 app.command(jobs.app)
 app.command(simulate.simulate)
 app.command(audit.app)
+app.command(webhooks.app)
+app.command(mail.app)
 app.command(backup.backup)
 app.command(restore.restore)
 app.command(verify.verify)

@@ -9,7 +9,7 @@ import msgspec
 from billsmith.api import routes as native
 from billsmith.server.app import App
 from billsmith.server.jobs import Jobs
-from billsmith.server.settings import Settings
+from billsmith.server.settings import Settings, mail_server
 from billsmith.server.sources import puller
 from billsmith.vendors.acronis import routes as acronis
 from billsmith.vendors.amberflo import routes as amberflo
@@ -18,7 +18,9 @@ from billsmith.vendors.myreports import routes as myreports
 from billsmith.wire.face import Face
 from billsmith.wire.services import Services
 from billsmith.workflows.billing_work import cores
+from billsmith.workflows.deliveries import Courier
 from billsmith.workflows.jobs import Tools
+from billsmith.workflows.mail import Postman
 
 _FACES: dict[str, Callable[[], Face]] = {
     "acronis": acronis.face,
@@ -46,5 +48,7 @@ def tools(settings: Settings, services: Services) -> Tools:
         clock=services.clock,
         usage=services.usage_or_none,
         puller=puller(services.database, services.clock, services.sealer) if settings.pull else None,
+        courier=Courier(database=services.database, clock=services.clock, sealer=services.sealer),
+        postman=Postman(database=services.database, clock=services.clock, server=mail_server(settings)),
         processes=cores(),
     )

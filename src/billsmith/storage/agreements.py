@@ -15,6 +15,7 @@ from billsmith.ledger.wallets import Grant
 from billsmith.storage import changes
 from billsmith.storage.changes import Change
 from billsmith.storage.direct import Direct
+from billsmith.storage.schema import invoice
 from billsmith.storage.schema_billing import agreement as table
 from billsmith.storage.schema_billing import agreement_use as use_table
 from billsmith.storage.schema_billing import wallet_grant, wallet_movement
@@ -35,6 +36,14 @@ class Stored(NamedTuple):
     id: str
     account_seq: int
     body: Agreement
+
+
+class Use(NamedTuple):
+    """What an invoice used of an agreement. ``batch`` is that of the run that made the invoice."""
+
+    invoice_seq: int
+    batch: str
+    amount: Exact
 
 
 class StoredGrant(NamedTuple):
@@ -96,15 +105,14 @@ def of_accounts(connection: Connection, issuer_seq: int, accounts: Sequence[int]
     return found
 
 
-def uses(connection: Connection, seqs: Sequence[int], before: int | None = None) -> dict[int, list[Exact]]:
-    """What invoices (those before one, by its row) used of agreements, by the agreements' numbers."""
-    found: dict[int, list[Exact]] = {seq: [] for seq in seqs}
+def uses(connection: Connection, seqs: Sequence[int]) -> dict[int, list[Use]]:
+    """What invoices used of agreements, by the agreements' numbers."""
+    found: dict[int, list[Use]] = {seq: [] for seq in seqs}
     if seqs:
-        query = select(use_table.c.agreement_seq, use_table.c.amount).where(use_table.c.agreement_seq.in_(seqs))
-        if before is not None:
-            query = query.where(use_table.c.invoice_seq < before)
-        for seq, amount in connection.execute(query):
-            found[seq].append(Fraction(amount) if "/" in amount else Decimal(amount))
+        query = select(use_table, invoice.c.batch).join_from(use_table, invoice, use_table.c.invoice_seq == invoice.c.seq)
+        for row in connection.execute(query.where(use_table.c.agreement_seq.in_(seqs))):
+            amount = Fraction(row.amount) if "/" in row.amount else Decimal(row.amount)
+            found[row.agreement_seq].append(Use(row.invoice_seq, row.batch, amount))
     return found
 
 

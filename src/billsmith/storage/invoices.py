@@ -14,13 +14,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Table, and_, case, delete, exists, func, insert, select, text, update
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import Connection, and_, delete, exists, func, insert, select, text, update
 
 from billsmith.accounts.model import Account
 from billsmith.documents.packed import pack_content, unpack_content, unpacked
-from billsmith.invoicing.chain import BEGINNING
+from billsmith.invoicing.chain import BEGINNING, content_digest
 from billsmith.invoicing.model import (
     OPEN_STATUSES,
     Content,
@@ -31,11 +29,12 @@ from billsmith.invoicing.model import (
     Payment,
     Period,
 )
-from billsmith.storage import chain, changes, schema
+from billsmith.storage import chain, changes, mails, schema
 from billsmith.storage.account_ids import id_text
 from billsmith.storage.accounts import ancestors, path_range
 from billsmith.storage.changes import Change
 from billsmith.storage.direct import Direct, is_integrity_error
+from billsmith.storage.mails import NewMail
 from billsmith.storage.schema import invoice as table
 from billsmith.storage.schema_billing import ledger_entry
 from billsmith.units.currency import from_minor
@@ -79,6 +78,8 @@ class NewInvoice(msgspec.Struct, frozen=True, kw_only=True):
     recipient: Account
     body: bytes | None = None
     """The content as it is kept (:func:`pack_content`), where the caller packed it already."""
+    digest: bytes = b""
+    """The content's digest (:func:`content_digest`), where the caller has it already."""
     series: str = ""
     """The series in which it was numbered here (:func:`numbers`); what came from elsewhere has none."""
     vendor: str = ""
@@ -116,7 +117,8 @@ def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
     if not batch:
         return []
     _lock_lists(connection, batch)
-    seqs, direct = _next_seqs(connection, len(batch)), Direct(connection)
+    direct = Direct(connection)
+    seqs = _next_seqs(direct, len(batch))
     due_at = lru_cache(_due_at)  # for most of a batch the same
     try:
         direct.add(table, [_row(seq, new, direct.id(new.invoice.id), due_at) for seq, new in zip(seqs, batch, strict=True)])
@@ -129,7 +131,7 @@ def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
     chain.extend(
         connection,
         [
-            chain.Sealed(new.series, seq, new.issuer.seq, new.invoice, unpacked(body))
+            chain.Sealed(new.series, seq, new.issuer.seq, new.invoice, new.digest or content_digest(unpacked(body)))
             for seq, new, body in zip(seqs, batch, bodies, strict=True)
             if new.series and body is not None
         ],
@@ -144,7 +146,27 @@ def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
         ],
     )
     changes.note(connection, *map(_made, batch))
+    _queue_mails(connection, seqs, batch)
     return seqs
+
+
+def _queue_mails(connection: Connection, seqs: Sequence[int], batch: Sequence[NewInvoice]) -> None:
+    """What is issued here and goes by e-mail is queued; what came from elsewhere was sent from there."""
+    for at in dict.fromkeys(new.invoice.created_at for new in batch if new.invoice.send_by_email):
+        mails.queue(
+            connection,
+            [
+                NewMail(
+                    invoice_seq=seq,
+                    invoice_id=new.invoice.id,
+                    recipient_seq=new.recipient.seq,
+                    address=new.recipient.profile.email,
+                )
+                for seq, new in zip(seqs, batch, strict=True)
+                if new.invoice.send_by_email and not new.vendor and new.invoice.created_at == at
+            ],
+            at,
+        )
 
 
 def _body(new: NewInvoice) -> bytes | None:
@@ -485,13 +507,13 @@ def numbers(
     (:class:`Conflict`).
     """
     series = f"{_SERIES[kind]}-{date.year}"
-    table, day = schema.number_series, date.toordinal()
-    upsert = _insert(connection, table).values(issuer_seq=issuer.seq, series=series, last=count, date=day, head=BEGINNING)
-    upsert = upsert.on_conflict_do_update(
-        index_elements=[table.c.issuer_seq, table.c.series],
-        set_={"last": table.c.last + count, "date": case((table.c.date > day, table.c.date), else_=day)},
+    sql = (
+        "INSERT INTO number_series (issuer_seq, series, last, date, head) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (issuer_seq, series) DO UPDATE SET last = number_series.last + excluded.last,"
+        " date = CASE WHEN number_series.date > excluded.date THEN number_series.date ELSE excluded.date END"
+        " RETURNING last, date"
     )
-    last, newest = connection.execute(upsert.returning(table.c.last, table.c.date)).one()
+    [(last, newest)] = Direct(connection).rows(sql, (issuer.seq, series, count, date.toordinal(), BEGINNING))
     dated = dt.date.fromordinal(newest)
     if asked and dated != date:
         raise Conflict(
@@ -507,10 +529,16 @@ def credits_left(connection: Connection, issuer_seq: int, recipients: Sequence[i
 
     Only those that were issued here: the ledger holds what they give.
     """
+    # First by the index of what has something left, which is short: an issuer's other indexes hold all that it ever issued.
+    direct = Direct(connection)
+    which = direct.one_of("recipient_seq", recipients)
+    sql = f"SELECT seq FROM invoice WHERE {which.sql} AND paid_minor > total_minor"
+    seqs = [seq for (seq,) in direct.rows(sql, which.parameters)]
+    if not seqs:
+        return []
     query = columns().where(
-        table.c.recipient_seq.in_(recipients),
+        table.c.seq.in_(seqs),
         table.c.issuer_seq == issuer_seq,
-        text("invoice.paid_minor > invoice.total_minor"),
         table.c.flags.op("&")(STATUS_MASK).in_([int(status) for status in OPEN_STATUSES | {InvoiceStatus.PAID}]),
         exists().where(
             ledger_entry.c.subject == LEDGER_SUBJECT,
@@ -738,12 +766,11 @@ def _zone_of(connection: Connection, account_seq: int) -> str:
     return zone
 
 
-def _next_seqs(connection: Connection, count: int) -> list[int]:
-    if connection.dialect.name == "sqlite":
-        last = connection.execute(select(func.coalesce(func.max(table.c.seq), 0))).scalar_one()
+def _next_seqs(direct: Direct, count: int) -> list[int]:
+    if direct.is_sqlite:
+        [(last,)] = direct.rows("SELECT coalesce(max(seq), 0) FROM invoice")
         return list(range(last + 1, last + 1 + count))
-    rows = connection.execute(text("SELECT nextval('invoice_seq_seq') FROM generate_series(1, :count)"), {"count": count})
-    return sorted(row[0] for row in rows)
+    return sorted(row[0] for row in direct.rows("SELECT nextval('invoice_seq_seq') FROM generate_series(1, ?)", (count,)))
 
 
 def _note_viewers(direct: Direct, seqs: Sequence[int], batch: Sequence[NewInvoice]) -> None:
@@ -801,7 +828,8 @@ def _note_changes(connection: Connection, changes: Sequence[_Change], *, lock: b
     lists = _lists_of([(change.issuer_seq, change.recipient_seq) for change in changes])
     if lock:
         _lock(connection, lists)
-    versions = _versions(connection, lists)
+    direct = Direct(connection)
+    versions = _versions(direct, lists)
     rows: list[tuple[Any, ...]] = []
     counts: Counter[tuple[Any, ...]] = Counter()
     batches: Counter[tuple[Any, ...]] = Counter()
@@ -818,7 +846,6 @@ def _note_changes(connection: Connection, changes: Sequence[_Change], *, lock: b
             counts[(*key, change.new)] += 1
             if change.old is not None:
                 counts[(*key, change.old)] -= 1
-    direct = Direct(connection)
     direct.add(schema.invoice_change, rows)
     for tally, found in ((schema.invoice_tally, counts), (schema.batch_tally, batches), (schema.pair_tally, pairs)):
         # in one order, so that two writers never wait for each other
@@ -826,17 +853,16 @@ def _note_changes(connection: Connection, changes: Sequence[_Change], *, lock: b
     _forget_old_changes(connection, versions, Counter((account_seq, role) for account_seq, role, *_ in rows))
 
 
-def _versions(connection: Connection, lists: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
-    changes = schema.invoice_change
+def _versions(direct: Direct, lists: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """How far lists have come. Each is looked up at its end: grouped, every change that is kept would be read."""
     found: dict[tuple[int, int], int] = dict.fromkeys(lists, 0)
     for role in (ISSUED_BY, ISSUED_TO):
-        accounts = [account for account, of_role in lists if of_role == role]
-        rows = connection.execute(
-            select(changes.c.account_seq, func.max(changes.c.version))
-            .where(changes.c.role == role, changes.c.account_seq.in_(accounts))
-            .group_by(changes.c.account_seq)
+        each = direct.numbers("account_seq", [account for account, of_role in lists if of_role == role])
+        sql = (
+            "SELECT account_seq, (SELECT max(version) FROM invoice_change c"
+            f" WHERE c.account_seq = each.account_seq AND c.role = {role}) FROM {each.sql} each"
         )
-        found.update({(account, role): version for account, version in rows})
+        found.update({(account, role): version or 0 for account, version in direct.rows(sql, each.parameters)})
     return found
 
 
@@ -854,7 +880,3 @@ def _forget_old_changes(
                     changes.c.version <= version - KEEP_CHANGES,
                 )
             )
-
-
-def _insert(connection: Connection, into: Table) -> Any:
-    return sqlite_insert(into) if connection.dialect.name == "sqlite" else postgres_insert(into)

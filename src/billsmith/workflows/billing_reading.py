@@ -23,7 +23,7 @@ from billsmith.usage.store import UsageStore
 from billsmith.workflows.billing_answers import worked_out
 from billsmith.workflows.billing_cases import Loaded, load
 from billsmith.workflows.billing_issue import Made, Step
-from billsmith.workflows.billing_work import Bench, Outcome
+from billsmith.workflows.billing_work import Bench, Outcome, draft
 
 #: Chunks in a stretch.
 STRETCH = 8
@@ -93,7 +93,7 @@ class Reading:
         for end, loaded in loads:
             last = first + len(loaded.cases)
             works = msgspec.structs.replace(all_works, works=all_works.works[first:last])
-            chunks.append(Chunk(start, end, loaded, at_work.submit(works)))
+            chunks.append(Chunk(start, end, loaded, at_work.submit(works, draft)))
             start, first = end, last
         return chunks
 

@@ -17,11 +17,14 @@ from billsmith.storage.database import Database
 from billsmith.storage.runs import Run
 from billsmith.units.errors import BillsmithError
 from billsmith.units.spans import NamedSpan
+from billsmith.workflows import corrections
 from billsmith.workflows.asked_runs import bring_to_end
 from billsmith.workflows.asked_simulations import make_waiting
 from billsmith.workflows.bill_period import AGAIN_AFTER, bill_period, due_by_the_clock
 from billsmith.workflows.clock import Clock
+from billsmith.workflows.deliveries import Courier
 from billsmith.workflows.drafts import issue_due
+from billsmith.workflows.mail import Postman
 from billsmith.workflows.settle import mark_past_due
 from billsmith.workflows.sync_runs import Puller
 from billsmith.workflows.usage_store import Usage
@@ -42,6 +45,10 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage
     puller: Puller | None = None
     """``None`` where this process pulls nothing."""
+    courier: Courier | None = None
+    """``None`` where this process tells no webhooks."""
+    postman: Postman | None = None
+    """``None`` where this process sends no mail."""
     processes: int = 1
     check: Callable[[int], None] = _go_on
     patient: bool = False
@@ -122,7 +129,7 @@ def _to_run(tools: Tools, _now: int) -> bool:
 def _run(tools: Tools, _now: int) -> int:
     billed = 0
     for run in _open_runs(tools):
-        usage = tools.usage.catch_up_if_any()
+        usage = tools.usage.catch_up()
         billed += bring_to_end(tools.database, usage, run, processes=tools.processes, progress=tools.check)
     return billed
 
@@ -133,7 +140,7 @@ def _to_simulate(tools: Tools, _now: int) -> bool:
 
 
 def _simulate(tools: Tools, _now: int) -> int:
-    return make_waiting(tools.database, tools.usage.catch_up_if_any(), processes=tools.processes)
+    return make_waiting(tools.database, tools.usage.catch_up(), processes=tools.processes)
 
 
 def _to_bill(tools: Tools, now: int) -> bool:
@@ -151,7 +158,7 @@ def _bill(tools: Tools, now: int) -> int:
     billed = 0
     for issuer, month in _months(tools, now):
         tools.check(billed)
-        usage = tools.usage.catch_up_if_any()
+        usage = tools.usage.catch_up()
         reports = bill_period(
             tools.database, usage, issuer, month, at=now, actor=ACTOR, processes=tools.processes, progress=tools.check
         )
@@ -171,6 +178,33 @@ def _to_pull(tools: Tools, now: int) -> bool:
 def _pull(tools: Tools, _now: int) -> int:
     assert tools.puller is not None
     return sum(1 for _ in tools.puller.run_due(tools.check))
+
+
+def _left(tools: Tools, now: int) -> bool:
+    with tools.database.read() as connection:
+        return corrections.left(connection, now) is not None
+
+
+def _finish_left(tools: Tools, now: int) -> int:
+    return corrections.finish_left(tools.database, tools.usage.catch_up(), now)
+
+
+def _to_tell(tools: Tools, now: int) -> bool:
+    return tools.courier is not None and tools.courier.is_due(now)
+
+
+def _tell(tools: Tools, _now: int) -> int:
+    assert tools.courier is not None
+    return tools.courier.run_due(tools.check)
+
+
+def _to_send(tools: Tools, now: int) -> bool:
+    return tools.postman is not None and tools.postman.is_due(now)
+
+
+def _send(tools: Tools, _now: int) -> int:
+    assert tools.postman is not None
+    return tools.postman.run_due(tools.check)
 
 
 PAST_DUE = Job(
@@ -215,6 +249,28 @@ PULLS = Job(
     due=_to_pull,
     run=_pull,
 )
+WEBHOOKS = Job(
+    name="webhooks",
+    what="Webhooks are told what changed, each in the order of the changes.",
+    every=2,
+    due=_to_tell,
+    run=_tell,
+)
+MAIL = Job(
+    name="mail",
+    what="Invoices that go by e-mail, and reminders, are handed to the mail server.",
+    every=10,
+    due=_to_send,
+    run=_send,
+)
+
+CORRECTIONS = Job(
+    name="corrections",
+    what="Corrections of usage whose process was killed are brought to their end.",
+    every=300,
+    due=_left,
+    run=_finish_left,
+)
 
 #: All jobs, in the order in which one process does what is due.
-JOBS: tuple[Job, ...] = (PAST_DUE, DRAFTS, RUNS, BILL, SIMULATIONS, PULLS)
+JOBS: tuple[Job, ...] = (PAST_DUE, DRAFTS, CORRECTIONS, RUNS, BILL, SIMULATIONS, PULLS, WEBHOOKS, MAIL)
