@@ -541,6 +541,8 @@ def upgrade() -> None:
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("recorded_at", sa.BigInteger(), nullable=False),
         sa.Column("recorded_by", sa.String(length=64), nullable=False),
+        sa.Column("by_clock", sa.SmallInteger(), nullable=False),
+        sa.Column("next_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
             ["account_seq"],
             ["account.seq"],
@@ -551,6 +553,14 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("id"),
+    )
+    op.create_index(
+        "wallet_due",
+        "wallet_grant",
+        ["next_at"],
+        unique=False,
+        sqlite_where=sa.text("next_at IS NOT NULL"),
+        postgresql_where=sa.text("next_at IS NOT NULL"),
     )
     op.create_index("wallet_of_account", "wallet_grant", ["issuer_seq", "account_seq", "seq"], unique=False)
     op.create_table(
