@@ -28,6 +28,7 @@ LEAVES = {
     "updateAccount": ["account.changed"],
     "closeAccount": ["account.closed"],
     "createRun": ["run.begun"],
+    "createSimulation": ["simulation.asked"],
     "migrateCatalog": ["catalog.migration"],
     "createAgreement": ["agreement.made"],
     "endAgreement": ["agreement.ended"],

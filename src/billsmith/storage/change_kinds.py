@@ -38,6 +38,7 @@ KINDS: dict[str, str] = {
     "catalog.applied": "a catalog was applied, as a new version",
     "catalog.migration": "somebody asked to move subscriptions to a version of their plan",
     "meter.defined": "a meter was made, or its next version",
+    "simulation.asked": "somebody asked what other prices would come to",
     "usage.correction_asked": "somebody wants events voided or replaced",
     "usage.corrected": "events were voided or replaced",
     "usage.correction_refused": "a correction found another number of events than was expected, and did nothing",
