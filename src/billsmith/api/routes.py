@@ -27,6 +27,7 @@ from billsmith.api import (
     meters,
     page,
     reconciliations,
+    reminders,
     runs,
     subscriptions,
     unknown_usage,
@@ -67,6 +68,7 @@ OPERATIONS = (
     *changes.OPERATIONS,
     *webhooks.OPERATIONS,
     *mails.OPERATIONS,
+    *reminders.OPERATIONS,
 )
 
 
