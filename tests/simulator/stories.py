@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tests.simulator.auditor.audit import Fault
 from tests.simulator.script import Action, Apply, Bill, Company, Migrate, Rerate, Use
@@ -22,7 +23,13 @@ def told(company: Company, faults: Sequence[Fault]) -> str:
 
 def story(company: Company, customer: str) -> list[Action]:
     """What concerns a customer."""
-    return [action for action in company.actions if _concerns(action, customer)]
+    return [_only(action, customer) for action in company.actions if _concerns(action, customer)]
+
+
+def _only(action: Action, customer: str) -> Action:
+    if isinstance(action, Use):
+        return replace(action, events=tuple(event for event in action.events if event.customer == customer))
+    return action
 
 
 def _concerns(action: Action, customer: str) -> bool:

@@ -10,10 +10,11 @@ from billsmith.ledger.postings import balances
 from billsmith.ledger.wallets import Grant
 from billsmith.storage import agreements, invoices, ledger
 from billsmith.subscriptions.agreements import CouponGiven
-from billsmith.subscriptions.subscription import AddAddOn, ChangePlan, PlanRef
+from billsmith.subscriptions.subscription import AddAddOn, ChangePlan, Pause, PlanRef, Resume
 from billsmith.units.ids import derived_id
 from billsmith.units.instants import parse_instant
 from billsmith.units.spans import parse_span
+from billsmith.usage.store import Void
 from billsmith.workflows import wallets
 from billsmith.workflows.billing_run import Report
 from billsmith.workflows.due import due
@@ -172,3 +173,30 @@ def test_a_coupon_for_a_period_is_for_all_its_documents_and_stays_on_them(compan
     company.void(0)
     assert rated_anew(company, "2026-09", "2026-11-05T00:00:00Z").billed == 0
     assert rated_anew(company, "2026-10", "2026-11-05T00:00:00Z").billed == 0
+
+
+def test_what_a_rating_anew_gave_back_whole_is_still_rated(company: Company) -> None:
+    company.subscribe("north", "dollars")
+    company.bill("2026-09", "2026-10-02T00:00:00Z")
+    company.subscribe("south", "yearly", start="2026-10-01T00:00:00Z")
+    company.use("south", "2026-10-10T10:00:00Z", "7")
+    company.bill("2026-10", "2026-11-02T00:00:00Z")
+    company.usage.ingest([Void(owner="provider", source="test", id="south/2026-10-10T10:00:00Z/call")])
+    assert rated_anew(company, "2026-10", "2026-11-03T00:00:00Z").totals == {"EUR": -700}
+    company.use("south", "2026-10-12T10:00:00Z", "2")
+    assert rated_anew(company, "2026-10", "2026-11-04T00:00:00Z").totals == {"EUR": 200}
+
+
+def test_a_fee_that_goes_on_after_a_pause_is_one_line_whatever_else_changes(company: Company) -> None:
+    found = company.subscribe("north", start="2026-10-01T00:00:00Z")
+    for change in (
+        Pause(at=parse_instant("2026-10-06T00:00:00Z"), recorded_at=company.now),
+        Resume(at=parse_instant("2026-10-11T00:00:00Z"), recorded_at=company.now),
+        AddAddOn(at=parse_instant("2026-10-17T00:00:00Z"), recorded_at=company.now, add_on=PlanRef("more")),
+    ):
+        company.change(found, change)
+    company.bill("2026-10", "2026-11-02T00:00:00Z")
+    content = company.invoices()[0].content
+    assert content is not None
+    # 5 days of 31, then 21, not 6 and 15 (5.81 + 14.52); and November in advance
+    assert [line.amount_minor for line in content.lines if line.component == "base"] == [484, 2032, 3000]

@@ -28,7 +28,7 @@ class NoUsage:
     def __init__(self, company: Company) -> None:
         self.company = company
 
-    def catch_up_if_any(self) -> object:
+    def catch_up(self) -> object:
         return self.company.usage
 
 

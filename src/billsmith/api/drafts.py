@@ -69,7 +69,7 @@ def list_drafts(call: Call) -> DraftPage:
         secret = cursor_key(connection)
         after = None if cursor is None else accounts.by_id(connection, cursors.read(secret, bound_to(call), cursor))
     span = last_month(issuer, now) if period is None else parse_span(period)
-    usage = None if call.services.usage_or_none is None else call.services.usage_or_none.catch_up_if_any()
+    usage = None if call.services.usage_or_none is None else call.services.usage_or_none.catch_up()
     found = compute(call.services.database, usage, issuer, span, now=now, scope=scope, after=after, limit=limit)
     return DraftPage(
         period=span.name,

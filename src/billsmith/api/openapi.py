@@ -42,6 +42,7 @@ _PATH_PARAMETERS = {
     "correction": ("The correction's id.", {"type": "string", "format": "uuid"}),
     "run": ("The run's id.", {"type": "string", "format": "uuid"}),
     "grant": ("The grant's id.", {"type": "string", "format": "uuid"}),
+    "agreement": ("The agreement's id.", {"type": "string", "format": "uuid"}),
     "catalog": ("The catalog's code.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "meter": ("The meter's code.", {"type": "string", "minLength": 1, "maxLength": 64}),
     "account": ("A UUID, or an external id at or below the caller's account.", {"type": "string", "minLength": 1}),

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from billsmith.accounts.authorisation import Principal
 from billsmith.api import (
     accounts,
+    agreements,
     catalogs,
     changes,
     connections,
@@ -61,6 +62,7 @@ OPERATIONS = (
     *catalogs.OPERATIONS,
     *subscriptions.OPERATIONS,
     *wallets.OPERATIONS,
+    *agreements.OPERATIONS,
     *connections.OPERATIONS,
     *reconciliations.OPERATIONS,
     *runs.OPERATIONS,

@@ -207,7 +207,7 @@ def _of_path(connection: Connection, call: Call) -> tuple[Run, str]:
 def _usage(call: Call) -> UsageStore | None:
     """The usage store; ``None`` where there is none, so that a line is explained without its events."""
     usage = call.services.usage_or_none
-    return None if usage is None else usage.catch_up_if_any()
+    return None if usage is None else usage.catch_up()
 
 
 def _line(call: Call, each: Explained, currency: str) -> ExplainedLine:

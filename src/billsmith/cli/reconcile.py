@@ -157,7 +157,7 @@ def _summary(result: Reconciliation) -> dict[str, Any]:
         "vendor": result.vendor,
         "verdict": result.verdict.value,
         "coverage": _told(result.coverage),
-        "whole_at": None if result.watermark_at is None else format_instant(result.watermark_at),
+        "whole_at": None if result.watermark_at is None else format_instant(result.watermark_at, digits=0),
         **{state.value: count for state, count in result.counts.items()},
         "came_by_file": result.beside,
     }

@@ -37,6 +37,7 @@ KINDS: dict[str, str] = {
     "wallet.used": "an invoice used granted credit",
     "wallet.voided": "what was left of a grant was taken back",
     "catalog.applied": "a catalog was applied, as a new version",
+    "catalog.migration": "somebody asked to move subscriptions to a version of their plan",
     "meter.defined": "a meter was made, or its next version",
     "usage.correction_asked": "somebody wants events voided or replaced",
     "usage.corrected": "events were voided or replaced",

@@ -22,7 +22,7 @@ from billsmith.workflows.billing_answers import worked_out
 from billsmith.workflows.billing_cases import Loaded, load_books
 from billsmith.workflows.billing_reading import Reading
 from billsmith.workflows.billing_run import imagined
-from billsmith.workflows.billing_work import Bench, Drafted, Outcome, Parked, draft
+from billsmith.workflows.billing_work import Drafted, Outcome, Parked, draft
 
 
 class NotYet(NamedTuple):
@@ -66,7 +66,7 @@ def compute(
     if loaded is None:
         return Drafts([], [], due_at, None)
     works = worked_out(usage, issuer, loaded.cases, loaded.accounts, books, run.as_of_seq)
-    outcomes = Bench(books, None).submit(works, draft)()
+    outcomes = draft(works, books)
     status = InvoiceStatus.GRACE if span.end(issuer.time_zone) <= now else InvoiceStatus.DRAFT
     found = [
         _document(issuer, loaded, case, outcome, span, status, now=present)

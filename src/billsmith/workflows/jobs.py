@@ -128,7 +128,7 @@ def _to_run(tools: Tools, _now: int) -> bool:
 def _run(tools: Tools, _now: int) -> int:
     billed = 0
     for run in _open_runs(tools):
-        usage = tools.usage.catch_up_if_any()
+        usage = tools.usage.catch_up()
         billed += bring_to_end(tools.database, usage, run, processes=tools.processes, progress=tools.check)
     return billed
 
@@ -148,7 +148,7 @@ def _bill(tools: Tools, now: int) -> int:
     billed = 0
     for issuer, month in _months(tools, now):
         tools.check(billed)
-        usage = tools.usage.catch_up_if_any()
+        usage = tools.usage.catch_up()
         reports = bill_period(
             tools.database, usage, issuer, month, at=now, actor=ACTOR, processes=tools.processes, progress=tools.check
         )

@@ -125,7 +125,11 @@ class _Rater:
         )
         live = self._live_notes(connection, [note for found in looked_at for note in notes[found.seq]])
         by_hand = runs.by_hand(connection, seqs)
-        looked_at = [found for found in looked_at if not _given_back(found, [live[n] for n in notes[found.seq] if n in live])]
+        looked_at = [
+            found
+            for found in looked_at
+            if by_hand.isdisjoint(notes[found.seq]) or not _given_back(found, [live[n] for n in notes[found.seq] if n in live])
+        ]
         groups: dict[str, list[tuple[Stored, Run]]] = {}
         for found in invoices.with_content(connection, looked_at):
             run = whose[found.seq]
@@ -279,8 +283,8 @@ def _anywhere(span: NamedSpan) -> Period:
 
 
 def _given_back(found: Stored, notes: Sequence[Stored]) -> bool:
-    """Whether nothing of an invoice is left to be corrected: notes gave back all of it."""
-    return bool(notes) and found.invoice.total_minor + sum(note.invoice.total_minor for note in notes) == 0
+    """Whether nothing is left of an invoice that somebody gave back, whole or the rest of it: then it isn't rated any more."""
+    return found.invoice.total_minor + sum(note.invoice.total_minor for note in notes) == 0
 
 
 def _outcome(work: Work, counted: Sequence[Counted], books: Books, documents: Sequence[Document]) -> Note | Parked | None:

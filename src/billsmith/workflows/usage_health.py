@@ -16,7 +16,7 @@ from billsmith.storage.database import Database
 from billsmith.units.errors import BillsmithError
 from billsmith.usage.store import Health
 from billsmith.workflows.usage_store import Usage
-from billsmith.workflows.usage_upkeep import home_of
+from billsmith.workflows.usage_upkeep import is_there
 
 #: Rows that are not counted ahead before that is said: more than the background leaves while it keeps up.
 MANY_BEHIND = 5_000_000
@@ -73,7 +73,7 @@ def _state(health: Health) -> UsageState:
 
 def findings(database: Database, usage: Usage, now: int) -> Iterator[Finding]:
     """What an operator should know of usage; nothing where nobody sent an event."""
-    if home_of(database) is None:
+    if not is_there(database):
         return
     try:
         store = usage.catch_up()

@@ -16,9 +16,7 @@ import numpy as np
 from billsmith.metering.meter import Meter
 from billsmith.units.errors import TooLarge, Unavailable
 from billsmith.usage.duckdb import file
-from billsmith.usage.duckdb.cells import wanted
 from billsmith.usage.duckdb.decide import Decided, decide
-from billsmith.usage.duckdb.hashing import Hashing
 from billsmith.usage.duckdb.index import IdentityIndex
 from billsmith.usage.duckdb.keeper import Keeper
 from billsmith.usage.duckdb.memory import MEMORY, shares
@@ -27,7 +25,8 @@ from billsmith.usage.duckdb.reading import Reading
 from billsmith.usage.duckdb.replay import replay
 from billsmith.usage.duckdb.rows import append
 from billsmith.usage.duckdb.subjects import Numbering, Subjects
-from billsmith.usage.duckdb.writer import Writer
+from billsmith.usage.folding import families
+from billsmith.usage.hashing import Hashing
 from billsmith.usage.store import (
     MAX_BATCH,
     Binding,
@@ -35,6 +34,7 @@ from billsmith.usage.store import (
     Item,
     Receipt,
 )
+from billsmith.usage.writer import Writer
 
 
 class DuckDBStore(Reading):
@@ -169,7 +169,7 @@ class DuckDBStore(Reading):
 
     def keep(self, meters: Collection[Meter]) -> None:
         """See :class:`UsageStore`. Roll-ups of them are filled in the background."""
-        self._keeper.keep(wanted(meters))
+        self._keeper.keep(families(meters))
 
     def catch_up(self, least: int | None = None) -> None:
         """Do now what the background has to do; ``least`` rows are sorted, if there are as many."""

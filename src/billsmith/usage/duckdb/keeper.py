@@ -15,7 +15,7 @@ import duckdb
 from billsmith.units.errors import Unavailable
 from billsmith.usage.duckdb import cells, runs
 from billsmith.usage.duckdb.cells import Family
-from billsmith.usage.duckdb.compiler import Shape
+from billsmith.usage.shapes import Shape
 
 #: Seconds after which a step that failed is tried again.
 PAUSE = 30.0

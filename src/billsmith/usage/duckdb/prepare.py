@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from billsmith.events.event import Event
 from billsmith.usage.duckdb.columns import Columns, bodies, columns_of, dims_of, identities
-from billsmith.usage.duckdb.hashing import Hashes, Hashing, Words
+from billsmith.usage.hashing import Hashes, Hashing, Words
 from billsmith.usage.store import Item, Name, Replace
 
 

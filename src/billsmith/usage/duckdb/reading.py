@@ -16,14 +16,16 @@ import msgspec
 from billsmith.events.event import Event
 from billsmith.units.errors import Invalid, Unavailable
 from billsmith.units.periods import Period
-from billsmith.usage.duckdb import cells, compiler, counting, sheets
-from billsmith.usage.duckdb.compiler import Ahead, Parameters, Shape, Statement
-from billsmith.usage.duckdb.folding import Fold, nothing, shape_of
+from billsmith.usage import counting
+from billsmith.usage.duckdb import cells, compiler, sheets
+from billsmith.usage.duckdb.compiler import Ahead, Parameters, Statement
 from billsmith.usage.duckdb.keeper import Keeper
 from billsmith.usage.duckdb.rows import EVENT, event_of
-from billsmith.usage.duckdb.singly import Identity
 from billsmith.usage.duckdb.subjects import Subjects
+from billsmith.usage.folding import Fold, nothing, shape_of
+from billsmith.usage.shapes import Shape
 from billsmith.usage.sheets import Sheets
+from billsmith.usage.singly import Identity
 from billsmith.usage.store import MAX_PAGE, Entry, Kept, Measured, Name, Place, Query, Selection, Unknown
 
 _FETCH = 10_000
