@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from billsmith.units.currency import from_minor, to_minor
+from billsmith.units.currency import currency_exponent
 from billsmith.units.errors import Invalid
 from billsmith.units.rounding import parse_decimal, plain
 
@@ -72,8 +72,8 @@ def _check(step: Step) -> None:
         return
     if step.days <= 0:
         raise Invalid("a fee is asked for after the due date, not before", code="reminder.days", where="steps")
-    amount = step.amount or Decimal(0)
-    if amount <= 0 or from_minor(to_minor(amount, step.currency), step.currency) != amount:
+    places = currency_exponent(step.currency)
+    if step.amount is None or step.amount <= 0 or step.amount % Decimal(1).scaleb(-places):
         raise Invalid("a fee is an amount above zero that its currency can pay", code="reminder.amount", where="steps")
 
 
