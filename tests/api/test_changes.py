@@ -50,6 +50,7 @@ LEAVES = {
     "voidEvents": ["usage.correction_asked", "usage.corrected"],
     "replaceEvents": ["usage.correction_asked", "usage.corrected"],
     "retryMail": ["mail.retried"],
+    "setReminders": ["account.reminders"],
     "createWebhook": ["webhook.created"],
     "updateWebhook": ["webhook.changed"],
     "disableWebhook": ["webhook.disabled"],

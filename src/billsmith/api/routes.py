@@ -28,6 +28,7 @@ from billsmith.api import (
     meters,
     page,
     reconciliations,
+    reminders,
     runs,
     simulations,
     subscriptions,
@@ -71,6 +72,7 @@ OPERATIONS = (
     *changes.OPERATIONS,
     *webhooks.OPERATIONS,
     *mails.OPERATIONS,
+    *reminders.OPERATIONS,
 )
 
 

@@ -16,6 +16,7 @@ _DOCUMENTS = {
     "past_due": "the due date of {} passed",
     "voided": "{} was taken back",
     "written_off": "the rest of {} was given up",
+    "reminded": "{} is not paid, and a step of its issuer's reminders is done: a mail, a late fee, or this word alone",
 }
 _NAMES = {"invoice": "an invoice", "credit_note": "a credit note", "debit_note": "a debit note"}
 
@@ -47,6 +48,7 @@ KINDS: dict[str, str] = {
     "account.created": "an account was made",
     "account.changed": "an account's data changed; which of them, not to what",
     "account.billing": "how an account bills was set: its grace, and whether the clock does it",
+    "account.reminders": "an account reminds of what is not paid in another way",
     "account.suspended": "an account was suspended",
     "account.reopened": "an account is open again",
     "account.closed": "an account was closed",

@@ -17,7 +17,7 @@ from billsmith.storage.database import Database
 from billsmith.storage.runs import Run
 from billsmith.units.errors import BillsmithError
 from billsmith.units.spans import NamedSpan
-from billsmith.workflows import corrections
+from billsmith.workflows import corrections, remind
 from billsmith.workflows.asked_runs import bring_to_end
 from billsmith.workflows.asked_simulations import make_waiting
 from billsmith.workflows.bill_period import AGAIN_AFTER, bill_period, due_by_the_clock
@@ -217,6 +217,14 @@ def _send(tools: Tools, _now: int) -> int:
     return tools.postman.run_due(tools.check)
 
 
+def _to_remind(tools: Tools, now: int) -> bool:
+    return remind.is_due(tools.database, now)
+
+
+def _remind(tools: Tools, now: int) -> int:
+    return remind.run_due(tools.database, now, tools.check)
+
+
 PAST_DUE = Job(
     name="past-due",
     what="Open invoices whose due date has ended where their issuer is become past due.",
@@ -273,6 +281,13 @@ WEBHOOKS = Job(
     due=_to_tell,
     run=_tell,
 )
+REMINDERS = Job(
+    name="reminders",
+    what="What is not paid is reminded of, as its issuer planned.",
+    every=60,
+    due=_to_remind,
+    run=_remind,
+)
 MAIL = Job(
     name="mail",
     what="Invoices that go by e-mail, and reminders, are handed to the mail server.",
@@ -290,4 +305,4 @@ CORRECTIONS = Job(
 )
 
 #: All jobs, in the order in which one process does what is due.
-JOBS: tuple[Job, ...] = (PAST_DUE, DRAFTS, CORRECTIONS, RUNS, BILL, SIMULATIONS, WALLETS, PULLS, WEBHOOKS, MAIL)
+JOBS: tuple[Job, ...] = (PAST_DUE, DRAFTS, CORRECTIONS, RUNS, BILL, SIMULATIONS, WALLETS, PULLS, REMINDERS, WEBHOOKS, MAIL)
