@@ -1,33 +1,44 @@
-"""Durable ingest into a growing usage store, beside DuckDB's bare append on the same rows (the ceiling).
+"""Durable ingest into a growing usage store, beside what others make of the same events in the same run.
 
-Why: de-duplication for ever must not cost more than the append itself does. ``python -m benchmarks.usage [--events N]``;
-30 meters, 10,000 accounts by a power law, 1 % duplicates, 2 % late, 3 dimensions, random UUIDs, a fixed seed.
+Why: de-duplication for ever must not cost much more than the append itself does. ``python -m benchmarks.usage [--events N]
+[--batch N] [--peer NAME]``; 30 meters, 10,000 accounts by a power law, 1 % duplicates, 2 % late, 3 dimensions, random UUIDs, a
+fixed seed. Every peer is a process of its own, one after the other, and gets its batches one by one, durably:
+
+- ``ours``: from events as the doors give them.
+- ``append``: DuckDB's bare append of ready-made columns; nothing is looked up (the ceiling).
+- ``mergetree``, ``replacing``: ClickHouse in process (chdb) from ready-made columns, files synced; nothing is looked up, or
+  duplicates are merged away some time later.
+- ``postgres``: COPY of ready-made text into a table of the session, then INSERT … ON CONFLICT DO NOTHING by identity.
+
+The processor's time is that of the process without making events; of PostgreSQL's server nothing is counted.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import resource
-import shutil
+import subprocess
+import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from billsmith.events.event import Event
 from billsmith.metering.meter import Meter
 from billsmith.units.instants import DAY, parse_instant
-from billsmith.units.periods import Period
 from billsmith.usage.duckdb import file
 from billsmith.usage.duckdb.columns import columns_of
 from billsmith.usage.duckdb.engine import DuckDBStore
 from billsmith.usage.duckdb.rows import Rows, append
-from billsmith.usage.store import Binding, Query
+from billsmith.usage.store import Binding
 
 START = parse_instant("2026-10-01T00:00:00Z")
 ACCOUNTS = 10_000
@@ -63,62 +74,171 @@ def _event(chance: random.Random, number: int, count: int) -> Event:
     )
 
 
-def ingest(home: Path, count: int, size: int) -> tuple[float, list[float], DuckDBStore]:
-    """Seconds spent in ``ingest``, those of each batch, and the store."""
-    store, times = DuckDBStore(home), []
-    store.bind([Binding("o", f"c{number}", f"c{number}") for number in range(1, ACCOUNTS + 1)])
-    for batch in batches(count, size):
-        began = time.perf_counter()
-        store.ingest(batch)
-        times.append(time.perf_counter() - began)
-    return sum(times), times, store
+class Peer(Protocol):
+    """Who takes batches: ``ready`` makes one so that ``put`` has it in its own form; only ``put`` is timed."""
+
+    def ready(self, batch: list[Event]) -> Any: ...
+    def put(self, batch: Any) -> None: ...
+    def close(self) -> None: ...
 
 
-def ceiling(home: Path, count: int, size: int) -> list[float]:
-    """Seconds of each of DuckDB's appends of the same rows, ready-made arrays, durable batch by batch; nothing is looked up."""
-    home.mkdir()
-    connection, times, seq = file.connect(home / file.FILE, 1024**3), [], 0
-    for batch in batches(count, size):
-        rows = Rows(
-            seq=np.arange(seq, seq + size),
+class Ours:
+    def __init__(self, home: Path) -> None:
+        self._store = DuckDBStore(home)
+        self._store.bind([Binding("o", f"c{number}", f"c{number}") for number in range(1, ACCOUNTS + 1)])
+        self._store.keep([Meter(code=f"m{number}", event_type=f"meter-{number}", group_by=("region",)) for number in range(30)])
+
+    def ready(self, batch: list[Event]) -> list[Event]:
+        return batch
+
+    def put(self, batch: list[Event]) -> None:
+        self._store.ingest(batch)
+
+    def close(self) -> None:
+        self._store.close()
+
+
+class Append:
+    def __init__(self, home: Path) -> None:
+        self._connection = file.connect(home / file.FILE, 1024**3)
+        self._seq = 0
+
+    def ready(self, batch: list[Event]) -> Rows:
+        size = len(batch)
+        self._seq += size
+        return Rows(
+            seq=np.arange(self._seq - size, self._seq),
             sign=np.ones(size, np.int8),
             undoes=np.zeros(size, np.int64),
             subject=np.ones(size, np.int32),
             columns=columns_of(batch),
         )
-        seq += size
-        began = time.perf_counter()
-        connection.execute("BEGIN")
-        append(connection, rows)
-        connection.execute("COMMIT")
-        times.append(time.perf_counter() - began)
-    connection.close()
-    return times
+
+    def put(self, batch: Rows) -> None:
+        self._connection.execute("BEGIN")
+        append(self._connection, batch)
+        self._connection.execute("COMMIT")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class ClickHouse:
+    def __init__(self, home: Path, engine: str) -> None:
+        from chdb.session import Session
+
+        self._session = Session(str(home))
+        for statement in (
+            "CREATE DATABASE bench",
+            "USE bench",
+            "CREATE TABLE events (account String, type LowCardinality(String), source LowCardinality(String), id String,"
+            f" time Int64, high Int64, low Int64, dims String) ENGINE = {engine}"
+            " SETTINGS fsync_after_insert = 1, fsync_part_directory = 1",
+        ):
+            self._session.query(statement)
+
+    def ready(self, batch: list[Event]) -> Any:
+        import pyarrow
+
+        columns = columns_of(batch)._asdict()
+        return pyarrow.table({"account": [event.account for event in batch], **columns})
+
+    def put(self, batch: Any) -> None:
+        self._session.query("INSERT INTO events SELECT account, type, source, id, time, high, low, dims FROM Python(batch)")
+
+    def close(self) -> None:
+        self._session.close()
+
+
+class Postgres:
+    _COLUMNS = "owner text, source text, id text, account text, type text, time bigint, value numeric, dims text"
+
+    def __init__(self, home: Path) -> None:
+        import psycopg
+
+        from benchmarks.lists.stores import _postgres_server
+
+        self._connection = psycopg.connect(_postgres_server(home).get_uri(), autocommit=True)
+        self._connection.execute(f"CREATE TABLE events ({self._COLUMNS}, PRIMARY KEY (owner, source, id))")
+        self._connection.execute(f"CREATE TEMP TABLE sent ({self._COLUMNS})")
+
+    def ready(self, batch: list[Event]) -> bytes:
+        dims = columns_of(batch).dims.tolist()
+        return "".join(
+            "\t".join((e.owner, e.source, e.id, e.account, e.type, str(e.time), str(e.value), said)) + "\n"
+            for e, said in zip(batch, dims, strict=True)
+        ).encode()
+
+    def put(self, batch: bytes) -> None:
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            with cursor.copy("COPY sent FROM STDIN") as copy:
+                copy.write(batch)
+            cursor.execute("INSERT INTO events SELECT * FROM sent ON CONFLICT DO NOTHING")
+            cursor.execute("TRUNCATE sent")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+PEERS = {
+    "append": Append,
+    "ours": Ours,
+    "mergetree": lambda home: ClickHouse(home, "MergeTree ORDER BY (account, type, time)"),
+    "replacing": lambda home: ClickHouse(home, "ReplacingMergeTree ORDER BY (source, id)"),
+    "postgres": Postgres,
+}
+
+
+def measure(peer: str, home: Path, count: int, size: int) -> dict[str, Any]:
+    """What one peer does with all batches, in this process."""
+    taker: Peer = PEERS[peer](home)
+    times: list[float] = []
+    making, began = 0.0, time.process_time()
+    made_from = time.thread_time()
+    for batch in batches(count, size):
+        ready = taker.ready(batch)
+        making += time.thread_time() - made_from
+        started = time.perf_counter()
+        taker.put(ready)
+        times.append(time.perf_counter() - started)
+        made_from = time.thread_time()
+    processor = time.process_time() - began - making
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    taker.close()
+    stored = sum(path.stat().st_blocks * 512 for path in home.rglob("*") if path.is_file())
+    times.sort()
+    return {
+        "peer": peer,
+        "events": count,
+        "batch": size,
+        "events_per_second": round(count / sum(times)),
+        "cpu_us_per_event": round(processor / count * 1e6, 2),
+        "median_ms": round(times[len(times) // 2] * 1000, 2),
+        "p99_ms": round(times[len(times) * 99 // 100] * 1000, 1),
+        "longest_ms": round(times[-1] * 1000),
+        "rss_mb": peak,
+        "bytes_per_event": round(stored / count, 1),
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=1_000_000)
-    count = parser.parse_args().events
-    for size in (1_000, 10_000):
-        home = Path(tempfile.mkdtemp(prefix="usage-bench-"))
-        (home / "store").mkdir()
-        seconds, times, store = ingest(home / "store", count, size)
-        bare = sum(ceiling(home / "bare", count, size))
-        times.sort()
-        print(
-            f"{count:,} events in batches of {size:,}: {count / seconds:,.0f}/s, bare append {count / bare:,.0f}/s,"
-            f" {bare / seconds:.0%}; p99 {times[len(times) * 99 // 100] * 1000:.1f} ms, longest {times[-1] * 1000:.0f} ms",
-            flush=True,
-        )
-        began = time.perf_counter()
-        meters = tuple(Meter(code=f"m{number}", event_type=f"meter-{number}") for number in range(30))
-        list(store.measure(Query(meters=meters, periods=(Period(START, START + 30 * DAY),), accounts=("c7",))))
-        print(f"  one account's month of 30 meters: {(time.perf_counter() - began) * 1000:.0f} ms", flush=True)
-        store.close()
-        used = sum(path.stat().st_size for path in (home / "store").rglob("*") if path.is_file())
-        print(f"  {used / count:.1f} bytes/event; peak RSS {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
-        shutil.rmtree(home)
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, action="append", help="how many (may be repeated); 1,000,000 unless said")
+    parser.add_argument("--batch", type=int, action="append", help="events of a batch (may be repeated); 1,000 and 10,000")
+    parser.add_argument("--peer", action="append", choices=PEERS, help="only this one (may be repeated)")
+    parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    peers, sizes, counts = options.peer or list(PEERS), options.batch or [1_000, 10_000], options.events or [1_000_000]
+    if options.home is not None:
+        print(json.dumps(measure(peers[0], options.home, counts[0], sizes[0])))
+        return
+    for count in counts:
+        for size in sizes:
+            for peer in peers:
+                with tempfile.TemporaryDirectory(prefix="usage-bench-") as home:
+                    command = [sys.executable, "-m", "benchmarks.usage", "--peer", peer, "--home", home]
+                    subprocess.run([*command, "--events", str(count), "--batch", str(size)], check=True)
 
 
 if __name__ == "__main__":

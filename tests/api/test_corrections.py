@@ -8,6 +8,7 @@ import pytest
 
 from billsmith.usage.store import Selection
 from billsmith.workflows import corrections
+from billsmith.workflows.jobs import CORRECTIONS, Tools, run_if_due
 from tests.api.support import Caller, problem
 from tests.support.house import House
 
@@ -176,6 +177,24 @@ def test_a_request_that_was_killed_goes_on_where_it_was(world: World, monkeypatc
     assert other["changed"] == 1
     done = world.caller.post("/v1/events/void", body, key="k")
     assert (done["id"], done["state"], done["changed"], world.in_force()) == (half["id"], "done", 3, 2)
+
+
+def test_what_nobody_goes_on_with_is_a_job(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = {"filter": {"account": "north", "period": OCTOBER}}
+    with monkeypatch.context() as patched:
+        patched.setattr(world.house.services.usage, "ingest", lambda _items: 1 / 0)
+        for expected in (3, 2):
+            assert world.caller("POST", "/v1/events/void", {**ask, "expected": expected}).status_code == 500
+    usage = world.house.services.usage_or_none
+    assert usage is not None
+    tools = Tools(database=world.house.database, clock=lambda: world.house.now, usage=usage)
+    assert run_if_due(tools, CORRECTIONS) is None
+    world.house.now += corrections.PATIENCE + 1
+    ran = run_if_due(tools, CORRECTIONS)
+    assert ran is not None
+    assert (ran.done, ran.code, run_if_due(tools, CORRECTIONS)) == (2, "", None)
+    assert [each["state"] for each in world.caller.all("/v1/events/corrections")] == ["refused", "done"]
+    assert world.counted() == "0"
 
 
 def test_nobody_corrects_what_another_branch_sent(world: World) -> None:

@@ -59,8 +59,8 @@ class World:
 
 
 @pytest.fixture
-def world(sqlite_house: House) -> World:
-    return World(sqlite_house)
+def world(house: House) -> World:
+    return World(house)
 
 
 @pytest.fixture
@@ -197,10 +197,83 @@ def test_control_the_stores_own_number_tells(counted: World) -> None:
 
 
 def test_a_meter_may_count_from_an_instant_on(counted: World) -> None:
-    counted.meter(counts_from="2026-10-25T01:00:00Z")
+    counted.meter(counts_from="2026-10-25T01:00:00Z", where={"plan": ["a"], "region": ["eu"]})
+    # what was before is counted by the version before; each by itself counts what it counts
+    assert [counted.rows(account="north", **more)[0][2] for more in ({}, {"version": 2}, {"version": 1})] == [
+        Decimal("0.1"),
+        Decimal(0),
+        Decimal("0.3"),
+    ]
+    # one that counts all takes the place of those before it
+    counted.meter(where={"region": ["us"]})
     assert counted.rows(account="north")[0][2] == Decimal("0.2")
-    # the version before it still counts all
+
+
+def test_a_first_version_that_counts_from_an_instant_on(counted: World) -> None:
+    counted.meter(code="late", counts_from="2026-10-25T00:45:00Z", aggregation="max")
+    late = "/v1/meters/late/query"
+    for by, starts in (("total", ["2026-10-24T22:00:00Z"]), ("hour", ["2026-10-25T01:00:00Z"])):
+        rows = counted.ask(late, account="north", by=by).json()["rows"]
+        assert [(row["start"], row["value"]) for row in rows] == [(start, "0.2") for start in starts]
+    counted.meter(code="later", counts_from="2026-10-25T01:15:00Z", aggregation="max")
+    [row] = counted.ask("/v1/meters/later/query", account="north", by="hour").json()["rows"]
+    assert (row["start"], row["end"], row["value"]) == ("2026-10-25T01:00:00Z", "2026-10-25T02:00:00Z", "0.2")
+
+
+@pytest.mark.parametrize(
+    "meter",
+    [
+        {"aggregation": "sum", "group_by": ["region"]},
+        {"aggregation": "count"},
+        {"aggregation": "expression", "expression": "2 * value"},
+        {"aggregation": "time_weighted_sum"},
+    ],
+    ids=lambda meter: meter["aggregation"],
+)
+def test_windows_that_versions_share_are_answered_by_both(counted: World, meter: dict[str, Any]) -> None:
+    """Two versions that differ in nothing but their time say what one alone says, in every window, to the last digit."""
+
+    def rows(by: str, **more: Any) -> Any:
+        return counted.ask("/v1/meters/m/query", by=by, fill="true", **more).json()["rows"]
+
+    counted.meter(code="m", **meter)
+    whole = {by: rows(by) for by in ("total", "hour", "day", "7 hours", "month")}
+    for since in ("2026-10-25T00:45:00.000000001Z", "2026-10-25T01:00:00Z", "2026-10-25T22:59:59Z"):
+        counted.meter(code="m", counts_from=since, **meter)
+        assert {by: rows(by) for by in whole} == whole
+    assert {by: rows(by, version=1) for by in whole} == whole
+
+
+@pytest.mark.parametrize(
+    "second",
+    [{"aggregation": "max"}, {"unit": "other"}, {"group_by": ["plan"]}, {"rounding": "up", "places": 0}],
+    ids=lambda second: next(iter(second)),
+)
+def test_versions_that_do_not_add_up_are_asked_by_themselves(counted: World, second: dict[str, Any]) -> None:
+    since = "2026-10-25T00:45:00Z"
+    counted.meter(counts_from=since, **second)
+    for by in ("total", "day", "hour"):
+        answer = counted.ask(account="north", by=by)
+        assert (answer.status_code, answer.json()["code"], answer.json()["where"]) == (400, "usage.versions_differ", "from")
+        assert since in answer.json()["detail"]
+    # the way to ask
+    assert counted.rows(account="north", to=since)[0][2] == Decimal("0.1")
+    assert counted.ask(account="north", **{"from": since}).status_code == 200
     assert counted.rows(account="north", version=1)[0][2] == Decimal("0.3")
+
+
+def test_the_rows_of_all_accounts_are_bounded_together(counted: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ask_usage, "MAX_ROWS", 2)
+    assert len(counted.rows(group_by="x")) == 2
+    for more in ({"group_by": "region"}, {"by": "hour"}):
+        answer = counted.ask(**more)
+        assert (answer.status_code, answer.json()["code"]) == (413, "usage.too_many_rows")
+    counted.meter(code="calls2")
+    answer = counted.ask("/v1/usage", meters="calls,calls2")
+    assert (answer.status_code, answer.json()["code"]) == (413, "usage.too_many_rows")
+    # the most are found among any number
+    assert counted.rows(top=1, group_by="region") == [("south", DAY["from"], Decimal(7))]
+    assert [name for name, _, _ in counted.rows(top=1, by="hour", group_by="region")] == ["south"]
 
 
 def test_several_meters_at_once(counted: World) -> None:

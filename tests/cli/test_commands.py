@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -387,3 +388,26 @@ def test_the_audit_log_tells_who_did_what_and_proves_it(either: Program) -> None
     assert checks["changes"] == len(found)
     refused = either("audit", "list", "--kind", "invoice.eaten")
     assert (refused.code, "change.unknown_kind" in refused.err) == (2, True)
+
+
+def test_webhooks_are_made_and_looked_after(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    program.json(*ROOT)
+    refused = program("webhooks", "add", "https://shop.example/in", "--account", "root")
+    assert (refused.code, "BILLSMITH_SECRET_KEY" in refused.err) == (75, True)
+    monkeypatch.setenv("BILLSMITH_SECRET_KEY", program.json("sync", "new-key")["key"])
+    made = program.json("webhooks", "add", "https://shop.example/in", "--account", "root", "--kind", "invoice.*")
+    assert made["secret"].startswith("whsec_")
+    id = made["id"]
+    assert program.json("webhooks", "list")[0]["kinds"] == ["invoice.*"]
+    assert "whsec_" not in program("webhooks", "list").out
+    assert program.json("webhooks", "update", id, "--kind", "payment.*")["kinds"] == ["payment.*"]
+    assert program.json("webhooks", "disable", id, "--reason", "moved")["reason"] == "moved"
+    assert program.json("webhooks", "enable", id)["state"] == "open"
+    assert program.json("webhooks", "rotate", id)["secret"] != made["secret"]
+    assert program.json("webhooks", "test", id)["id"] == id
+    assert program.json("webhooks", "replay", id, "--since", "2026-01-01T00:00:00Z")["waiting_change"] is not None
+    assert program.json("webhooks", "show", id)["attempts"] == 0
+    assert program.json("webhooks", "deliveries", id) == []
+    monkeypatch.setenv("BILLSMITH_SECRET_KEY", f"{program.json('sync', 'new-key')['key']},{os.environ['BILLSMITH_SECRET_KEY']}")
+    assert program.json("sync", "rekey")["rekeyed"] == 1
+    assert program("webhooks", "show", UNKNOWN).code == 3

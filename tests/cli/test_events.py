@@ -88,3 +88,26 @@ def test_what_can_not_be(company: Program, arguments: tuple[str, ...], word: str
     ran = company("events", *arguments)
     assert ran.code != 0
     assert f"[{word}]" in ran.err
+
+
+def test_events_are_listed(company: Program) -> None:
+    listed = company.json("events", "list", "company", *OCTOBER)
+    assert [(each["id"], each["value"], each["dimensions"]) for each in listed] == [
+        ("1", "0.5", {"n": "1"}),
+        ("2", "2", {"n": "2"}),
+    ]
+    assert [each["id"] for each in company.json("events", "list", "company", "--sender", "company", *OCTOBER)] == [
+        "1",
+        "4",
+        "2",
+    ]
+    assert [each["id"] for each in company.json("events", "list", "company", "--filter", "n=2", *OCTOBER)] == ["2"]
+    assert [each["id"] for each in company.json("events", "list", "north", "--period", "2026", "--limit", "2")] == ["1", "2"]
+    assert company.json("events", "list", "company", *OCTOBER, "--as-of-seq", "0") == []
+
+
+def test_what_became_of_one(company: Program) -> None:
+    company("events", "void", "company", "--id", "1", "--expect", "1")
+    shown = company.json("events", "show", "company", "1")
+    assert [(each["became"], each["value"]) for each in shown] == [("in force", "0.5"), ("taken back", "0.5")]
+    assert company("events", "show", "company", "1", "--source", "gw").code == 3

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from billsmith.storage import invoices, upgrade
+from billsmith.storage import invoices, upgrade, verify_sync
 from billsmith.storage.database import SQLITE_FILE, Database, sqlite_url
 from billsmith.vendors.amberflo import pull as amberflo_pull
 from billsmith.vendors.myreports import pull as myreports_pull
@@ -239,7 +239,11 @@ class Nursery:
             self.found.faults.append(f"a run ended with {code}")
 
     def finish(self, home: Path, url: str, what: str) -> None:
-        """Let a run come to its end, and compare."""
+        """Look whether what the kill left is sound, let a run come to its end, and compare."""
+        database = Database(sqlite_url(home))
+        with database.read() as connection:
+            self.found.faults += [f"{what}: {where}: {fault}" for where, fault in verify_sync.faults(connection)]
+        database.close()
         code = ended(self.start(home, url))
         if code:
             self.found.faults.append(f"{what}: the last run ended with {code}")

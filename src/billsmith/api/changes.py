@@ -9,7 +9,7 @@ from billsmith.accounts.model import Account
 from billsmith.api import cursors
 from billsmith.api.operations import Operation, QueryParameter, bound_to, limit_of, list_parameters
 from billsmith.api.values import Id, Instant
-from billsmith.storage import accounts, change_log, credentials
+from billsmith.storage import change_log
 from billsmith.storage.change_kinds import KINDS, check_filter, expand
 from billsmith.storage.change_log import Entry
 from billsmith.storage.database import Connection
@@ -18,8 +18,6 @@ from billsmith.units.errors import Invalid
 from billsmith.units.ids import parse_id
 from billsmith.units.instants import format_instant
 from billsmith.wire.face import Call
-
-_BY_CREDENTIAL = "credential:"
 
 
 class ChangeEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +75,7 @@ def _seq(connection: Connection, own: Account, id: str) -> int:
 
 def views(connection: Connection, principal: Principal, entries: list[Entry]) -> list[ChangeEntry]:
     """Changes as a caller may see them."""
-    shown = _whose_actor_is_shown(connection, principal.account, entries)
+    shown = change_log.whose_actor_is_shown(connection, principal.account, entries)
     return [
         ChangeEntry(
             id=each.id,
@@ -91,19 +89,6 @@ def views(connection: Connection, principal: Principal, entries: list[Entry]) ->
         )
         for each in entries
     ]
-
-
-def _whose_actor_is_shown(connection: Connection, viewer: Account, entries: list[Entry]) -> set[str]:
-    """Who did it is told to those who reach the account whose affair it is, and the credential that was used."""
-    issuers = accounts.by_seqs(connection, {each.issuer_seq for each in entries if each.issuer_seq is not None})
-    ids = {each.actor.removeprefix(_BY_CREDENTIAL) for each in entries if each.actor.startswith(_BY_CREDENTIAL)}
-    reached = credentials.known_below(connection, viewer, ids)
-    return {
-        each.id
-        for each in entries
-        if (each.issuer_seq is None or issuers[each.issuer_seq].is_at_or_below(viewer))
-        and (not each.actor.startswith(_BY_CREDENTIAL) or each.actor.removeprefix(_BY_CREDENTIAL) in reached)
-    }
 
 
 OPERATIONS = (

@@ -1,4 +1,4 @@
-"""``POST /v1/invoices``: a one-off invoice, issued at once with its number."""
+"""``POST /v1/invoices``: a one-off invoice, issued at once with its number, or kept as a draft until it is issued."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from billsmith.accounts.authorisation import Scope
-from billsmith.api.invoice_shapes import InvoiceView
+from billsmith.api.invoice_shapes import InvoiceView, whole
 from billsmith.api.invoices import view
 from billsmith.api.lookups import account_of_field
 from billsmith.api.operations import Made, Operation
@@ -31,10 +31,12 @@ from billsmith.api.values import (
 from billsmith.invoicing.model import LineKind, RoundingPlace
 from billsmith.invoicing.totals import DraftLine, TaxRate
 from billsmith.storage.database import Connection
+from billsmith.storage.drafts import Draft
 from billsmith.units.errors import Invalid
 from billsmith.units.rounding import EXACT, plain
 from billsmith.wire.face import Call
 from billsmith.wire.json import RawDecimal, exact
+from billsmith.workflows import drafts as workflow
 from billsmith.workflows.issue_invoice import MAX_LINES, OneOff, issue
 from billsmith.workflows.new_ids import new_id
 
@@ -72,7 +74,10 @@ class TaxCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class InvoiceCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A one-off invoice. The issuer is the caller's account unless named; a negative total makes a credit note."""
+    """A one-off invoice. The issuer is the caller's account unless named; a negative total makes a credit note.
+
+    A ``draft`` has no number and is seen by its issuer alone; it is issued when asked for, or at ``issue_at``.
+    """
 
     recipient: AccountName
     issuer: AccountName | None = None
@@ -88,13 +93,34 @@ class InvoiceCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     batch: Batch = ""
     notes: LongText = ""
     scheduled_at: Instant | None = None
+    draft: bool = False
+    issue_at: Instant | None = None
 
 
 def create_invoice(connection: Connection, call: Call, body: InvoiceCreate) -> Made:
     """``POST /v1/invoices``."""
     issuer = account_of_field(connection, call.principal, body.issuer, "issuer")
     recipient = account_of_field(connection, call.principal, body.recipient, "recipient")
-    what = OneOff(
+    what = one_off(body)
+    id, now, actor = new_id(), call.services.clock(), call.principal.actor
+    where = f"/v1/invoices/{id}"
+    if body.draft:
+        issue_at = read_instant(body.issue_at, "issue_at")
+        kept = workflow.keep(connection, issuer, recipient, what, id=id, now=now, actor=actor, issue_at=issue_at)
+        return Made(draft_view(connection, kept, now), where)
+    _no_time(body)
+    made = issue(connection, issuer, recipient, what, id=id, now=now, actor=actor)
+    return Made(view(connection, call.principal, made, issuer), where)
+
+
+def draft_view(connection: Connection, draft: Draft, now: int) -> InvoiceView:
+    """A draft as the document that it would be now."""
+    return whole(workflow.shown(connection, draft, now), [], [], with_actors=True, invoiced_by=draft.updated_by)
+
+
+def one_off(body: InvoiceCreate) -> OneOff:
+    """What a body says of the document itself. Raises :class:`Invalid`, which names the place."""
+    return OneOff(
         lines=[_line(line, f"lines[{index}]") for index, line in enumerate(body.lines)],
         taxes=[_tax(tax, f"taxes[{index}]") for index, tax in enumerate(body.taxes)],
         currency=body.currency,
@@ -108,8 +134,11 @@ def create_invoice(connection: Connection, call: Call, body: InvoiceCreate) -> M
         notes=body.notes,
         scheduled_at=read_instant(body.scheduled_at, "scheduled_at"),
     )
-    made = issue(connection, issuer, recipient, what, id=new_id(), now=call.services.clock(), actor=call.principal.actor)
-    return Made(view(connection, call.principal, made, issuer), f"/v1/invoices/{made.invoice.id}")
+
+
+def _no_time(body: InvoiceCreate) -> None:
+    if body.issue_at is not None:
+        raise Invalid("only a draft waits to be issued; say draft: true", code="draft.not_one", where="issue_at")
 
 
 def _line(line: LineCreate, where: str) -> DraftLine:
@@ -151,9 +180,9 @@ OPERATIONS = (
         path="/v1/invoices",
         id="createInvoice",
         tag="invoices",
-        summary="Issue a one-off invoice",
-        description="It is issued at once, with the next number of its issuer, and never changes afterwards. Amounts are JSON "
-        "numbers or strings; either way they are read exactly.",
+        summary="Issue a one-off invoice, or keep a draft of it",
+        description="It is issued at once, with the next number of its issuer, and never changes afterwards; a draft has no "
+        "number until it is issued. Amounts are JSON numbers or strings; either way they are read exactly.",
         scope=Scope.INVOICES_WRITE,
         body=InvoiceCreate,
         example={

@@ -8,7 +8,6 @@ from billsmith.accounts.authorisation import Principal, Scope, may_reach
 from billsmith.accounts.model import Account
 from billsmith.api import cursors
 from billsmith.api.invoice_shapes import STATUSES, InvoicePage, InvoiceView, row, whole
-from billsmith.api.lookups import invoice_of_path
 from billsmith.api.operations import Operation, QueryParameter, bound_to, limit_of, list_parameters
 from billsmith.api.values import FIRST_DAY, LAST_DAY, read_date, read_instant
 from billsmith.invoicing.model import InvoiceKind, InvoiceStatus
@@ -49,13 +48,6 @@ def list_invoices(call: Call) -> InvoicePage:
         items=[row(each.invoice) for each in page.rows],
         next_cursor=None if page.next_id is None else cursors.write(secret, bound_to(call), page.next_id),
     )
-
-
-def get_invoice(call: Call) -> InvoiceView:
-    """``GET /v1/invoices/{invoice}``."""
-    with call.services.database.read() as connection:
-        found, issuer = invoice_of_path(connection, call.principal, call.path_values["invoice"])
-        return view(connection, call.principal, found, issuer)
 
 
 def view(connection: Connection, principal: Principal, found: Stored, issuer: Account) -> InvoiceView:
@@ -213,15 +205,5 @@ OPERATIONS = (
         query=LIST_QUERY,
         answer=InvoicePage,
         read=list_invoices,
-    ),
-    Operation(
-        method="GET",
-        path="/v1/invoices/{invoice}",
-        id="getInvoice",
-        tag="invoices",
-        summary="Read an invoice: lines, taxes, parties, payments, history",
-        scope=Scope.INVOICES_READ,
-        answer=InvoiceView,
-        read=get_invoice,
     ),
 )

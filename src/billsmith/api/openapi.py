@@ -36,10 +36,13 @@ _PATH_PARAMETERS = {
     "invoice": ("The invoice's id.", {"type": "string", "format": "uuid"}),
     "credential": ("The credential's id.", {"type": "string", "format": "uuid"}),
     "connection": ("The connection's id, or its name.", {"type": "string", "minLength": 1, "maxLength": 128}),
+    "mail": ("The mail's id.", {"type": "string", "format": "uuid"}),
+    "webhook": ("The webhook's id.", {"type": "string", "format": "uuid"}),
     "subscription": ("The subscription's id.", {"type": "string", "format": "uuid"}),
     "correction": ("The correction's id.", {"type": "string", "format": "uuid"}),
     "run": ("The run's id.", {"type": "string", "format": "uuid"}),
     "grant": ("The grant's id.", {"type": "string", "format": "uuid"}),
+    "agreement": ("The agreement's id.", {"type": "string", "format": "uuid"}),
     "catalog": ("The catalog's code.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "meter": ("The meter's code.", {"type": "string", "minLength": 1, "maxLength": 64}),
     "account": ("A UUID, or an external id at or below the caller's account.", {"type": "string", "minLength": 1}),
@@ -168,6 +171,8 @@ def _query_parameter(parameter: QueryParameter) -> dict[str, Any]:
         "description": parameter.description,
         "schema": dict(parameter.schema),
     }
+    if parameter.required:
+        written["required"] = True
     return {**written, "style": "form", "explode": False} if parameter.many else written
 
 

@@ -34,12 +34,13 @@ class Made(NamedTuple):
 
 
 class QueryParameter(msgspec.Struct, frozen=True, kw_only=True):
-    """A query parameter: its JSON Schema and what it does. ``many``: values separated by commas."""
+    """A query parameter: its JSON Schema and what it does. ``many``: values separated by commas. One is ``required`` or not."""
 
     name: str
     description: str
     schema: Mapping[str, Any]
     many: bool = False
+    required: bool = False
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,6 +188,9 @@ def read_body(call: Call, kind: type[Any]) -> Any:
 
 def _check(operation: Operation, call: Call) -> None:
     known = {parameter.name for parameter in operation.query}
+    for parameter in operation.query:
+        if parameter.required and parameter.name not in call.parameters:
+            raise Invalid(f"{parameter.name} is missing; give it", code="input.missing", where=parameter.name)
     for name in call.parameters.names():
         if name not in known:
             there_are = f"there are {', '.join(sorted(known))}" if known else "there are none here"

@@ -23,9 +23,9 @@ from billsmith.units.instants import format_instant, zone
 from billsmith.units.periods import Period
 from billsmith.units.rounding import plain
 from billsmith.wire.face import Call
+from billsmith.workflows import meters as workflow
 from billsmith.workflows.ask_usage import MAX_TOP, Question, accounts_below, ask
-from billsmith.workflows.meters import MAX_CODE, MAX_GROUPS, filter_of
-from billsmith.workflows.meters import get as meter_of
+from billsmith.workflows.meters import MAX_CODE, MAX_GROUPS, Counting, filter_of
 
 #: Meters that one question may be about.
 MAX_METERS = 50
@@ -69,9 +69,10 @@ def query_meter(call: Call) -> UsageView:
     """``GET /v1/meters/{meter}/query``."""
     version = call.parameters.integer("version", None, low=1, high=2**31 - 1)
     with call.services.database.read() as connection:
-        found = meter_of(connection, call.principal.account, call.path_values["meter"], version)
+        found = workflow.get(connection, call.principal.account, call.path_values["meter"], version)
+        counted = workflow.in_force(connection, found) if version is None else workflow.alone(found)
         about = _about(connection, call)
-    return _answer(call, [found], about)
+    return _answer(call, [counted], about)
 
 
 def query_usage(call: Call) -> UsageView:
@@ -82,12 +83,13 @@ def query_usage(call: Call) -> UsageView:
             found = meters.newest(connection, call.principal.account)
         else:
             found = [_named(connection, call.principal.account, code) for code in dict.fromkeys(text.split(","))]
+        if len(found) > MAX_METERS:
+            raise TooLarge(
+                f"{len(found)} meters; at most {MAX_METERS} in one question", code="usage.too_many_meters", where="meters"
+            )
+        counted = [workflow.in_force(connection, each) for each in found]
         about = _about(connection, call)
-    if len(found) > MAX_METERS:
-        raise TooLarge(
-            f"{len(found)} meters; at most {MAX_METERS} in one question", code="usage.too_many_meters", where="meters"
-        )
-    return _answer(call, found, about)
+    return _answer(call, counted, about)
 
 
 def _named(connection: Connection, account: Account, code: str) -> Metered:
@@ -105,7 +107,7 @@ def _about(connection: Connection, call: Call) -> list[Account]:
     return accounts_below(connection, call.principal.account)
 
 
-def _answer(call: Call, found: Sequence[Metered], about: Sequence[Account]) -> UsageView:
+def _answer(call: Call, found: Sequence[Counting], about: Sequence[Account]) -> UsageView:
     may_take_long()
     chosen = about[0] if len(about) == 1 else call.principal.account
     question = read_question(call, chosen.time_zone)
@@ -139,22 +141,33 @@ def read_question(call: Call, time_zone: str) -> Question:
     named = call.parameters.text("zone")
     if named is not None:
         zone(named)
-    start, end = (read_instant(call.parameters.text(name), name) for name in ("from", "to"))
-    if end is None:
-        end = call.services.clock()
-    if start is None:
-        start = calendar_schedule(Interval(Unit.MONTH), named or time_zone).containing(end - 1).start
     groups = call.parameters.text("group_by")
     return Question(
-        period=Period(start, end),
+        period=read_span(call, named or time_zone),
         by=call.parameters.text("by") or "total",
         zone=named or time_zone,
-        where=filter_of((call.parameters.text("filter") or "").split(",") if "filter" in call.parameters else (), "filter"),
+        where=read_filter(call),
         group_by=None if groups is None else _groups(groups),
         top=call.parameters.integer("top", None, low=1, high=MAX_TOP),
         fill=bool(call.parameters.boolean("fill", False)),
         as_of_seq=asked(call),
     )
+
+
+def read_span(call: Call, time_zone: str) -> Period:
+    """The period that the parameters name: up to now unless said otherwise, from the start of its last month on."""
+    start, end = (read_instant(call.parameters.text(name), name) for name in ("from", "to"))
+    if end is None:
+        end = call.services.clock()
+    if start is None:
+        start = calendar_schedule(Interval(Unit.MONTH), time_zone).containing(end - 1).start
+    return Period(start, end)
+
+
+def read_filter(call: Call) -> dict[str, tuple[str, ...]]:
+    """The dimensions that the parameters ask for. Raises :class:`Invalid`."""
+    text = call.parameters.text("filter")
+    return {} if text is None else filter_of(text.split(","), "filter")
 
 
 def _groups(text: str) -> tuple[str, ...]:
@@ -168,20 +181,28 @@ def _groups(text: str) -> tuple[str, ...]:
     return names
 
 
+FROM = QueryParameter(
+    name="from",
+    description="The first instant (the month's in which the period ends).",
+    schema={"type": "string", "format": "date-time"},
+)
+TO = QueryParameter(
+    name="to", description="The end, which the period doesn't hold (now).", schema={"type": "string", "format": "date-time"}
+)
+ACCOUNT = QueryParameter(
+    name="account",
+    description="One account at or below the caller's (all of them).",
+    schema={"type": "string", "minLength": 1, "maxLength": 128},
+)
+FILTER = QueryParameter(
+    name="filter",
+    description="Such as `region=eu,region=us,plan=pro`.",
+    schema={"type": "string", "minLength": 1, "maxLength": 1000},
+)
 _QUESTION = (
-    QueryParameter(
-        name="from",
-        description="The first instant (the month's in which the period ends).",
-        schema={"type": "string", "format": "date-time"},
-    ),
-    QueryParameter(
-        name="to", description="The end, which the period doesn't hold (now).", schema={"type": "string", "format": "date-time"}
-    ),
-    QueryParameter(
-        name="account",
-        description="One account at or below the caller's (all of them).",
-        schema={"type": "string", "minLength": 1, "maxLength": 128},
-    ),
+    FROM,
+    TO,
+    ACCOUNT,
     QueryParameter(
         name="by",
         description="The windows: `total`, or such as `hour`, `6 hours`, `day`, `month`, counted from the period's start.",
@@ -192,11 +213,7 @@ _QUESTION = (
         description="The zone of days and months (the account's).",
         schema={"type": "string", "minLength": 1, "maxLength": 64},
     ),
-    QueryParameter(
-        name="filter",
-        description="Such as `region=eu,region=us,plan=pro`.",
-        schema={"type": "string", "minLength": 1, "maxLength": 1000},
-    ),
+    FILTER,
     QueryParameter(
         name="group_by",
         description="Dimensions in place of the meter's own groups, separated by commas.",

@@ -18,7 +18,7 @@ from billsmith.units.instants import format_instant, parse_date
 from billsmith.workflows import catalogs as workflow
 from billsmith.workflows.catalogs import Migration, Planned, read_text, the_catalog
 from billsmith.workflows.clock import system_clock
-from billsmith.workflows.usage_upkeep import home_of
+from billsmith.workflows.usage_upkeep import is_there
 
 app = App(name="catalog", help="Price books: meters, prices, plans, coupons, taxes.")
 
@@ -59,7 +59,7 @@ def apply(file: File, *, issuer: Issuer = None, common: Common = PLAIN) -> None:
         with database.write() as connection:
             by = issuer_of(connection, issuer)
             planned = workflow.apply(connection, by, text, file.name, now=system_clock(), actor=ACTOR)
-        if planned.is_new and home_of(database) is not None:
+        if planned.is_new and is_there(database):
             with usage_store(common, database):
                 pass  # it is told of the meters, to count ahead for them
     common.show(_changes(planned))

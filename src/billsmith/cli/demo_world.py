@@ -87,10 +87,14 @@ def fresh_folder(home: Path) -> Iterator[None]:
         yield
 
 
-def build(database: Database, now: int) -> dict[str, Key]:
-    """Fill an empty database; gives each vendor's key."""
+def root_of(database: Database, now: int) -> Account:
+    """The account above all others of the demo, in a database that is still empty."""
     upgrade.upgrade(database, now)
-    root = _account(database, None, Tenant(external_id="demo", name="Demo Distributor", kind=None, file=""), now)
+    return _account(database, None, Tenant(external_id="demo", name="Demo Distributor", kind=None, file=""), now)
+
+
+def build(database: Database, root: Account, now: int) -> dict[str, Key]:
+    """Bring in the vendors' example invoices below ``root``; gives each vendor's key."""
     keys = {}
     for vendor, tenant in TENANTS.items():
         if vendor not in LOADERS:

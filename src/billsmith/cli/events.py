@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,13 +24,17 @@ from billsmith.storage.database import Connection, Database
 from billsmith.units.errors import Invalid, NotFound
 from billsmith.units.instants import format_instant
 from billsmith.units.rounding import parse_decimal, plain
-from billsmith.usage.store import Selection
+from billsmith.usage.store import MAX_PAGE, Place, Selection, UsageStore
 from billsmith.workflows import corrections as workflow
+from billsmith.workflows.ask_usage import accounts_below
 from billsmith.workflows.clock import system_clock
 from billsmith.workflows.corrections import MAX_NAMED, Kind, Name, What, what_of
 from billsmith.workflows.ingest import Ingest
 from billsmith.workflows.meters import filter_of
 from billsmith.workflows.new_ids import new_id
+from billsmith.workflows.unknown_usage import MAX_ROWS as MAX_UNKNOWN
+from billsmith.workflows.unknown_usage import counted_types
+from billsmith.workflows.unknown_usage import unknown as unknown_usage
 from billsmith.workflows.usage_store import Usage
 
 app = App(name="events", help="Usage events: what came in, and what was sent wrong.")
@@ -49,6 +54,149 @@ Ids = Annotated[
 DryRun = Annotated[bool, Parameter(negative=(), help="Count the events and show some; change nothing.")]
 Expect = Annotated[int | None, Parameter(help="How many events the dry run counted. Needed to change anything.")]
 Reason = Annotated[str, Parameter(help="Why, for the record.")]
+
+
+@app.command(name="list")
+def list_events(
+    account: Annotated[str, Parameter(help="Events that bill this account or one below it, by UUID or external id.")],
+    *,
+    sender: Annotated[
+        str | None, Parameter(help="Only events that this account sent; also those that bill nobody yet.")
+    ] = None,
+    reference: ReferenceText = None,
+    type: TypeText = None,
+    source: SourceText = None,
+    filter: Where = None,
+    period: Month = None,
+    start: From = None,
+    end: To = None,
+    as_of_seq: Annotated[int | None, Parameter(help="The state after this seq (now).")] = None,
+    limit: Annotated[int, Parameter(help="How many at most.")] = 1_000,
+    common: Common = PLAIN,
+) -> None:
+    """List events in force by time, source and id, all of one state.
+
+    Example: billsmith events list my-company --period 2026-10 --type api.call
+    """
+    with opened_with_usage(common) as (database, usage):
+        with database.read() as connection:
+            owner = accounts.get(connection, account)
+            sent_by = None if sender is None else accounts.get(connection, sender, owner)
+            about = None if sent_by is not None else tuple(each.id for each in accounts_below(connection, owner))
+        store = usage.catch_up()
+        selection = Selection(
+            owner="" if sent_by is None else sent_by.id,
+            source=source or "",
+            type=type or "",
+            reference=reference or "",
+            accounts=about,
+            period=span(period, start, end, owner.time_zone),
+            where=filter_of(filter or (), "filter"),
+            as_of_seq=store.watermark() if as_of_seq is None else as_of_seq,
+        )
+        common.show(
+            Listing(
+                rows=_listed(store, selection, limit),
+                columns=("time", "type", "account", "value", "source", "id"),
+                empty="no events",
+            )
+        )
+
+
+@app.command
+def show(
+    sender: Sender,
+    id: Annotated[str, Parameter(help="The event's id.")],
+    *,
+    source: Annotated[str, Parameter(help="Its source.")] = DEFAULT_SOURCE,
+    common: Common = PLAIN,
+) -> None:
+    """Show all that became of an event, oldest first.
+
+    Example: billsmith events show my-company req-7f3a --source gateway-1
+    """
+    with opened_with_usage(common) as (database, usage):
+        with database.read() as connection:
+            owner = accounts.get(connection, sender)
+        found = usage.catch_up().history(owner.id, source, id)
+    if not found:
+        raise NotFound(f"{sender} sent no event {source}/{id}", code="event.unknown", where="id")
+    rows = [{"seq": each.seq, "became": "in force" if each.sign > 0 else "taken back", **_fields(each.event)} for each in found]
+    common.show(Listing(rows=rows, columns=("seq", "became", "time", "type", "account", "value")))
+
+
+@app.command
+def unknown(
+    sender: Sender,
+    *,
+    limit: Annotated[int, Parameter(help="How many at most.")] = 1_000,
+    common: Common = PLAIN,
+) -> None:
+    """List usage that an account and those below it sent and nobody is billed for yet, by account's name and type.
+
+    Its account is not known, or no meter counts its type. It is kept, and billed when the account or the meter appears.
+
+    Example: billsmith events unknown my-company
+    """
+    with opened_with_usage(common) as (database, usage):
+        with database.read() as connection:
+            owner = accounts.get(connection, sender)
+            senders = {each.id: each.external_id for each in accounts_below(connection, owner)}
+            types = counted_types(connection, owner)
+        found, more = unknown_usage(usage.catch_up(), types, list(senders), min(limit, MAX_UNKNOWN))
+    common.show(
+        Listing(
+            rows=[
+                {
+                    "account": each.reference,
+                    "type": each.type,
+                    "events": each.events,
+                    "first": format_instant(each.first),
+                    "last": format_instant(each.last),
+                    "lacks": " and ".join(
+                        [*(["an account"] if each.account is None else []), *(["a meter"] if each.type not in types else [])]
+                    ),
+                    "sample": f"{each.source}/{each.id}",
+                    "account_id": each.account,
+                    "sender_id": each.owner,
+                    "sender": senders[each.owner],
+                }
+                for each in found
+            ],
+            columns=("sender", "account", "type", "events", "first", "last", "lacks", "sample"),
+            id_field="account",
+            empty="every event has an account and a meter",
+        )
+    )
+    if more:
+        note("there is more; ask with a higher --limit, or for a sender further down")
+
+
+def _listed(store: UsageStore, selection: Selection, limit: int) -> Iterator[dict[str, Any]]:
+    """Events page by page, so that a list of any length needs no memory."""
+    after: Place | None = None
+    while limit > 0:
+        page = store.events(selection, after=after, limit=min(limit, MAX_PAGE))
+        for kept in page:
+            yield {**_fields(kept.event), "account_id": kept.account}
+        if len(page) < min(limit, MAX_PAGE):
+            return
+        limit -= len(page)
+        last = page[-1].event
+        after = last.time, last.source, last.id, last.owner
+
+
+def _fields(event: Event) -> dict[str, Any]:
+    return {
+        "time": format_instant(event.time),
+        "type": event.type,
+        "account": event.account,
+        "value": event.value,
+        "dimensions": event.dimensions,
+        "source": event.source,
+        "id": event.id,
+        "sender_id": event.owner,
+    }
 
 
 @app.command

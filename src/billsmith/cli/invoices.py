@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import islice
 from typing import Annotated, Any, Literal
@@ -14,7 +14,7 @@ from billsmith.accounts.model import Account, check_text
 from billsmith.cli.billing import usage_store
 from billsmith.cli.common import ACTOR, PLAIN, Common, opened
 from billsmith.cli.output import Form, Listing, Record, note
-from billsmith.invoicing.model import Invoice, InvoiceStatus, Line, Party, Tax
+from billsmith.invoicing.model import HistoryEntry, Invoice, InvoiceStatus, Line, Party, Payment, Tax
 from billsmith.storage import accounts, invoices
 from billsmith.storage.database import Connection, Database
 from billsmith.storage.invoices import Stored
@@ -275,13 +275,14 @@ def _rows(database: Database, viewer: Account | None, status: InvoiceStatus | No
     while True:
         with database.read() as connection:
             batch = invoices.newest(connection, viewer, status=status, before_seq=before)
-        yield from (_row(stored.invoice) for stored in batch)
+        yield from (row(stored.invoice) for stored in batch)
         if not batch:
             return
         before = batch[-1].seq
 
 
-def _row(invoice: Invoice) -> dict[str, Any]:
+def row(invoice: Invoice) -> dict[str, Any]:
+    """An invoice in a list."""
     currency = invoice.currency
     return {
         "id": invoice.id,
@@ -310,19 +311,19 @@ def _row(invoice: Invoice) -> dict[str, Any]:
     }
 
 
-def _full(connection: Connection, found: Stored) -> Record:
-    invoice = found.invoice
+def full(invoice: Invoice, payments: Sequence[Payment] = (), history: Sequence[HistoryEntry] = ()) -> Record:
+    """A whole invoice."""
     content, currency = invoice.content, invoice.currency
-    row = _row(invoice)
+    fields = row(invoice)
     if content is not None:
-        row |= {
+        fields |= {
             "issued_by": _party(content.issuer),
             "issued_to": _party(content.recipient),
             "notes": content.notes,
             "lines": [_line(line, currency) for line in content.lines],
             "taxes": [_tax(tax, currency) for tax in content.taxes],
         }
-    row["payments"] = [
+    fields["payments"] = [
         {
             "reference": payment.reference,
             "amount": _amount(payment.amount_minor, currency),
@@ -331,13 +332,16 @@ def _full(connection: Connection, found: Stored) -> Record:
             "recorded_at": format_instant(payment.recorded_at),
             "recorded_by": payment.recorded_by,
         }
-        for payment in invoices.payments(connection, found.seq)
+        for payment in payments
     ]
-    row["history"] = [
-        {"at": format_instant(entry.at), "what": entry.what, "actor": entry.actor, "detail": entry.detail}
-        for entry in invoices.history(connection, found.seq)
+    fields["history"] = [
+        {"at": format_instant(entry.at), "what": entry.what, "actor": entry.actor, "detail": entry.detail} for entry in history
     ]
-    return Record(row=row, tables=("lines", "taxes", "payments", "history"))
+    return Record(row=fields, tables=("lines", "taxes", "payments", "history"))
+
+
+def _full(connection: Connection, found: Stored) -> Record:
+    return full(found.invoice, invoices.payments(connection, found.seq), invoices.history(connection, found.seq))
 
 
 def _line(line: Line, currency: str) -> dict[str, Any]:

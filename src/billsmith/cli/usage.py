@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from billsmith.accounts.model import Account
 from billsmith.cli.billing import moment
 from billsmith.cli.common import PLAIN, Common, opened_with_usage
 from billsmith.cli.output import Listing, note
 from billsmith.storage import accounts, meters
+from billsmith.storage.database import Connection
 from billsmith.units.calendar import Interval, Unit, calendar_schedule
 from billsmith.units.errors import Invalid
 from billsmith.units.instants import format_instant, parse_date, start_of_day
+from billsmith.units.instants import zone as known_zone
 from billsmith.units.periods import Period
 from billsmith.workflows import ask_usage
 from billsmith.workflows import meters as workflow
 from billsmith.workflows.ask_usage import Question
+from billsmith.workflows.meters import Counting
 
 
 def usage(
@@ -31,6 +36,8 @@ def usage(
     filter: Annotated[list[str] | None, Parameter(help="Such as region=eu; several times.", negative=())] = None,
     top: Annotated[int | None, Parameter(help="Only the accounts and groups with the most.")] = None,
     fill: Annotated[bool, Parameter(negative=(), help="Also windows in which nothing was counted.")] = False,
+    version: Annotated[int | None, Parameter(help="A version of the meter, by itself; with one code.")] = None,
+    zone: Annotated[str | None, Parameter(help="The zone of days and months (the account's).")] = None,
     as_of_seq: Annotated[int | None, Parameter(help="The state after this seq (now).")] = None,
     common: Common = PLAIN,
 ) -> int:
@@ -41,13 +48,13 @@ def usage(
     with opened_with_usage(common) as (database, opened):
         with database.read() as connection:
             owner = accounts.get(connection, account)
-            found = [workflow.get(connection, owner, code) for code in codes] or meters.newest(connection, owner)
+            found = _counting(connection, owner, codes, version)
             about = [accounts.get(connection, of, owner)] if of else ask_usage.accounts_below(connection, owner)
         if not found:
             raise Invalid(
                 f"{account} has no meters; `billsmith meters create` makes one", code="usage.no_meters", where="account"
             )
-        zone = about[0].time_zone if of else owner.time_zone
+        zone = zone_of(zone or (about[0].time_zone if of else owner.time_zone))
         question = Question(
             period=span(period, start, end, zone),
             by=by,
@@ -85,6 +92,21 @@ def usage(
     for each in answer.parked:
         note(f"{each.meter} can't be counted for {names[each.account]}: {each.message} [{each.code}]")
     return 1 if answer.parked else 0
+
+
+def _counting(connection: Connection, owner: Account, codes: Sequence[str], version: int | None) -> list[Counting]:
+    if version is not None:
+        if len(codes) != 1:
+            raise Invalid("a version is of one meter; name just that", code="usage.arguments", where="version")
+        return [workflow.alone(workflow.get(connection, owner, codes[0], version))]
+    named = [workflow.get(connection, owner, code) for code in codes] or meters.newest(connection, owner)
+    return [workflow.in_force(connection, each) for each in named]
+
+
+def zone_of(name: str) -> str:
+    """The name of a zone that there is. Raises ``InvalidTime``."""
+    known_zone(name)
+    return name
 
 
 def span(period: str | None, start: str | None, end: str | None, zone: str) -> Period:

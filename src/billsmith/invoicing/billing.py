@@ -33,7 +33,7 @@ from billsmith.subscriptions.subscription import PlanRef, Subscription, known
 from billsmith.subscriptions.timeline import plan_of, timeline
 from billsmith.units.calendar import anniversary_at
 from billsmith.units.currency import currency_exponent
-from billsmith.units.exact import Exact, subtract, total
+from billsmith.units.exact import Exact, add, subtract, total
 from billsmith.units.ids import derived_id
 from billsmith.units.periods import Period
 from billsmith.units.rounding import Rounding
@@ -92,11 +92,15 @@ def usage_line(
 
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
-    """What a subscription asks for in one run: its lines, the span that each is for, and the minimums to hold against them."""
+    """What a subscription asks for in one run: its lines, the span that each is for, and the minimums to hold against them.
+
+    ``earlier`` is usage that earlier runs billed and that the minimums count too.
+    """
 
     lines: tuple[DraftLine, ...]
     minimums: tuple[Minimum, ...]
     spans: tuple[FeeSpan | UsageSpan, ...] = ()
+    earlier: tuple[DraftLine, ...] = ()
 
 
 Measured = Callable[[UsageSpan], Given]
@@ -129,11 +133,20 @@ class Book:
         return self._prices[key]
 
 
-def bill(subscription: Subscription, book: Book, measured: Measured, since: int | None, until: int) -> Bill:
+def bill(
+    subscription: Subscription,
+    book: Book,
+    measured: Measured,
+    since: int | None,
+    until: int,
+    earlier: tuple[DraftLine, ...] | None = None,
+) -> Bill:
     """What a run at ``until`` asks of a subscription, after a run at ``since`` (``None``: the first).
 
-    ``measured`` gives the usage of a span as the engine measured it. Fees come first, then usage, each in the plan's order.
-    Amounts are in the plan's currency (the catalog's unless the plan has its own), named on the lines.
+    ``measured`` gives the usage of a span as the engine measured it: of the spans that are billed, then of those that earlier
+    runs billed and that a minimum counts (:func:`usage_of_minimums`), unless ``earlier`` has their lines. Fees come first, then
+    usage, each in the plan's order. Amounts are in the plan's currency (the catalog's unless the plan has its own), named on
+    the lines.
     """
     held = known(subscription, until)
     if held is None:
@@ -143,7 +156,27 @@ def bill(subscription: Subscription, book: Book, measured: Measured, since: int 
     fees = [fee_line(span, book.currency(span.offer), subscription.overrides) for span in owed]
     usage = [_usage(span, held, book, measured(span)) for span in used]
     lines = (*fees, *usage)
-    return Bill(lines=lines, minimums=tuple(_minimums(held, book, lines, since, until)), spans=(*owed, *used))
+    if earlier is None:
+        before = usage_of_minimums(held, book.catalog, since, until)
+        earlier = tuple(_usage(span, held, book, measured(span)) for span in before)
+    minimums = tuple(_minimums(held, book, lines, earlier, since, until))
+    return Bill(lines=lines, minimums=minimums, spans=(*owed, *used), earlier=earlier)
+
+
+def usage_of_minimums(subscription: Subscription, catalog: Catalog, since: int | None, until: int) -> tuple[UsageSpan, ...]:
+    """The usage that was billed by ``since`` in billing periods with a minimum that end later, up to ``until``.
+
+    A plan that bills its usage more often than its fees holds its minimum against all of it.
+    """
+    if since is None:
+        return ()
+    return tuple(
+        span
+        for _, part, _ in _with_minimum(subscription, catalog, since, until)
+        if part.start < since
+        for span in usage_spans(subscription, catalog, part.start, since)
+        if part.holds(span.part)
+    )
 
 
 def included_grants(subscription: Subscription, catalog: Catalog, span: Period) -> list[Grant]:
@@ -175,29 +208,46 @@ def _usage(span: UsageSpan, subscription: Subscription, book: Book, usage: Given
     return usage_line(charge, span, in_words=book.in_words)
 
 
-def _minimums(
-    subscription: Subscription, book: Book, lines: Sequence[DraftLine], since: int | None, until: int
-) -> Iterator[Minimum]:
-    """The minimums of the billing periods that ended between the runs, each held against all that was asked for the period."""
-    catalog = book.catalog
+def _with_minimum(
+    subscription: Subscription, catalog: Catalog, since: int | None, until: int
+) -> Iterator[tuple[Period, Period, Plan]]:
+    """The billing periods that ended between the runs and have a minimum: whole, the part that was served, the plan.
+
+    A period that another rhythm cut short ends there: its minimum is for that part, and what follows counts for the next.
+    """
     if all(plan.minimum is None for plan in catalog.plans):
         return
     for whole, part in billing_periods(
         subscription, catalog, Period(subscription.starts_at if since is None else since, until)
     ):
         plan = _plan_at(subscription, catalog, part.start)
-        if plan.minimum is None or part.end > until:
-            continue
+        if plan.minimum is not None and part.end <= until:
+            yield whole, part, plan
+
+
+def _minimums(
+    subscription: Subscription,
+    book: Book,
+    lines: Sequence[DraftLine],
+    earlier: Sequence[DraftLine],
+    since: int | None,
+    until: int,
+) -> Iterator[Minimum]:
+    """The minimums of the billing periods that ended between the runs, each held against all that was asked for the period."""
+    catalog = book.catalog
+    for whole, part, plan in _with_minimum(subscription, catalog, since, until):
+        assert plan.minimum is not None
         assert plan.minimum.amount is not None
-        owed = [span for span in fee_spans(subscription, catalog, until, whole.start) if whole.holds(span.part)]
+        owed = [span for span in fee_spans(subscription, catalog, until, whole.start) if part.holds(span.part)]
         asked = total(fee_line(span, book.currency(span.offer), subscription.overrides).amount for span in owed)
-        here = total(line.amount for line in lines if line.meter == "" and line.period is not None and whole.holds(line.period))
+        here = total(line.amount for line in lines if line.meter == "" and line.period is not None and part.holds(line.period))
+        used = total(line.amount for line in earlier if line.period is not None and part.holds(line.period))
         yield Minimum(
             amount=plan.minimum.amount,
-            share=charged_share(subscription, catalog, whole),
+            share=charged_share(subscription, catalog, part, whole),
             subscription=subscription.id,
-            period=whole,
-            billed_before=subtract(asked, here),
+            period=part,
+            billed_before=add(subtract(asked, here), used),
             currency=plan.currency or catalog.currency,
         )
 

@@ -19,7 +19,7 @@ from billsmith.catalog.offer import Fee
 from billsmith.catalog.reductions import TaxRate as CatalogTax
 from billsmith.catalog.versions import Shelf
 from billsmith.invoicing.assembly import Assembled, assemble
-from billsmith.invoicing.billing import Bill, Book, bill
+from billsmith.invoicing.billing import Bill, Book, bill, usage_of_minimums
 from billsmith.invoicing.model import LineKind, RoundingPlace
 from billsmith.invoicing.terms import AppliedCoupon, Credit, Minimum, Terms, Wallet
 from billsmith.invoicing.totals import DraftLine, TaxRate
@@ -65,12 +65,13 @@ class Charged(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An agreement in force, and what earlier invoices used of it. ``seq`` is the caller's number for it."""
+    """An agreement in force, what earlier invoices used of it, and in how many runs. ``seq`` is the caller's number for it."""
 
     seq: int
     id: str
     agreement: Agreement
     used: tuple[Exact, ...] = ()
+    runs: int = 0
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -136,8 +137,9 @@ Books = Mapping[str, Book]
 def questions(case: Case, books: Books) -> Iterator[Asked]:
     """What must be measured for a case, in the order in which :func:`make` takes the answers."""
     for part in case.parts:
-        for span in spans_of_usage(part, books[part.catalog]):
-            yield _asked(part, span, books[part.catalog].catalog)
+        book = books[part.catalog]
+        for span in (*spans_of_usage(part, book), *_usage_of_minimums(part, book)):
+            yield _asked(part, span, book.catalog)
 
 
 def spans_of_usage(part: Charged, book: Book) -> tuple[UsageSpan, ...]:
@@ -147,6 +149,14 @@ def spans_of_usage(part: Charged, book: Book) -> tuple[UsageSpan, ...]:
         return ()
     since = part.step.since
     return usage_spans(seen, book.catalog, since.until if since else None, part.step.until.until)
+
+
+def _usage_of_minimums(part: Charged, book: Book) -> tuple[UsageSpan, ...]:
+    """The spans of earlier steps whose usage a minimum of this one counts."""
+    seen = as_learnt(part.subscription, _usage_step(part))
+    if seen is None or part.step.since is None:
+        return ()
+    return usage_of_minimums(seen, book.catalog, part.step.since.until, part.step.until.until)
 
 
 def make(case: Case, books: Books, counted: Iterable[Counted]) -> Document:
@@ -161,8 +171,9 @@ def make(case: Case, books: Books, counted: Iterable[Counted]) -> Document:
     answers = iter(counted)
     for part in case.parts:
         asked = _bill(part, books[part.catalog], answers)
+        places = (len(lines), len(lines) + len(asked.lines))
         lines += [msgspec.structs.replace(line, account=part.account) for line in asked.lines]
-        minimums += asked.minimums
+        minimums += [msgspec.structs.replace(minimum, places=places) for minimum in asked.minimums]
         marks += _marks(part, asked)
     if not lines and not minimums:
         return Document(assembled=assemble((), Terms(currency=case.currency)), marks=tuple(marks), uses=())
@@ -214,10 +225,10 @@ def _bill(part: Charged, book: Book, answers: Iterator[Counted]) -> Bill:
     since = part.step.since.until if part.step.since else None
     if part.usage_known_at is None:
         return bill(seen, book, measured, since, part.step.until.until)
-    then = bill(seen, book, lambda _: (), since, part.step.until.until)
     learnt = as_learnt(part.subscription, _usage_step(part))
     assert learnt is not None
     now = bill(learnt, book, measured, since, part.step.until.until)
+    then = bill(seen, book, lambda _: (), since, part.step.until.until, earlier=now.earlier)
     return Bill(
         lines=(*_only(then, FeeSpan), *_only(now, UsageSpan)),
         minimums=then.minimums,
@@ -298,7 +309,7 @@ def _coupon(held: Held, case: Case, books: Books) -> AppliedCoupon | None:
     coupon = next(each for each in catalog.coupons if (each.code, each.version) == (given.coupon, given.version))
     if coupon.percent is None and (coupon.currency or catalog.currency) != case.currency:
         return None
-    left = None if coupon.periods is None else coupon.periods - len(held.used)
+    left = None if coupon.periods is None else coupon.periods - held.runs
     return AppliedCoupon(coupon=coupon, periods_left=left) if left is None or left > 0 else None
 
 

@@ -36,7 +36,8 @@ def _converted(state: State, minimum: Minimum, terms: Terms) -> tuple[State, Min
 
 
 def _meet(state: State, minimum: Minimum, terms: Terms) -> State:
-    nets = [net for line, net in zip(state.lines, state.nets, strict=True) if _covers(minimum, line)]
+    first, after = minimum.places or (0, len(state.lines))
+    nets = [net for line, net in zip(state.lines[first:after], state.nets[first:after], strict=True) if _covers(minimum, line)]
     used = total([minimum.billed_before, *nets])
     asked = simplest(multiply(minimum.amount, minimum.share))
     missing = true_up(asked, used)

@@ -66,7 +66,8 @@ class Minimum(msgspec.Struct, frozen=True, kw_only=True):
     ``amount`` is for a whole period, ``share`` the part of one that is billed. ``subscription`` limits the scope to its lines,
     ``applies_to`` to the meters and components named, ``period`` to lines whose own period lies in it. ``billed_before`` is
     what earlier invoices asked for in that scope, such as a fee in advance. ``currency`` is that of both amounts; empty where
-    it is the invoice's.
+    it is the invoice's. ``places`` limits the scope to lines from one place of the invoice up to another: where one invoice
+    bills two steps of a subscription, each is held to its own lines, and what the first asked was billed before the second.
     """
 
     amount: Exact
@@ -78,6 +79,7 @@ class Minimum(msgspec.Struct, frozen=True, kw_only=True):
     billed_before: Exact = ZERO
     tax_category: str = ""
     currency: str = ""
+    places: tuple[int, int] | None = None
 
 
 class Basis(StrEnum):

@@ -51,6 +51,26 @@ def bytes_of(answer: Answer) -> bytes:
     raise problem(answer)
 
 
+def pdf_of(answer: Answer) -> bytes:
+    """The body of an answer that succeeded and is a PDF; raises what :func:`bytes_of` does, or :class:`Invalid`."""
+    return _file_of(answer, b"%PDF-", "a PDF")
+
+
+def zip_of(answer: Answer) -> bytes:
+    """The body of an answer that succeeded and is a ZIP; raises what :func:`bytes_of` does, or :class:`Invalid`."""
+    return _file_of(answer, b"PK", "a ZIP")
+
+
+def _file_of(answer: Answer, begins: bytes, what: str) -> bytes:
+    """Vendors give files under several content types; what a file is its first bytes say."""
+    body = bytes_of(answer)
+    if not body.startswith(begins):
+        raise Invalid(
+            f"{answer.where} answered with something that is not {what}. {said(answer)}".strip(), code="outbound.not_a_file"
+        )
+    return body
+
+
 def problem(answer: Answer) -> BillsmithError:
     """An answer that did not succeed, as an error of ours."""
     status, told = answer.status, f"{answer.where} answered {answer.status}. {said(answer)}".strip()

@@ -85,6 +85,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Parameters = ()
     headers: Mapping[str, str] = {}
     form: Mapping[str, str] | None = None
+    content: bytes | None = None
     safe: bool = True
 
 
@@ -170,6 +171,7 @@ class Session:
             params=list(call.parameters) or None,
             headers={**_HEADERS, **call.headers},
             data=dict(call.form) if call.form is not None else None,
+            content=call.content,
             extensions={"timeout": httpx.Timeout(limits.read, connect=limits.connect).as_dict()},
         )
         # Without httpx's client, which would log the address with its query, follow redirects and look for proxies.

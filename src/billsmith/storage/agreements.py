@@ -15,6 +15,7 @@ from billsmith.ledger.wallets import Grant
 from billsmith.storage import changes
 from billsmith.storage.changes import Change
 from billsmith.storage.direct import Direct
+from billsmith.storage.schema import invoice
 from billsmith.storage.schema_billing import agreement as table
 from billsmith.storage.schema_billing import agreement_use as use_table
 from billsmith.storage.schema_billing import wallet_grant, wallet_movement
@@ -35,6 +36,14 @@ class Stored(NamedTuple):
     id: str
     account_seq: int
     body: Agreement
+
+
+class Use(NamedTuple):
+    """What an invoice used of an agreement. ``batch`` is that of the run that made the invoice."""
+
+    invoice_seq: int
+    batch: str
+    amount: Exact
 
 
 class StoredGrant(NamedTuple):
@@ -78,6 +87,13 @@ def add(connection: Connection, issuer: Account, account: Account, id: str, body
     return Stored(seq, id, account.seq, body)
 
 
+def by_id(connection: Connection, id: str) -> tuple[Stored, int] | None:
+    """The agreement with that id and its issuer by the store's number, whose-ever it is. Only for callers that check that."""
+    query = select(table.c.seq, table.c.id, table.c.account_seq, table.c.body, table.c.issuer_seq).where(table.c.id == id)
+    row = connection.execute(query).first()
+    return None if row is None else (Stored(row.seq, row.id, row.account_seq, _agreements.decode(row.body)), row.issuer_seq)
+
+
 def of_accounts(connection: Connection, issuer_seq: int, accounts: Sequence[int], known_at: int) -> dict[int, list[Stored]]:
     """What accounts agreed to with an issuer, as known at an instant, in the order in which it was recorded."""
     found: dict[int, list[Stored]] = {seq: [] for seq in accounts}
@@ -89,15 +105,14 @@ def of_accounts(connection: Connection, issuer_seq: int, accounts: Sequence[int]
     return found
 
 
-def uses(connection: Connection, seqs: Sequence[int], before: int | None = None) -> dict[int, list[Exact]]:
-    """What invoices (those before one, by its row) used of agreements, by the agreements' numbers."""
-    found: dict[int, list[Exact]] = {seq: [] for seq in seqs}
+def uses(connection: Connection, seqs: Sequence[int]) -> dict[int, list[Use]]:
+    """What invoices used of agreements, by the agreements' numbers."""
+    found: dict[int, list[Use]] = {seq: [] for seq in seqs}
     if seqs:
-        query = select(use_table.c.agreement_seq, use_table.c.amount).where(use_table.c.agreement_seq.in_(seqs))
-        if before is not None:
-            query = query.where(use_table.c.invoice_seq < before)
-        for seq, amount in connection.execute(query):
-            found[seq].append(Fraction(amount) if "/" in amount else Decimal(amount))
+        query = select(use_table, invoice.c.batch).join_from(use_table, invoice, use_table.c.invoice_seq == invoice.c.seq)
+        for row in connection.execute(query.where(use_table.c.agreement_seq.in_(seqs))):
+            amount = Fraction(row.amount) if "/" in row.amount else Decimal(row.amount)
+            found[row.agreement_seq].append(Use(row.invoice_seq, row.batch, amount))
     return found
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, and_, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 import billsmith.rating  # noqa: F401 (loads the price models)
@@ -16,13 +17,18 @@ from billsmith.catalog.versions import KINDS, Comparison, Part, Shelf, shelf
 from billsmith.catalog.writing import digest, text_of
 from billsmith.metering.meter import Meter
 from billsmith.storage import changes
+from billsmith.storage.accounts import ancestors, path_range
 from billsmith.storage.changes import Change
+from billsmith.storage.schema import account as accounts
 from billsmith.storage.schema_billing import catalog_part as part_table
 from billsmith.storage.schema_billing import catalog_version as table
 from billsmith.units.errors import Busy, NotFound
 
 _numbers = msgspec.json.Decoder(dict[str, int])
 _offers = msgspec.json.Decoder(dict[str, dict[str, int]])
+
+#: Parts of catalogs that a process remembers.
+_MOST_READ = 4_096
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,19 +74,31 @@ def versions(connection: Connection, issuer: Account, code: str) -> list[Applied
     return [_applied(row) for row in connection.execute(query.order_by(table.c.version))]
 
 
-def parts(connection: Connection, issuer: Account, code: str, version: int | None = None) -> list[Part]:
-    """Every version of every part of a catalog, in the order in which they came; up to a catalog version, if named."""
+def parts(connection: Connection, issuer: Account, code: str) -> list[Part]:
+    """Every version of every part of a catalog, in the order in which they came."""
     query = select(part_table).where(part_table.c.issuer_seq == issuer.seq, part_table.c.catalog == code)
-    if version is not None:
-        query = query.where(part_table.c.since <= version)
     return [_part(row) for row in connection.execute(query.order_by(part_table.c.seq))]
 
 
+def types_around(connection: Connection, account: Account) -> set[str]:
+    """The event types that meters of catalogs count: of an account, of those above it, of those below it."""
+    start, end = path_range(account.path)
+    below = select(accounts.c.seq).where(and_(accounts.c.path >= start, accounts.c.path < end))
+    query = select(part_table).where(
+        part_table.c.kind == "meter",
+        or_(part_table.c.issuer_seq.in_(ancestors(account.path)), part_table.c.issuer_seq.in_(below)),
+    )
+    return {_part(row).value.event_type for row in connection.execute(query)}
+
+
 def load(connection: Connection, issuer: Account, code: str, version: int | None = None) -> Shelf:
-    """A catalog as billing reads it: all parts up to a version (the newest unless one is named). Raises :class:`NotFound`."""
+    """A catalog as billing reads it: every part, with what a version offers (the newest unless one is named).
+
+    Parts that came later are there too: an agreement that was changed with effect before may name them, and a document of that
+    time is rated anew and explained by it. Raises :class:`NotFound`.
+    """
     applied = get(connection, issuer, code, version)
-    found = parts(connection, issuer, code, applied.version)
-    return shelf(code, applied.version, applied.currency, found, applied.offers)
+    return shelf(code, applied.version, applied.currency, parts(connection, issuer, code), applied.offers)
 
 
 def meters(connection: Connection) -> list[Meter]:
@@ -150,8 +168,14 @@ def _part(row: Any) -> Part:
         since=row.since,
         digest=row.digest,
         meters=_numbers.decode(row.meters),
-        value=read_as(KINDS[row.kind], row.body, f"{row.catalog}/{row.code}"),
+        value=_read(row.kind, row.body, f"{row.catalog}/{row.code}"),
     )
+
+
+@lru_cache(maxsize=_MOST_READ)
+def _read(kind: str, body: str, name: str) -> Any:
+    """A part's value. A part never changes and takes milliseconds to read, so it is read once."""
+    return read_as(KINDS[kind], body, name)
 
 
 def _applied(row: Any) -> Applied:

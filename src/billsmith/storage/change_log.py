@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, Row, and_, func, select
 
 from billsmith.accounts.model import Account
-from billsmith.storage import changes, schema
+from billsmith.storage import accounts, changes, credentials, schema
 from billsmith.storage.accounts import path_range
 from billsmith.storage.database import Database
 from billsmith.storage.schema import account as account_table
@@ -17,6 +17,7 @@ from billsmith.storage.schema_changes import change as table
 
 #: Rows of everybody's that are looked through for a page before the accounts' own rows are asked for.
 _LOOK_THROUGH = 10_000
+_BY_CREDENTIAL = "credential:"
 
 
 class Entry(NamedTuple):
@@ -77,8 +78,8 @@ def page(
     found = [_entry(row) for row in connection.execute(near)]
     if len(found) < limit:
         start, end = path_range(within.path)
-        accounts = select(account_table.c.seq).where(account_table.c.path >= start, account_table.c.path < end)
-        far = query.where(table.c.seq > until, table.c.account_seq.in_(accounts)).limit(limit - len(found))
+        below = select(account_table.c.seq).where(account_table.c.path >= start, account_table.c.path < end)
+        far = query.where(table.c.seq > until, table.c.account_seq.in_(below)).limit(limit - len(found))
         found += [_entry(row) for row in connection.execute(far)]
     return found
 
@@ -93,6 +94,20 @@ def last_before(connection: Connection, at: int) -> int:
     """The number of the row before the first one of that instant or a later one; of the last where there is none."""
     first = connection.execute(select(func.min(table.c.seq)).where(table.c.at >= at)).scalar_one()
     return changes.head(connection)[0] if first is None else int(first) - 1
+
+
+def whose_actor_is_shown(connection: Connection, viewer: Account, entries: Sequence[Entry]) -> set[str]:
+    """The ids of the rows whose actor ``viewer`` may know: the affair is its own or of an account below it, and so is the
+    credential that was used (decision 0056)."""
+    issuers = accounts.by_seqs(connection, {each.issuer_seq for each in entries if each.issuer_seq is not None})
+    ids = {each.actor.removeprefix(_BY_CREDENTIAL) for each in entries if each.actor.startswith(_BY_CREDENTIAL)}
+    reached = credentials.known_below(connection, viewer, ids)
+    return {
+        each.id
+        for each in entries
+        if (each.issuer_seq is None or issuers[each.issuer_seq].is_at_or_below(viewer))
+        and (not each.actor.startswith(_BY_CREDENTIAL) or each.actor.removeprefix(_BY_CREDENTIAL) in reached)
+    }
 
 
 def check(database: Database, tell: Callable[[str, str], None]) -> int:

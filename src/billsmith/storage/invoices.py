@@ -29,11 +29,12 @@ from billsmith.invoicing.model import (
     Payment,
     Period,
 )
-from billsmith.storage import chain, changes, schema
+from billsmith.storage import chain, changes, mails, schema
 from billsmith.storage.account_ids import id_text
 from billsmith.storage.accounts import ancestors, path_range
 from billsmith.storage.changes import Change
 from billsmith.storage.direct import Direct, is_integrity_error
+from billsmith.storage.mails import NewMail
 from billsmith.storage.schema import invoice as table
 from billsmith.storage.schema_billing import ledger_entry
 from billsmith.units.currency import from_minor
@@ -145,7 +146,27 @@ def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
         ],
     )
     changes.note(connection, *map(_made, batch))
+    _queue_mails(connection, seqs, batch)
     return seqs
+
+
+def _queue_mails(connection: Connection, seqs: Sequence[int], batch: Sequence[NewInvoice]) -> None:
+    """What is issued here and goes by e-mail is queued; what came from elsewhere was sent from there."""
+    for at in dict.fromkeys(new.invoice.created_at for new in batch if new.invoice.send_by_email):
+        mails.queue(
+            connection,
+            [
+                NewMail(
+                    invoice_seq=seq,
+                    invoice_id=new.invoice.id,
+                    recipient_seq=new.recipient.seq,
+                    address=new.recipient.profile.email,
+                )
+                for seq, new in zip(seqs, batch, strict=True)
+                if new.invoice.send_by_email and not new.vendor and new.invoice.created_at == at
+            ],
+            at,
+        )
 
 
 def _body(new: NewInvoice) -> bytes | None:

@@ -45,4 +45,5 @@ usage_correction = Table(
     Column("finished_at", BigInteger),
     Column("actor", String(128), nullable=False),
     Index("usage_correction_of_sender", "sender_seq", "seq"),
+    Index("usage_correction_state", "state", "created_at"),
 )

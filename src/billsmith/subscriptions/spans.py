@@ -106,9 +106,11 @@ def billing_periods(subscription: Subscription, catalog: Catalog, span: Period) 
     return found
 
 
-def charged_share(subscription: Subscription, catalog: Catalog, whole: Period, by: Proration = Proration.DAY) -> Fraction:
-    """The share of a period in which fees ran: what a minimum spend is prorated by."""
-    parts = [segment.period.overlap(whole) for segment in timeline(subscription, catalog) if segment.charged]
+def charged_share(
+    subscription: Subscription, catalog: Catalog, served: Period, whole: Period, by: Proration = Proration.DAY
+) -> Fraction:
+    """The share of a period in which fees ran, in the part of it that was served: what a minimum spend is prorated by."""
+    parts = [segment.period.overlap(served) for segment in timeline(subscription, catalog) if segment.charged]
     return sum((share(part, whole, by, subscription.zone) for part in parts if part is not None), Fraction(0))
 
 
@@ -190,6 +192,7 @@ def _recurring(
     first = phase.period.start if start is None else max(phase.period.start, start - 1)
     for whole in phase.schedule.between(first, min(phase.period.end, until + 1)):
         spans: dict[_Key, FeeSpan] = {}
+        latest: dict[_Key, _Key] = {}
         for segment in segments:
             served = whole.overlap(phase.period)
             part = served and segment.period.overlap(served)
@@ -197,12 +200,13 @@ def _recurring(
                 continue
             for offer, fee in _offers(segment, catalog):
                 if fee.recurs:
-                    _lay(spans, subscription, offer, fee, segment, part, whole, served.end)
+                    _lay(spans, latest, subscription, offer, fee, segment, part, whole, served.end)
         yield from spans.values()
 
 
 def _lay(
     spans: dict[_Key, FeeSpan],
+    latest: dict[_Key, _Key],
     subscription: Subscription,
     offer: PlanRef,
     fee: Fee,
@@ -211,16 +215,20 @@ def _lay(
     whole: Period,
     served_until: int,
 ) -> None:
-    """Add a part of a fee's period; one that only goes on from the part before it is joined to that."""
+    """Add a part of a fee's period; one that only goes on from the part before it is joined to that.
+
+    ``latest`` says where the newest part of each fee and quantity stands: after a pause that is a span of its own.
+    """
     whole_once = fee.proration is Proration.NONE
     quantity = _quantity(fee, segment)
-    key = (fee.code, offer, Decimal(0) if whole_once else quantity, whole)
+    same = (fee.code, offer, Decimal(0) if whole_once else quantity, whole)
+    key = latest.get(same, same)
     earlier = spans.get(key)
     if earlier is not None and (whole_once or earlier.part.end == part.start):
         part = Period(earlier.part.start, part.end)
         quantity = earlier.quantity
     elif earlier is not None:
-        key = (fee.code, offer, quantity, part)  # the same after a pause: a span of its own
+        key = latest[same] = (fee.code, offer, quantity, part)
     due = part.start if fee.timing is Timing.ADVANCE else served_until
     divided = share(part, whole, fee.proration, subscription.zone)
     if divided:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,13 +15,14 @@ from billsmith.metering.measure import Grain
 from billsmith.metering.meter import Aggregation, Meter
 from billsmith.storage import accounts
 from billsmith.storage.database import Connection
-from billsmith.storage.meters import Metered
 from billsmith.units.calendar import Interval, Schedule, Unit, anniversary_at, calendar_schedule
 from billsmith.units.errors import Invalid, TooLarge
-from billsmith.units.exact import Exact
+from billsmith.units.exact import Exact, divide, multiply, simplest, total
+from billsmith.units.instants import format_instant
 from billsmith.units.periods import Period
 from billsmith.units.rounding import round_to
 from billsmith.usage.store import MAX_WINDOWS, Measured, Query, UsageStore
+from billsmith.workflows.meters import Counting
 
 #: Rows of an answer.
 MAX_ROWS = 50_000
@@ -29,8 +32,10 @@ MAX_ACCOUNTS = 100_000
 #: Places shown of a number that no decimal holds.
 SHOWN_PLACES = 12
 _BY = re.compile(r"([0-9]{0,4}) ?(hour|day|week|month|quarter|year)s?", re.ASCII)
-#: What adds up over windows, so that an empty window counts nothing and the whole is the sum of its parts.
-_ADDITIVE = (Aggregation.COUNT, Aggregation.SUM, Aggregation.EXPRESSION, Aggregation.TIME_WEIGHTED_SUM)
+#: What adds up over windows.
+_SUMS = (Aggregation.COUNT, Aggregation.SUM, Aggregation.EXPRESSION)
+#: What is zero in a window in which nothing was.
+_ADDITIVE = (*_SUMS, Aggregation.TIME_WEIGHTED_SUM)
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,45 +97,183 @@ def accounts_below(connection: Connection, account: Account) -> list[Account]:
     return found
 
 
-def ask(store: UsageStore, metered: Sequence[Metered], about: Sequence[str], question: Question) -> UsageAnswer:
+def ask(store: UsageStore, counted: Sequence[Counting], about: Sequence[str], question: Question) -> UsageAnswer:
     """What the meters counted. Of many accounts, those without usage are left out unless windows are to be filled.
 
     Raises :class:`Invalid` for a question that can't be, :class:`TooLarge` for too long an answer.
     """
     seq = store.watermark() if question.as_of_seq is None else question.as_of_seq
     windows, grain = _windows(question)
-    with_nothing = grain is Grain.TOTAL and (question.fill or len(about) == 1)
+    lone = len(about) == 1
     leaders = None
     if question.top is not None:
-        leaders = _leaders(store, metered, about, question, seq)
+        leaders = _leaders(store, counted, about, question, seq)
+        about = sorted({account for _, account, _ in leaders})
+    with_nothing = grain is Grain.TOTAL and (question.fill or lone)
     rows: list[Row] = []
-    parked: list[Parked] = []
-    for one in metered:
-        meter = _narrowed(one.meter, question)
-        periods = _counting(windows, one.counts_from)
-        if not periods:
-            continue
-        query = Query(
-            meters=(meter,), periods=tuple(periods), accounts=tuple(about), grain=grain, zone=question.zone, as_of_seq=seq
-        )
-        for measured in store.measure(query):
-            if measured.error:
-                parked.append(Parked(meter=meter.code, account=measured.account, code=measured.error, message=measured.message))
-                continue
-            rows += _rows(measured, meter, grain, question, with_nothing=with_nothing)
-            if len(rows) > MAX_ROWS:
+    parked: set[Parked] = set()
+    for one in counted:
+        for found in _counted(store, one, about, question, windows, grain, seq, with_nothing=with_nothing):
+            if isinstance(found, Parked):
+                parked.add(found)
+            elif leaders is None or _key(found) in leaders:
+                rows.append(found)
+            if len(rows) + len(parked) > MAX_ROWS:
                 raise TooLarge(
                     f"more than {MAX_ROWS} rows; ask for a shorter period, coarser windows, fewer groups or one account",
                     code="usage.too_many_rows",
                 )
-    if leaders is not None:
-        rows = [row for row in rows if _key(row) in leaders]
     if question.fill:
-        rows = _filled(rows, metered, question, windows, grain)
+        rows = _filled(rows, counted, question, windows, grain)
     rows.sort(key=lambda row: (row.meter, row.account, sorted(row.dimensions.items()), row.start))
     if question.top is not None and question.by == "total":
         rows.sort(key=lambda row: (row.meter, -(row.value or 0), row.account))
-    return UsageAnswer(rows=rows, parked=list(dict.fromkeys(parked)), seq=seq)
+    return UsageAnswer(rows=rows, parked=sorted(parked, key=lambda each: (each.meter, each.account)), seq=seq)
+
+
+def _counted(
+    store: UsageStore,
+    one: Counting,
+    about: Sequence[str],
+    question: Question,
+    windows: Sequence[Period],
+    grain: Grain,
+    seq: int,
+    *,
+    with_nothing: bool,
+) -> Iterator[Row | Parked]:
+    """The rows of a meter: of each window that one version counts alone, and of each that several count together."""
+    if not about:
+        return
+    plain, joined = divided(one, windows, grain, question)
+    asked = _Asked(store, about, question.zone, seq)
+    for meter, shown in plain.items():
+        for measured in asked.measure(_narrowed(one.meters[meter], question), tuple(shown), grain):
+            if measured.error:
+                yield _parked(one.code, measured)
+            else:
+                yield from _rows(measured, one.code, shown[measured.period], grain, question, with_nothing=with_nothing)
+    for window, parts in joined.items():
+        yield from _together(asked, one, question, window, parts, with_nothing=with_nothing)
+
+
+class _Asked(NamedTuple):
+    """Whom a question is about, and as of which state."""
+
+    store: UsageStore
+    about: Sequence[str]
+    zone: str
+    seq: int
+
+    def measure(self, meter: Meter, periods: tuple[Period, ...], grain: Grain) -> Iterator[Measured]:
+        return self.store.measure(
+            Query(meters=(meter,), periods=periods, accounts=tuple(self.about), grain=grain, zone=self.zone, as_of_seq=self.seq)
+        )
+
+
+def _parked(code: str, measured: Measured) -> Parked:
+    return Parked(meter=code, account=measured.account, code=measured.error, message=measured.message)
+
+
+def divided(
+    one: Counting, windows: Sequence[Period], grain: Grain, question: Question
+) -> tuple[dict[int, dict[Period, Period]], dict[Period, list[tuple[int, Period]]]]:
+    """Which version of a meter counts what: by version, periods with the span that is shown for each; and windows of which
+    versions count parts, with these.
+
+    Raises :class:`Invalid` for a window that versions share which don't add up.
+    """
+    plain: dict[int, dict[Period, Period]] = {}
+    joined: dict[Period, list[tuple[int, Period]]] = {}
+    for window in windows if grain is Grain.TOTAL else _cut(one, question, grain):
+        parts = one.parts(window)
+        if len(parts) == 1 and (grain is Grain.TOTAL or parts[0][1] == window):
+            [(version, part)] = parts
+            plain.setdefault(version, {})[part] = window
+        elif parts:
+            if len(parts) > 1:
+                _check_linear(one, [version for version, _ in parts], window, question)
+            joined[window] = parts
+    return plain, joined
+
+
+def _cut(one: Counting, question: Question, grain: Grain) -> Iterator[Period]:
+    """The period, in pieces that end where hours or days do; one that versions share is alone in its piece."""
+    period, fine = question.period, _fine(grain, question.period, question.zone)
+    done = period.start
+    for since in one.since:
+        if not done < since < period.end:
+            continue
+        whole = fine.containing(since)
+        start, end = max(whole.start, period.start), min(whole.end, period.end)
+        if done < start:
+            yield Period(done, start)
+        if start < since:  # a window of which it counts a part
+            yield Period(start, end)
+        done = end if start < since else start
+    if done < period.end:
+        yield Period(done, period.end)
+
+
+def _check_linear(one: Counting, versions: Sequence[int], window: Period, question: Question) -> None:
+    """Refuse to add up what does not add up. Raises :class:`Invalid`."""
+    meters = [_narrowed(one.meters[version], question) for version in versions]
+    kinds = {each.aggregation for each in meters}
+    alike = len({(each.group_by, each.unit) for each in meters}) == 1 and all(each.rounding is None for each in meters)
+    if alike and (kinds <= set(_SUMS) or kinds == {Aggregation.TIME_WEIGHTED_SUM}):
+        return
+    at = format_instant(one.since[versions[-1]])
+    raise Invalid(
+        f"from {at} on, {one.code} counts by version {meters[-1].version}, which does not add up with version "
+        f"{meters[0].version} in the window from {format_instant(window.start)}. Ask for what was before {at} and for what "
+        "came after by themselves, or name one version",
+        code="usage.versions_differ",
+        where="from",
+    )
+
+
+def _together(
+    asked: _Asked,
+    one: Counting,
+    question: Question,
+    window: Period,
+    parts: Sequence[tuple[int, Period]],
+    *,
+    with_nothing: bool,
+) -> Iterator[Row | Parked]:
+    """A window of which versions count parts: sums are added up, levels weighed by their time."""
+    sums: dict[_Key, list[tuple[Exact, int, int]]] = {}
+    parked: dict[str, Parked] = {}
+    for version, part in parts:
+        for measured in asked.measure(_narrowed(one.meters[version], question), (part,), Grain.TOTAL):
+            if measured.error:
+                parked[measured.account] = _parked(one.code, measured)
+            for each in measured.quantities:
+                key = one.code, measured.account, tuple(sorted(each.dimensions.items()))
+                sums.setdefault(key, []).append((each.value, each.events, part.length))
+    yield from parked.values()
+    levels = one.meters[parts[0][0]].aggregation is Aggregation.TIME_WEIGHTED_SUM
+    for (_, account, dimensions), found in sums.items():
+        if account in parked:
+            continue
+        if levels:
+            area = total([multiply(value, Decimal(length)) for value, _, length in found])
+            exact = simplest(divide(area, Decimal(sum(part.length for _, part in parts))))
+        else:
+            exact = total([value for value, _, _ in found])
+        value, rounded = _shown(exact)
+        events = sum(count for _, count, _ in found)
+        if events or value or with_nothing:
+            yield Row(
+                meter=one.code,
+                account=account,
+                start=window.start,
+                end=window.end,
+                dimensions=dict(dimensions),
+                value=value,
+                events=events,
+                rounded=rounded,
+            )
 
 
 def _narrowed(meter: Meter, question: Question) -> Meter:
@@ -141,9 +284,14 @@ def _narrowed(meter: Meter, question: Question) -> Meter:
     return msgspec.structs.replace(meter, where=where, group_by=groups)
 
 
-def _windows(question: Question) -> tuple[list[Period], Grain]:
-    if question.period.length <= 0:
+def check_period(period: Period) -> None:
+    """Refuse a period that holds nothing. Raises :class:`Invalid`."""
+    if period.length <= 0:
         raise Invalid("the period ends before it starts", code="usage.period", where="to")
+
+
+def _windows(question: Question) -> tuple[list[Period], Grain]:
+    check_period(question.period)
     if question.by == "total":
         return [question.period], Grain.TOTAL
     match = _BY.fullmatch(question.by)
@@ -171,41 +319,34 @@ def _ends(period: Period) -> tuple[int, int]:
     return period.start, period.end
 
 
-def _counting(windows: Sequence[Period], counts_from: int | None) -> list[Period]:
-    """The windows, as far as the meter counts in them."""
-    if counts_from is None:
-        return list(windows)
-    return [Period(max(each.start, counts_from), each.end) for each in windows if each.end > counts_from]
-
-
-def _rows(measured: Measured, meter: Meter, grain: Grain, question: Question, *, with_nothing: bool) -> list[Row]:
-    rows = []
+def _rows(
+    measured: Measured, code: str, window: Period, grain: Grain, question: Question, *, with_nothing: bool
+) -> Iterator[Row]:
     for quantity in measured.quantities:
         value, rounded = _shown(quantity.value)
-        start = measured.period.start if quantity.start is None else quantity.start
         if not (quantity.events or value or with_nothing):
             continue
-        rows.append(
-            Row(
-                meter=meter.code,
-                account=measured.account,
-                start=start,
-                end=_end(start, measured.period, grain, question.zone),
-                dimensions=dict(quantity.dimensions),
-                value=value,
-                events=quantity.events,
-                rounded=rounded,
-            )
+        start = window.start if quantity.start is None else quantity.start
+        yield Row(
+            meter=code,
+            account=measured.account,
+            start=start,
+            end=_end(start, window, grain, question),
+            dimensions=dict(quantity.dimensions),
+            value=value,
+            events=quantity.events,
+            rounded=rounded,
         )
-    return rows
 
 
 def _shown(value: Exact) -> tuple[Decimal, bool]:
     return (value, False) if isinstance(value, Decimal) else (round_to(value, SHOWN_PLACES), True)
 
 
-def _end(start: int, period: Period, grain: Grain, zone: str) -> int:
-    return period.end if grain is Grain.TOTAL else min(_fine(grain, period, zone).containing(start).end, period.end)
+def _end(start: int, window: Period, grain: Grain, question: Question) -> int:
+    if grain is Grain.TOTAL:
+        return window.end
+    return min(_fine(grain, question.period, question.zone).containing(start).end, window.end)
 
 
 def _fine(grain: Grain, period: Period, zone: str) -> Schedule:
@@ -219,24 +360,26 @@ def _key(row: Row) -> _Key:
     return row.meter, row.account, tuple(sorted(row.dimensions.items()))
 
 
-def _leaders(store: UsageStore, metered: Sequence[Metered], about: Sequence[str], question: Question, seq: int) -> set[_Key]:
+def _leaders(store: UsageStore, counted: Sequence[Counting], about: Sequence[str], question: Question, seq: int) -> set[_Key]:
     """The accounts and groups with the most over the whole period, by meter."""
-    whole = msgspec.structs.replace(question, by="total", top=None, fill=False, as_of_seq=seq)
     assert question.top is not None
     leaders: set[_Key] = set()
-    totals = ask(store, metered, about, whole).rows
-    for one in metered:
-        mine = [row for row in totals if row.meter == one.meter.code]
-        mine.sort(key=lambda row: (-(row.value or 0), row.account, sorted(row.dimensions.items())))
-        leaders |= {_key(row) for row in mine[: question.top]}
+    whole = msgspec.structs.replace(question, by="total", fill=False)
+    for one in counted:
+        found = _counted(store, one, about, whole, [question.period], Grain.TOTAL, seq, with_nothing=len(about) == 1)
+        rows = (row for row in found if isinstance(row, Row))
+        most = heapq.nsmallest(
+            question.top, rows, key=lambda row: (-(row.value or 0), row.account, sorted(row.dimensions.items()))
+        )
+        leaders |= set(map(_key, most))
     return leaders
 
 
 def _filled(
-    rows: Sequence[Row], metered: Sequence[Metered], question: Question, windows: Sequence[Period], grain: Grain
+    rows: Sequence[Row], counted: Sequence[Counting], question: Question, windows: Sequence[Period], grain: Grain
 ) -> list[Row]:
     """The rows, and for each series the windows that it lacks."""
-    additive = {one.meter.code: one.meter.aggregation in _ADDITIVE for one in metered}
+    additive = {one.code: all(meter.aggregation in _ADDITIVE for meter in one.meters) for one in counted}
     if grain is not Grain.TOTAL:
         fine = _fine(grain, question.period, question.zone).between(*_ends(question.period))
         windows = [part for whole in fine if (part := whole.overlap(question.period)) is not None]

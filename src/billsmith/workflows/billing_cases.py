@@ -12,13 +12,14 @@ from billsmith.accounts.model import Account, AccountStatus
 from billsmith.invoicing.billing import Book, included_grants
 from billsmith.invoicing.cases import Case, Charged, Held
 from billsmith.invoicing.terms import Credit, Wallet
-from billsmith.ledger.wallets import Grant, Recur, Use, recurrences, replay
+from billsmith.ledger.wallets import Grant, Recur, recurrences, replay
+from billsmith.ledger.wallets import Use as Spent
 from billsmith.storage import accounts, agreements, catalogs, invoices, subscriptions
-from billsmith.storage.agreements import Movement
+from billsmith.storage.agreements import Movement, Use
 from billsmith.storage.database import Connection
 from billsmith.storage.runs import Run
 from billsmith.storage.subscriptions import Billed, Stored
-from billsmith.subscriptions.agreements import in_force
+from billsmith.subscriptions.agreements import Agreement, CouponGiven, in_force
 from billsmith.subscriptions.learnt import Mark, Step, as_learnt
 from billsmith.subscriptions.subscription import ChangePlan, PlanRef, Subscription
 from billsmith.subscriptions.timeline import ends_at
@@ -33,8 +34,8 @@ from billsmith.units.spans import NamedSpan
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """Cases with the accounts that they name, those that can't be billed at all, and what was billed of each subscription.
 
-    ``refused`` says of a recipient why; ``early`` are those whose period is not over. ``grants`` are those of wallets, by
-    id (``included`` came with plans), ``movements`` counts by recipient what had happened to them.
+    ``refused`` says of a recipient why; ``early`` are those whose period is not over, or in its grace. ``grants`` are those of
+    wallets, by id (``included`` came with plans), ``movements`` counts by recipient what had happened to them.
     """
 
     cases: tuple[Case, ...]
@@ -54,9 +55,15 @@ def load_books(connection: Connection, issuer: Account, versions: Mapping[str, i
 
 
 def load(
-    connection: Connection, issuer: Account, run: Run, span: NamedSpan, recipients: Sequence[int], books: Mapping[str, Book]
+    connection: Connection,
+    issuer: Account,
+    run: Run,
+    span: NamedSpan,
+    recipients: Sequence[int],
+    books: Mapping[str, Book],
+    grace: int = 0,
 ) -> Loaded:
-    """The cases of some recipients."""
+    """The cases of some recipients. Before its ``grace`` has passed, a period that is over is early still."""
     stored = subscriptions.of_recipients(connection, issuer.seq, recipients)
     billed = subscriptions.billed(connection, [each.seq for each in stored])
     people = accounts.by_seqs(connection, {seq for each in stored for seq in (each.account_seq, each.recipient_seq)})
@@ -69,7 +76,7 @@ def load(
     groups: dict[tuple[int, str], list[tuple[Stored, Step, int, bool]]] = {}
     for each in stored:
         until = span.end(each.subscription.zone)
-        if until > run.at:
+        if until + grace > run.at:
             early[each.recipient_seq] = None
             continue
         if each.subscription.recorded_at > run.at:
@@ -175,19 +182,32 @@ def _included(part: Charged, book: Book) -> list[Grant]:
 
 
 def held_by(
-    connection: Connection, issuer: Account, run: Run, recipients: Sequence[int], before: int | None = None
+    connection: Connection, issuer: Account, run: Run, recipients: Sequence[int], of: int | None = None
 ) -> dict[int, list[Held]]:
-    """What recipients agreed to and holds at a run, with what invoices (those before one, by its row) used of it."""
+    """What recipients agreed to and holds at a run, with what invoices used of it; or as it stood for one (``of``, its row)."""
     stored = agreements.of_accounts(connection, issuer.seq, recipients, run.at)
-    used = agreements.uses(connection, [each.seq for group in stored.values() for each in group], before)
+    used = agreements.uses(connection, [each.seq for group in stored.values() for each in group])
     found: dict[int, list[Held]] = {}
     for recipient, group in stored.items():
         seqs = {each.id: each.seq for each in group}
         holding = in_force([(each.id, each.body) for each in group], run.at)
-        found[recipient] = [
-            Held(seq=seqs[id], id=id, agreement=body, used=tuple(used[seqs[id]])) for id, body in holding.items()
-        ]
+        held = (_held(seqs[id], id, body, used[seqs[id]], of) for id, body in holding.items())
+        found[recipient] = [each for each in held if each is not None]
     return found
+
+
+def _held(seq: int, id: str, body: Agreement, used: Sequence[Use], of: int | None) -> Held | None:
+    """An agreement with what was used of it before; ``None`` for a coupon that the invoice in question was made without.
+
+    A coupon lasts for so many runs, however many documents they make of it. Which invoices it was for stands beside them: what
+    was voided or billed since doesn't change that.
+    """
+    if isinstance(body, CouponGiven):
+        if of is None:
+            return Held(seq=seq, id=id, agreement=body, runs=len({use.batch for use in used}))
+        return Held(seq=seq, id=id, agreement=body) if any(use.invoice_seq == of for use in used) else None
+    before = (use.amount for use in used if of is None or use.invoice_seq < of)
+    return Held(seq=seq, id=id, agreement=body, used=tuple(before))
 
 
 class _Wallets:
@@ -204,7 +224,8 @@ class _Wallets:
     def of(self, recipient: int, currency: str, included: Sequence[Grant], at: int) -> Wallet:
         """The wallet of a recipient in a currency, for a document whose period has ended at an instant.
 
-        What was granted since, up to the run's present, pays too, as if it had begun by then.
+        What was granted since, up to the run's present, pays too, as if it had begun by then; what was taken back by then
+        pays for nothing, for it is lost already.
         """
         moves: dict[str, list[Movement]] = {}
         for move in self._moves[recipient]:
@@ -214,6 +235,8 @@ class _Wallets:
         grants, balances = [], {}
         for grant in (*(each for each in own if each.effective_at <= self._present), *included):
             grant = _voided(grant, moves.get(grant.id, []))
+            if grant.voided_at is not None and grant.voided_at <= self._present:
+                continue
             self.begun[grant.id] = grant
             left = balance_of(grant, moves.get(grant.id, []), currency, max(at, grant.effective_at))
             if left:
@@ -226,11 +249,11 @@ def balance_of(grant: Grant, moves: Sequence[Movement], currency: str, at: int) 
     """What is left of a grant at an instant."""
     what = next(iter(sorted(grant.scope)), "")
     burns = [
-        Use(at=min(move.at, at), amount=from_minor(move.amount_minor, currency), what=what)
+        Spent(at=min(move.at, at), amount=from_minor(move.amount_minor, currency), what=what)
         for move in moves
         if move.what == "burn"
     ]
-    events: list[Use | Recur] = [*recurrences([grant], at), *burns]
+    events: list[Spent | Recur] = [*recurrences([grant], at), *burns]
     return replay([grant], events, until=at).balances.get(grant.id, ZERO)
 
 

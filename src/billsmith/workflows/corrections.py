@@ -22,6 +22,7 @@ from billsmith.storage import accounts, corrections
 from billsmith.storage.corrections import OPEN, REFUSED, Correction
 from billsmith.storage.database import Connection, Database
 from billsmith.units.errors import Conflict, Invalid, InvalidEvent, TooLarge
+from billsmith.units.instants import MINUTE
 from billsmith.units.values import Value
 from billsmith.usage.store import Item, Place, Replace, Selection, UsageStore, Void
 from billsmith.workflows.ingest import Ingest
@@ -31,6 +32,8 @@ MAX_NAMED = 1_000
 MAX_MATCHED = 1_000_000
 #: Events of one chunk.
 CHUNK = 5_000
+#: After how long somebody else finishes what is open still. Sooner is no fault: it would be done twice, and changed once.
+PATIENCE = 10 * MINUTE
 #: Events of a sample.
 SAMPLE = 10
 
@@ -175,6 +178,43 @@ def carry_out(
 
     Raises :class:`Conflict` where it was refused: another number of events was found than was expected.
     """
+    done = _to_its_end(database, ingest, store, id, now, step, progress)
+    if done.state == REFUSED:
+        raise Conflict(
+            f"{done.matched} events are to be corrected by now, not {done.expected}; nothing was changed. Look again with a "
+            "dry run",
+            code="correction.other_count",
+            where="expected",
+        )
+    return done
+
+
+def left(connection: Connection, now: int) -> Correction | None:
+    """The first correction that somebody began to ask for a while ago and that is not at its end: its process was killed."""
+    return corrections.oldest_open(connection, before=now - PATIENCE)
+
+
+def finish_left(database: Database, store: UsageStore, now: int) -> int:
+    """Bring what was left to its end; how many corrections."""
+    count = 0
+    while True:
+        with database.read() as connection:
+            found = left(connection, now)
+        if found is None:
+            return count
+        _to_its_end(database, Ingest(database), store, found.id, now, lambda _name: None, lambda _count: None)
+        count += 1
+
+
+def _to_its_end(
+    database: Database,
+    ingest: Ingest,
+    store: UsageStore,
+    id: str,
+    now: int,
+    step: Step,
+    progress: Callable[[int], None],
+) -> Correction:
     wanted = _read(database, id)
     with database.read() as connection:
         sender = accounts.by_seq(connection, wanted.sender_seq)
@@ -185,15 +225,7 @@ def carry_out(
         if due is None:
             break
         worker.go_on(due)
-    done = _read(database, id)
-    if done.state == REFUSED:
-        raise Conflict(
-            f"{done.matched} events are to be corrected by now, not {done.expected}; nothing was changed. Look again with a "
-            "dry run",
-            code="correction.other_count",
-            where="expected",
-        )
-    return done
+    return _read(database, id)
 
 
 def _read(database: Database, id: str) -> Correction:

@@ -59,26 +59,55 @@ def issue(
     Raises :class:`InvalidInvoice`: no lines or too many, an amount too large, dates that can't be; :class:`Conflict` for an
     account that is closed or an id that is taken.
     """
-    _check(issuer, recipient, what)
+    check_parties(issuer, recipient)
+    drawn = drawn_up(issuer, recipient, what, id=id, now=now, actor=actor)
+    numbered = invoices.numbers(connection, issuer, drawn.kind, drawn.date, 1, asked=what.date is not None)
+    if numbered.date != drawn.date:
+        drawn = drawn_up(issuer, recipient, what, id=id, now=now, actor=actor, date=numbered.date)
+    invoice = msgspec.structs.replace(
+        drawn,
+        number=numbered.texts[0],
+        status=InvoiceStatus.ISSUED if drawn.total_minor else InvoiceStatus.PAID,
+        issued_at=now,
+        paid_at=None if drawn.total_minor else now,
+    )
+    new = NewInvoice(invoice=invoice, issuer=issuer, recipient=recipient, series=numbered.series)
+    [seq] = invoices.add(connection, [new])
+    ledger.append(connection, [Entry(Subject.INVOICE, seq, 0, book_document(invoice, now))])
+    return invoices.Stored(seq, issuer.seq, recipient.seq, invoice)
+
+
+def drawn_up(
+    issuer: Account,
+    recipient: Account,
+    what: OneOff,
+    *,
+    id: str,
+    now: int,
+    actor: str,
+    date: dt.date | None = None,
+) -> Invoice:
+    """The document that something comes to, as a draft: without a number. ``date`` takes the place of today's.
+
+    Raises :class:`InvalidInvoice`: no lines or too many, an amount too large, dates that can't be.
+    """
+    _check(what)
     currency = what.currency or recipient.currency
     sums = total(what.lines, what.taxes, currency, what.rounding_place)
     amounts = [sums.total_minor, sums.tax_minor, *(line.amount_minor for line in sums.lines)]
     amounts += [amount for tax in sums.taxes for amount in (tax.base_minor, tax.amount_minor)]
     if max(map(abs, amounts)) > MAX_TOTAL_MINOR:
         raise InvalidInvoice("the amounts are too large to be owed", code="invoice.too_large", where="lines")
-    date = what.date or local_date(now, issuer.time_zone)
-    kind = InvoiceKind.CREDIT_NOTE if sums.total_minor < 0 else InvoiceKind.INVOICE
-    numbered = invoices.numbers(connection, issuer, kind, date, 1, asked=what.date is not None)
-    date = numbered.date
+    date = what.date or date or local_date(now, issuer.time_zone)
     if what.due_date is not None and what.due_date < date:
         raise InvalidInvoice("it would be due before its date", code="invoice.due_before_date", where="due_date")
-    invoice = Invoice(
+    return Invoice(
         id=id,
         issuer_id=issuer.id,
         recipient_id=recipient.id,
-        kind=kind,
-        number=numbered.texts[0],
-        status=InvoiceStatus.ISSUED if sums.total_minor else InvoiceStatus.PAID,
+        kind=InvoiceKind.CREDIT_NOTE if sums.total_minor < 0 else InvoiceKind.INVOICE,
+        number="",
+        status=InvoiceStatus.DRAFT,
         currency=currency,
         total_minor=sums.total_minor,
         tax_minor=sums.tax_minor,
@@ -88,8 +117,6 @@ def issue(
         due_date=what.due_date,
         period=what.period or _day(date, issuer.time_zone),
         created_at=now,
-        issued_at=now,
-        paid_at=None if sums.total_minor else now,
         scheduled_at=what.scheduled_at,
         send_by_email=what.send_by_email,
         direct_debit=what.direct_debit,
@@ -104,12 +131,10 @@ def issue(
             notes=what.notes,
         ),
     )
-    [seq] = invoices.add(connection, [NewInvoice(invoice=invoice, issuer=issuer, recipient=recipient, series=numbered.series)])
-    ledger.append(connection, [Entry(Subject.INVOICE, seq, 0, book_document(invoice, now))])
-    return invoices.Stored(seq, issuer.seq, recipient.seq, invoice)
 
 
-def _check(issuer: Account, recipient: Account, what: OneOff) -> None:
+def check_parties(issuer: Account, recipient: Account) -> None:
+    """Raise :class:`Invalid` or :class:`Conflict` where one can't issue to the other."""
     if not recipient.is_at_or_below(issuer):
         raise Invalid(
             "the recipient must be the issuer or stand below it; name another issuer",
@@ -119,6 +144,9 @@ def _check(issuer: Account, recipient: Account, what: OneOff) -> None:
     for account in (issuer, recipient):
         if account.status is AccountStatus.CLOSED:
             raise Conflict(f"{account.name!r} is closed; it takes no more invoices", code="account.closed")
+
+
+def _check(what: OneOff) -> None:
     if not what.lines:
         raise InvalidInvoice("an invoice needs at least one line", code="invoice.no_lines", where="lines")
     if len(what.lines) > MAX_LINES:

@@ -12,6 +12,7 @@ from billsmith.storage import meters
 from billsmith.storage.database import Connection
 from billsmith.storage.meters import Metered
 from billsmith.units.errors import Invalid, NotFound
+from billsmith.units.periods import Period
 
 #: Dimensions that a meter may group by, and values that its filter may list.
 MAX_GROUPS = 8
@@ -42,6 +43,49 @@ def get(connection: Connection, account: Account, code: str, version: int | None
     if found is None:
         raise NotFound("there is no such meter; `billsmith meters list` shows them", code="meter.unknown")
     return found
+
+
+class Counting(msgspec.Struct, frozen=True, kw_only=True):
+    """By what a meter's code counts, at which time: versions, each in force from its ``since`` until the next one's."""
+
+    code: str
+    meters: tuple[Meter, ...]
+    since: tuple[int, ...]
+
+    def parts(self, window: Period) -> list[tuple[int, Period]]:
+        """The parts of a window, each with the place of the version that counts in it; what none counts is left out."""
+        ends = (*self.since[1:], window.end)
+        found = [
+            (place, window.overlap(Period(start, max(start, end))))
+            for place, (start, end) in enumerate(zip(self.since, ends, strict=True))
+        ]
+        return [(place, part) for place, part in found if part is not None]
+
+
+def alone(found: Metered) -> Counting:
+    """One version by itself: from its instant on, whatever came after it."""
+    return Counting(code=found.meter.code, meters=(found.meter,), since=(_since(found),))
+
+
+def in_force(connection: Connection, found: Metered) -> Counting:
+    """A meter as its versions came: one that counts from an instant on leaves what was before to those before it.
+
+    One that counts all takes the place of all before it.
+    """
+    stretches: list[Metered] = []
+    for version in meters.versions(connection, found.account_seq, found.meter.code):
+        while stretches and _since(stretches[-1]) >= _since(version):
+            stretches.pop()
+        stretches.append(version)
+    return Counting(
+        code=found.meter.code,
+        meters=tuple(each.meter for each in stretches),
+        since=tuple(_since(each) for each in stretches),
+    )
+
+
+def _since(found: Metered) -> int:
+    return 0 if found.counts_from is None else found.counts_from
 
 
 def filter_of(parts: Iterable[str], where: str) -> dict[str, tuple[str, ...]]:

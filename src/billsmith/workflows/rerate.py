@@ -28,6 +28,7 @@ from billsmith.subscriptions import learnt
 from billsmith.units.errors import BillsmithError
 from billsmith.units.ids import derived_id
 from billsmith.units.instants import local_date
+from billsmith.units.periods import Period
 from billsmith.units.spans import NamedSpan
 from billsmith.usage.store import UsageStore
 from billsmith.workflows.billing_answers import worked_out
@@ -73,14 +74,12 @@ def rerate(
         run = runs.unfinished(connection, issuer, RERATE, span.name, scope)
     as_of_seq = 0 if usage is None else usage.watermark()
     report.resumed = run is not None
-    rater = _Rater(database, usage, issuer)
+    rater = _Rater(database, usage, issuer, span)
     after = 0 if run is None else run.cursor
     while True:
         present, seq = (at, as_of_seq) if run is None else (run.at, run.as_of_seq)
         with database.read() as connection:
-            batch = invoices.issued_between(
-                connection, issuer.seq, span.period(issuer.time_zone), scope=scope, after_seq=after, limit=CHUNK
-            )
+            batch = invoices.issued_between(connection, issuer.seq, _anywhere(span), scope=scope, after_seq=after, limit=CHUNK)
             noted = rater.noted(connection, batch, present, seq)
         _tell_parked(report, noted, rater)
         step("rated anew")
@@ -107,8 +106,8 @@ def rerate(
 
 
 class _Rater:
-    def __init__(self, database: Database, usage: UsageStore | None, issuer: Account) -> None:
-        self.database, self.usage, self.issuer = database, usage, issuer
+    def __init__(self, database: Database, usage: UsageStore | None, issuer: Account, span: NamedSpan) -> None:
+        self.database, self.usage, self.issuer, self.span = database, usage, issuer, span
         self.people: dict[int, Account] = {}
         self._books: dict[str, dict[str, Book]] = {}
 
@@ -118,7 +117,7 @@ class _Rater:
         billed = subscriptions.steps_of(connection, seqs)
         whose = runs.of_invoices(connection, seqs)
         notes = runs.corrections(connection, seqs)
-        looked_at = [found for found in batch if billed[found.seq] and found.seq in whose]
+        looked_at = [found for found in batch if found.seq in whose and self._ends_in_span(billed[found.seq])]
         self.people |= accounts.by_seqs(
             connection,
             {found.recipient_seq for found in looked_at}
@@ -126,7 +125,11 @@ class _Rater:
         )
         live = self._live_notes(connection, [note for found in looked_at for note in notes[found.seq]])
         by_hand = runs.by_hand(connection, seqs)
-        looked_at = [found for found in looked_at if not _given_back(found, [live[n] for n in notes[found.seq] if n in live])]
+        looked_at = [
+            found
+            for found in looked_at
+            if by_hand.isdisjoint(notes[found.seq]) or not _given_back(found, [live[n] for n in notes[found.seq] if n in live])
+        ]
         groups: dict[str, list[tuple[Stored, Run]]] = {}
         for found in invoices.with_content(connection, looked_at):
             run = whose[found.seq]
@@ -144,6 +147,14 @@ class _Rater:
                 if outcome is not None:
                     result.append(Noted(found=found, earlier=earlier, outcome=outcome))
         return sorted(result, key=lambda noted: noted.found.seq)
+
+    def _ends_in_span(self, billed: Sequence[tuple[subscriptions.Stored, learnt.Step]]) -> bool:
+        """Whether what a document bills last ends in the span, where its subscriber is: so it was billed for that span."""
+        if not billed:
+            return False
+        last, step = max(billed, key=lambda each: each[1].until)
+        period = self.span.period(last.subscription.zone)
+        return period.start < step.until.until <= period.end
 
     def _live_notes(self, connection: Connection, seqs: Sequence[int]) -> dict[int, Stored]:
         """Notes that stand, with their contents."""
@@ -177,7 +188,7 @@ class _Rater:
             date=found.invoice.date,
             at=found.invoice.period.end - 1,
             country=self.people[found.recipient_seq].profile.country,
-            held=tuple(held_by(connection, self.issuer, run, [found.recipient_seq], before=found.seq)[found.recipient_seq]),
+            held=tuple(held_by(connection, self.issuer, run, [found.recipient_seq], of=found.seq)[found.recipient_seq]),
         )
 
     def books(self, connection: Connection, run: Run) -> dict[str, Book]:
@@ -266,9 +277,14 @@ class _Rater:
         return NewInvoice(invoice=invoice, issuer=self.issuer, recipient=recipient, series=numbered.series)
 
 
+def _anywhere(span: NamedSpan) -> Period:
+    """From where a span begins first to where it ends last."""
+    return Period(span.period("Pacific/Kiritimati").start, span.end("Etc/GMT+12"))
+
+
 def _given_back(found: Stored, notes: Sequence[Stored]) -> bool:
-    """Whether nothing of an invoice is left to be corrected: notes gave back all of it."""
-    return bool(notes) and found.invoice.total_minor + sum(note.invoice.total_minor for note in notes) == 0
+    """Whether nothing is left of an invoice that somebody gave back, whole or the rest of it: then it isn't rated any more."""
+    return found.invoice.total_minor + sum(note.invoice.total_minor for note in notes) == 0
 
 
 def _outcome(work: Work, counted: Sequence[Counted], books: Books, documents: Sequence[Document]) -> Note | Parked | None:

@@ -1,4 +1,4 @@
-"""The usage store of an installation, opened when first asked for: beside the SQLite database in the data folder."""
+"""The usage store of an installation, opened when first asked for: beside SQLite in the data folder, else in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import threading
 
 from billsmith.storage import catalogs, meters
 from billsmith.storage.database import Database
-from billsmith.units.errors import Unavailable
 from billsmith.usage.store import UsageStore
 from billsmith.workflows.ingest import Waiting
 
@@ -38,6 +37,11 @@ class Usage:
                 self._keep_meters(self._store)
             return self._store
 
+    @property
+    def opened(self) -> UsageStore | None:
+        """The store, if anybody asked for it already."""
+        return self._store
+
     def meters_changed(self) -> None:
         """A meter or a catalog is new: whoever asks for the store next has it count ahead for that."""
         self._meters_changed = True
@@ -50,10 +54,6 @@ class Usage:
         self.meters_changed()
         self._waiting.bind(self.store)
         return self.store
-
-    def catch_up_if_any(self) -> UsageStore | None:
-        """As :meth:`catch_up`; ``None`` where this release has no usage store for the database, so that there is no usage."""
-        return None if self._database.file is None else self.catch_up()
 
     def _keep_meters(self, store: UsageStore) -> None:
         with self._database.read() as connection:
@@ -74,9 +74,14 @@ class Usage:
     def _opened(self) -> UsageStore:
         file = self._database.file
         if file is None:
-            raise Unavailable(
-                "usage is kept in a data folder alone; this release has no usage store on PostgreSQL", code="usage.no_engine"
-            )
+            from billsmith.usage.postgres.engine import PostgresStore
+
+            return PostgresStore(libpq(self._database))
         from billsmith.usage.duckdb.owner import SharedStore  # DuckDB takes a tenth of a second to load
 
         return SharedStore(file.parent, memory=self._memory)
+
+
+def libpq(database: Database) -> str:
+    """The address of a PostgreSQL database, as its own library has it."""
+    return database.url.set(drivername="postgresql").render_as_string(hide_password=False)

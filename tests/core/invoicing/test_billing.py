@@ -214,7 +214,7 @@ def test_a_minimum_counts_what_was_paid_in_advance(quantity, missing):
 def test_a_minimum_is_due_when_its_period_has_ended_and_prorated_where_it_began_late():
     assert run(subscription(), None, NEXT - 1).minimums == ()
     (minimum,) = run(subscription(starts_at=MIDDLE), None, NEXT).minimums
-    assert (minimum.share, minimum.period, minimum.subscription) == (Fraction(21, 31), Period(START, NEXT), "sub")
+    assert (minimum.share, minimum.period, minimum.subscription) == (Fraction(21, 31), Period(MIDDLE, NEXT), "sub")
     assert run(subscription(), NEXT, NEXT).minimums == ()
 
 

@@ -307,8 +307,10 @@ def test_usage_is_cut_where_the_plan_changes_and_goes_on_through_pauses_and_seat
 def test_a_minimum_is_prorated_by_the_time_in_which_fees_ran():
     october = Period(at("2026-09-30T22:00"), at("2026-10-31T23:00"))
     paused = subscription("monthly", "2026-10-05", Pause(at=at("2026-10-11T09:00")), Resume(at=at("2026-10-21T09:00")))
-    assert charged_share(paused, CATALOG, october) == Fraction(6 + 11, 31)
-    assert charged_share(subscription(), CATALOG, october) == 1
+    assert charged_share(paused, CATALOG, october, october) == Fraction(6 + 11, 31)
+    assert charged_share(subscription(), CATALOG, october, october) == 1
+    until_the_15th = Period(october.start, at("2026-10-14T22:00"))
+    assert charged_share(paused, CATALOG, until_the_15th, october) == Fraction(6, 31)
 
 
 def test_what_was_known_can_be_told_for_ever():

@@ -3,7 +3,7 @@
 >>> from billsmith.vendors.acronis import Client
 >>> with Client("https://eu2-cloud.acronis.com", "client-id", "client-secret") as client:  # doctest: +SKIP
 ...     for invoice in client.invoices(InvoiceFilter(payment_status_not_confirmed=True)):
-...         print(invoice.InvoiceNumber, invoice.Total)
+...         print(invoice.InvoiceNumber, invoice.total)
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Self
 
 import msgspec
 
-from billsmith.outbound.answers import Answer, bytes_of, json_of
+from billsmith.outbound.answers import Answer, json_of, pdf_of
 from billsmith.outbound.session import DEFAULT, Call, Session, Settings
 from billsmith.outbound.tokens import Tokens
 from billsmith.outbound.walks import Walk
 from billsmith.units.errors import Incomplete
-from billsmith.vendors.acronis.shapes import InvoiceRow, Paging
+from billsmith.vendors.acronis.shapes import Paging, StatedInvoice
 from billsmith.vendors.acronis.translate import key_of
 from billsmith.wire.json import decode, decode_part
 
@@ -82,11 +82,11 @@ class Client:
 
     def invoices(
         self, where: InvoiceFilter | None = None, *, sort: str = "CreationDate", descending: bool = False
-    ) -> Iterator[InvoiceRow]:
+    ) -> Iterator[StatedInvoice]:
         """Every invoice that passes. Raises :class:`Incomplete` at the end if the list may not have come whole."""
         for page in self.pages(where, sort=sort, descending=descending):
             for raw in page.rows:
-                yield decode_part(raw, InvoiceRow)
+                yield decode_part(raw, StatedInvoice)
 
     def pages(
         self,
@@ -134,7 +134,7 @@ class Client:
             walk.doubt("pull.count", f"the vendor says that {found} invoices match, but {came} came")
         walk.end()
 
-    def invoice(self, number: str) -> InvoiceRow | None:
+    def invoice(self, number: str) -> StatedInvoice | None:
         """The invoice of a number, by the list's filter: the vendor has no other way."""
         found = self.invoices(InvoiceFilter(invoice_number=number))
         return next((each for each in found if each.InvoiceNumber.lower() == number.lower()), None)
@@ -142,7 +142,7 @@ class Client:
     def pdf(self, id: str) -> bytes:
         """An invoice as PDF, by its GUID."""
         call = Call(path=f"{_API}/DownloadInvoice", parameters=[("id", id)], headers={"Accept": "application/pdf"})
-        return bytes_of(self._tokens.send(call))
+        return pdf_of(self._tokens.send(call))
 
     def tenant_id(self) -> str:
         """The partner's tenant that the client belongs to."""

@@ -14,14 +14,20 @@ from billsmith.units.errors import BillsmithError, Invalid
 from billsmith.units.ids import parse_id
 from billsmith.units.instants import DAY, format_instant, local_date, parse_instant, start_of_day
 from billsmith.units.rounding import EXACT, trimmed
-from billsmith.vendors.acronis.shapes import EXTRA_FIELDS, NO_DATE_WITH_OFFSET, NO_DATE_WITHOUT_ZONE, InvoiceRow
-from billsmith.wire.json import RawDecimal, decode, decode_part, exact
+from billsmith.vendors.acronis.shapes import (
+    EXTRA_FIELDS,
+    NO_DATE_WITH_OFFSET,
+    NO_DATE_WITHOUT_ZONE,
+    NO_ID,
+    InvoiceRow,
+    StatedInvoice,
+)
+from billsmith.wire.json import decode, decode_part
 from billsmith.workflows.import_invoices import NOBODY, Imported, RowError, stated_lines
 
 VENDOR = "acronis"
 #: The batch of an invoice that no run made.
 NO_BATCH = "0"
-_NO_ID = "00000000-0000-0000-0000-000000000000"
 
 
 def row(invoice: Invoice, vendor_id: str | None = None) -> InvoiceRow:
@@ -79,39 +85,6 @@ class _Named(msgspec.Struct, frozen=True, kw_only=True):
     Id: str = ""
 
 
-class _Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of a file: what a later answer may lack has the vendor's default."""
-
-    Id: str
-    Customer: str = _NO_ID
-    CustomerName: str | None = None
-    BillingEntityName: str | None = None
-    CreationDate: str
-    ScheduledAt: str = NO_DATE_WITHOUT_ZONE
-    SendByEmail: bool = False
-    InvoiceNumber: str
-    BatchNumber: str = ""
-    Exported: bool = False
-    ExportedDate: str = NO_DATE_WITH_OFFSET
-    PaymentSent: bool = False
-    PaymentStatus: bool = False
-    InvoicedBy: str | None = None
-    InvoicerDeleted: bool = False
-    PaymentType: int = 3
-    PaymentDate: str = NO_DATE_WITHOUT_ZONE
-    Incasso: bool = False
-    Total: RawDecimal
-    InvoiceXml: str | None = None
-    InvoiceQueueId: str = _NO_ID
-    InvoiceQueueStatus: int = 0
-    InvoiceQueueLastUpdateTime: str = NO_DATE_WITHOUT_ZONE
-    InvoiceQueueErrorCount: int = 0
-    InvoiceQueueErrorMessage: str | None = None
-    InvoiceQueueExternalInvoiceStatus: int = 0
-    IsConsolidateBillingStructure: bool = False
-    PaymentMethod: str | None = None
-
-
 def read(body: bytes, *, currency: str, time_zone: str) -> Iterator[Imported | RowError]:
     """The invoices of a saved answer of ``InvoiceOverview``. Acronis names no currency: ``currency`` says it.
 
@@ -125,7 +98,7 @@ def read_rows(rows: Iterable[msgspec.Raw], *, currency: str, time_zone: str) -> 
     for index, raw in enumerate(rows):
         where = f"Invoices[{index}]"
         try:
-            yield _imported(decode_part(raw, _Row), where, currency, time_zone)
+            yield _imported(decode_part(raw, StatedInvoice), where, currency, time_zone)
         except BillsmithError as error:
             place = f"{where}.{error.where}" if error.where else where
             yield RowError(where=place, code=error.code, message=error.message, vendor_key=key_of(raw))
@@ -139,13 +112,13 @@ def key_of(raw: msgspec.Raw) -> str:
         return ""
 
 
-def _imported(row: _Row, where: str, currency: str, time_zone: str) -> Imported:
+def _imported(row: StatedInvoice, where: str, currency: str, time_zone: str) -> Imported:
     vendor_key, customer = parse_id(row.Id), parse_id(row.Customer)
-    if vendor_key is None or vendor_key == _NO_ID:
+    if vendor_key is None or vendor_key == NO_ID:
         raise Invalid("Id is not a GUID", code="import.id", where="Id")
-    if customer is None or customer == _NO_ID:
+    if customer is None or customer == NO_ID:
         raise Invalid("Customer is not a GUID", code="import.id", where="Customer")
-    total = exact(row.Total, "Total")
+    total = row.total
     total_minor = to_minor(total, currency)
     created_at = parse_instant(row.CreationDate, zone_missing="UTC", where="CreationDate")
     scheduled_at = _instant(row.ScheduledAt, "ScheduledAt")
@@ -202,6 +175,6 @@ def _instant(text: str, where: str) -> int | None:
     return parse_instant(text, zone_missing="UTC", where=where)
 
 
-def _extras(row: _Row) -> dict[str, dict[str, msgspec.Raw]]:
+def _extras(row: StatedInvoice) -> dict[str, dict[str, msgspec.Raw]]:
     kept: dict[str, Any] = {name: value for name, unset in EXTRA_FIELDS.items() if (value := getattr(row, name)) != unset}
     return {VENDOR: {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in kept.items()}} if kept else {}

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, quote, urlencode
 
 import msgspec
 
-from billsmith.outbound.answers import Answer, bytes_of, json_of
+from billsmith.outbound.answers import Answer, json_of, pdf_of
 from billsmith.outbound.session import DEFAULT, Call, Session, Settings, same_origin
 from billsmith.outbound.walks import Walk
 from billsmith.units.errors import Incomplete, Invalid
@@ -101,7 +101,7 @@ class Client:
 
     def pdf(self, account: str, number: str) -> bytes:
         """One invoice as PDF."""
-        return bytes_of(self._get(self._one(account, number), accept="application/pdf"))
+        return pdf_of(self._get(self._one(account, number), accept="application/pdf"))
 
     def close(self) -> None:
         """Close the connection."""

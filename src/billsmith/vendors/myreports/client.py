@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from billsmith.outbound.answers import Answer, bytes_of, json_of
+from billsmith.outbound.answers import Answer, json_of, pdf_of, zip_of
 from billsmith.outbound.session import DEFAULT, Call, Session, Settings
 from billsmith.outbound.tokens import Tokens
 from billsmith.outbound.walks import Walk
@@ -102,11 +102,11 @@ class Client:
 
     def detail(self, id: str) -> bytes:
         """A ZIP with the invoice's detailed JSON and its simplified CSV."""
-        return bytes_of(self._send(Call(path=f"{_one(id)}/detail")))
+        return zip_of(self._send(Call(path=f"{_one(id)}/detail")))
 
     def pdf(self, id: str) -> bytes:
         """The invoice as PDF."""
-        return bytes_of(self._send(Call(path=f"{_one(id)}/summary")))
+        return pdf_of(self._send(Call(path=f"{_one(id)}/summary")))
 
     def close(self) -> None:
         """Close the connections."""

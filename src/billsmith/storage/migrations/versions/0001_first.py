@@ -144,6 +144,19 @@ def upgrade() -> None:
         sa.UniqueConstraint("issuer_seq", "number", name="billing_run_number"),
     )
     op.create_table(
+        "billing_setting",
+        sa.Column("account_seq", _seq(), autoincrement=False, nullable=False),
+        sa.Column("grace_hours", sa.BigInteger(), nullable=False),
+        sa.Column("automatic", sa.SmallInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_by", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("account_seq"),
+    )
+    op.create_table(
         "catalog_part",
         sa.Column("seq", _seq(), nullable=False),
         sa.Column("issuer_seq", _seq(), nullable=False),
@@ -303,6 +316,37 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_table(
+        "invoice_draft",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("recipient_seq", _seq(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("issue_at", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_by", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["recipient_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index("draft_of_issuer", "invoice_draft", ["issuer_seq", "seq"], unique=False)
+    op.create_index(
+        "draft_to_issue",
+        "invoice_draft",
+        ["issue_at"],
+        unique=False,
+        sqlite_where=sa.text("issue_at IS NOT NULL"),
+        postgresql_where=sa.text("issue_at IS NOT NULL"),
+    )
+    op.create_table(
         "invoice_tally",
         sa.Column("account_seq", _seq(), nullable=False),
         sa.Column("role", sa.SmallInteger(), nullable=False),
@@ -443,6 +487,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("id"),
     )
     op.create_index("usage_correction_of_sender", "usage_correction", ["sender_seq", "seq"], unique=False)
+    op.create_index("usage_correction_state", "usage_correction", ["state", "created_at"], unique=False)
     op.create_table(
         "vendor_id",
         sa.Column("vendor", sa.String(length=16), nullable=False),
@@ -481,6 +526,34 @@ def upgrade() -> None:
         sa.UniqueConstraint("id"),
     )
     op.create_index("wallet_of_account", "wallet_grant", ["issuer_seq", "account_seq", "seq"], unique=False)
+    op.create_table(
+        "webhook",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("account_seq", _seq(), nullable=False),
+        sa.Column("url", sa.String(length=500), nullable=False),
+        sa.Column("description", sa.String(length=200), nullable=False),
+        sa.Column("kinds", sa.Text(), nullable=False),
+        sa.Column("state", _key(12), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("sealed_before", sa.LargeBinary(), nullable=True),
+        sa.Column("before_until", sa.BigInteger(), nullable=True),
+        sa.Column("cursor", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("failing_since", sa.BigInteger(), nullable=True),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("lease_holder", sa.String(length=128), nullable=True),
+        sa.Column("lease_until", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index(op.f("ix_webhook_account_seq"), "webhook", ["account_seq"], unique=False)
     op.create_table(
         "agreement_use",
         sa.Column("agreement_seq", _seq(), nullable=False),
@@ -616,6 +689,43 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("viewer_seq", "created_at", "invoice_seq"),
         sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "mail",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("invoice_seq", _seq(), nullable=False),
+        sa.Column("what", _key(64), nullable=False),
+        sa.Column("recipient_seq", _seq(), nullable=False),
+        sa.Column("address", sa.String(length=254), nullable=False),
+        sa.Column("state", _key(12), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("failing_since", sa.BigInteger(), nullable=True),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("problem", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["invoice_seq"],
+            ["invoice.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["recipient_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+        sa.UniqueConstraint("invoice_seq", "what", name="mail_once"),
+    )
+    op.create_index(op.f("ix_mail_recipient_seq"), "mail", ["recipient_seq"], unique=False)
+    op.create_index(
+        "mail_waiting",
+        "mail",
+        ["due_at"],
+        unique=False,
+        sqlite_where=sa.text("state = 'waiting'"),
+        postgresql_where=sa.text("state = 'waiting'"),
     )
     op.create_table(
         "payment",
@@ -876,6 +986,28 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_wallet_movement_invoice_seq"), "wallet_movement", ["invoice_seq"], unique=False)
+    op.create_table(
+        "webhook_attempt",
+        sa.Column("webhook_seq", _seq(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("change_seq", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("took_ms", sa.Integer(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["change_seq"],
+            ["change.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["webhook_seq"],
+            ["webhook.seq"],
+        ),
+        sa.PrimaryKeyConstraint("webhook_seq", "number"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("webhook_attempt_at", "webhook_attempt", ["at"], unique=False)
     op.create_index("account_sibling", "account", [sa.literal_column("coalesce(parent_seq, 0)"), "external_id"], unique=True)
 
     for statement in _PROTECTION[op.get_bind().dialect.name]:
