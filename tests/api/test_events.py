@@ -55,8 +55,8 @@ class Sender:
 
 
 @pytest.fixture
-def sender(sqlite_house: House) -> Sender:
-    return Sender(sqlite_house)
+def sender(house: House) -> Sender:
+    return Sender(house)
 
 
 def test_an_event_is_kept_exactly_and_for_its_account(sender: Sender) -> None:

@@ -28,6 +28,10 @@ _BODIES: dict[str, Any] = {
     "replaceDraft": {"recipient": "c-1", "draft": True, "lines": [{"description": "x", "amount": 1}]},
     "createAccount": {"name": "x"},
     "updateAccount": {"name": "x"},
+    "updateBilling": {"grace_hours": 1},
+    "createRun": {"period": "2026-08"},
+    "migrateCatalog": {"plan": "flat", "first_day": "2027-01-01"},
+    "createAgreement": {"account": "c-1", "terms": {}},
     "createCredential": {"kind": "api-key"},
     "applyCatalog": {"source": CATALOG},
     "createSubscription": {"account": "c-1", "plan": "flat"},
@@ -67,12 +71,23 @@ def strangers(house: House) -> tuple[Caller, dict[str, str]]:
         "credential": theirs.credential_id,
         "connection": theirs.post("/v1/connections", CONNECTION)["id"],
         "connection by name": CONNECTION["name"],
+        "mail": mail_of(theirs),
         "webhook": theirs.post("/v1/webhooks", {"url": "https://shop.example/"})["id"],
         "subscription": subscription["id"],
         "correction": correction.id,
         "run": theirs.get("/v1/runs")["items"][0]["id"],
+        "agreement": theirs.post("/v1/agreements", {"account": "theirs", "terms": {}})["id"],
         "grant": theirs.post("/v1/wallets", {"account": "theirs", "amount": 5})["id"],
     }
+
+
+def mail_of(caller: Caller) -> str:
+    """A mail that could not be sent."""
+    made = caller.post(
+        "/v1/invoices", {"recipient": "theirs", "lines": [{"description": "x", "amount": 1}], "send_by_email": True}
+    )
+    [shown] = [each for each in caller.all("/v1/mails") if each["invoice"] == made["id"]]
+    return str(shown["id"])
 
 
 def slots() -> list[tuple[str, str, str]]:

@@ -59,8 +59,8 @@ class World:
 
 
 @pytest.fixture
-def world(sqlite_house: House) -> World:
-    return World(sqlite_house)
+def world(house: House) -> World:
+    return World(house)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 
 from billsmith.cli.app import run
+from billsmith.storage.database import Database, sqlite_url
+from billsmith.usage.store import UsageStore
+from billsmith.workflows.usage_store import Usage
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Program:
 
     def __init__(self, home: Path, database_url: str, patch: pytest.MonkeyPatch) -> None:
         self.home = home
+        self.database_url = database_url
         self.patch = patch
         for name in [name for name in os.environ if name.startswith("BILLSMITH_")]:
             patch.delenv(name)
@@ -54,6 +58,17 @@ class Program:
             except SystemExit as error:  # --help and --version end the process
                 code = int(error.code or 0)
         return Ran(code, out.getvalue(), err.getvalue())
+
+    @contextlib.contextmanager
+    def usage(self) -> Iterator[UsageStore]:
+        """The usage store, as the program opens it."""
+        database = Database(self.database_url or sqlite_url(self.home))
+        usage = Usage(database)
+        try:
+            yield usage.store
+        finally:
+            usage.close()
+            database.close()
 
     def json(self, *arguments: str, stdin: bytes = b"") -> Any:
         """Run one command that must succeed, for its JSON."""

@@ -16,7 +16,15 @@ from tests.support.billing import CATALOG
 
 @pytest.fixture
 def shop(program: Program, tmp_path: Path) -> Program:
-    assert program("init").code == 0
+    return _with_a_customer(program, tmp_path)
+
+
+@pytest.fixture
+def either_shop(either: Program, tmp_path: Path) -> Program:
+    return _with_a_customer(either, tmp_path)
+
+
+def _with_a_customer(program: Program, tmp_path: Path) -> Program:
     program.json("accounts", "create", "Provider", "--external-id", "provider", "--currency", "EUR", "--timezone", "UTC")
     program.json("accounts", "create", "North", "--external-id", "north", "--parent", "provider")
     (tmp_path / "acme.yaml").write_text(CATALOG)
@@ -53,30 +61,21 @@ def test_a_new_price_touches_who_has_the_plan_and_moves_them_when_told(shop: Pro
     assert [row["total"] for row in shop.json("invoices", "list")] == ["18.00", "14.40"]
 
 
-def test_late_usage_is_noted_by_the_next_run_and_a_line_is_explained_down_to_its_events(shop: Program, tmp_path: Path) -> None:
-    from billsmith.usage.duckdb.owner import SharedStore
-
+def test_late_usage_is_noted_by_the_next_run_and_a_line_is_explained_down_to_its_events(
+    either_shop: Program, tmp_path: Path
+) -> None:
+    shop = either_shop
     shop.json("catalog", "apply", str(tmp_path / "acme.yaml"))
     shop.json("subscriptions", "create", "north", "basic", "--start", "2026-09-01")
     account = shop.json("accounts", "show", "north")["id"]
 
     def use(at: str, value: str) -> None:
-        store = SharedStore(shop.home)
-        store.bind([Binding("provider", "north", account)])
-        store.ingest(
-            [
-                Event(
-                    owner="provider",
-                    source="s",
-                    id=at,
-                    type="call",
-                    account="north",
-                    time=parse_instant(at),
-                    value=Decimal(value),
-                )
-            ]
+        event = Event(
+            owner="provider", source="s", id=at, type="call", account="north", time=parse_instant(at), value=Decimal(value)
         )
-        store.close()
+        with shop.usage() as store:
+            store.bind([Binding("provider", "north", account)])
+            store.ingest([event])
 
     use("2026-09-03T10:00:00Z", "120")
     due = shop.json("due", "--at", "2026-10-01")

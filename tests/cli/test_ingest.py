@@ -13,10 +13,8 @@ import duckdb
 import pytest
 
 from billsmith.events.event import Event
-from billsmith.storage.database import Database, sqlite_url
 from billsmith.usage.store import Selection
 from billsmith.workflows import ingest_files
-from billsmith.workflows.usage_store import Usage
 from tests.cli.run import Program, in_process
 from tests.cli.test_commands import ROOT
 from tests.cli.test_serve import started
@@ -29,12 +27,8 @@ def line(id: str, **more: Any) -> str:
 
 
 def stored(program: Program) -> list[Event]:
-    database = Database(sqlite_url(program.home))
-    usage = Usage(database)
-    found = [kept.event for kept in usage.store.events(Selection())]
-    usage.close()
-    database.close()
-    return found
+    with program.usage() as store:
+        return [kept.event for kept in store.events(Selection())]
 
 
 @pytest.fixture
@@ -197,10 +191,12 @@ def test_stopped_in_the_middle_it_goes_on_where_it_was(ready: Program, tmp_path:
     assert (ready.json("ingest", file)["accepted"], len(stored(ready))) == (15, 35)
 
 
-def test_beside_a_server_events_go_through_it(ready: Program, tmp_path: Path) -> None:
-    """The server owns the store once it took an event; a command beside it uses its socket, and both see one store."""
-    key = ready.json("keys", "create", "root", "--kind", "api-key", "--scope", "events:write")["secret"]
-    with started("serve", "--port", "0", "--json", home=ready.home) as (_, said):
+def test_a_command_beside_a_server_writes_to_one_store_with_it(either: Program, tmp_path: Path) -> None:
+    """Beside SQLite the server owns the store once it took an event, and a command uses its socket; PostgreSQL has many owners."""
+    either.json(*ROOT)
+    key = either.json("keys", "create", "root", "--kind", "api-key", "--scope", "events:write")["secret"]
+    environment = {"BILLSMITH_DATABASE_URL": either.database_url} if either.database_url else {}
+    with started("serve", "--port", "0", "--json", home=either.home, **environment) as (_, said):
 
         def post(id: str) -> Any:
             request = urllib.request.Request(
@@ -211,7 +207,9 @@ def test_beside_a_server_events_go_through_it(ready: Program, tmp_path: Path) ->
 
         assert post("1")["accepted"] == 1
         file = write(tmp_path, "a.ndjson", f"{line('1')}\n{line('2')}\n")
-        ran = in_process(["ingest", file, "--json", "--home", str(ready.home)])
+        ran = in_process(["ingest", file, "--json", "--home", str(either.home)], **environment)
         assert (ran.code, ran.json["accepted"], ran.json["duplicates"]) == (0, 1, 1)
         assert post("2")["duplicates"] == 1
-    assert len(stored(ready)) == 2
+        health = json.loads(urllib.request.urlopen(f"{said['listening']}/healthz", timeout=10).read())
+        assert health["status"] == "ok"
+    assert len(stored(either)) == 2

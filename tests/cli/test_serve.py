@@ -19,11 +19,11 @@ from tests.cli.test_commands import ROOT
 
 
 @contextmanager
-def started(*arguments: str, home: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def started(*arguments: str, home: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A process that serves, and its address once it says so."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("BILLSMITH_")}
     command = [sys.executable, "-m", "billsmith", *arguments, "--home", str(home)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**clean, **environment})
     try:
         assert process.stdout is not None
         yield process, json.loads(process.stdout.readline())

@@ -10,7 +10,6 @@ import pytest
 
 from billsmith.events.event import Event
 from billsmith.units.instants import parse_instant
-from billsmith.usage.duckdb.owner import SharedStore
 from tests.cli.run import Program
 
 MONTH = ("--period", "2026-10")
@@ -18,35 +17,37 @@ MONTH = ("--period", "2026-10")
 
 @pytest.fixture
 def company(program: Program) -> str:
+    return _with_usage(program)
+
+
+def _with_usage(program: Program) -> str:
     """A company with two customers' usage, sent before there was any meter."""
     root = program.json(
         "accounts", "create", "Company", "--external-id", "company", "--currency", "EUR", "--timezone", "Europe/Amsterdam"
     )
     program.json("accounts", "create", "North", "--external-id", "north", "--parent", "company")
-    store = SharedStore(program.home)
-    store.ingest(
-        [
-            Event(
-                owner=root["id"],
-                source="gw",
-                id=str(number),
-                type="call",
-                account=account,
-                time=parse_instant(time),
-                value=Decimal(value),
-                dimensions={"region": region},
-            )
-            for number, (account, time, value, region) in enumerate(
-                [
-                    ("north", "2026-09-30T22:00:00Z", "0.1", "eu"),
-                    ("north", "2026-10-31T22:59:59Z", "0.2", "us"),
-                    ("north", "2026-10-31T23:00:00Z", "5", "us"),
-                    ("later", "2026-10-10T00:00:00Z", "7", "eu"),
-                ]
-            )
-        ]
-    )
-    store.close()
+    events = [
+        Event(
+            owner=root["id"],
+            source="gw",
+            id=str(number),
+            type="call",
+            account=account,
+            time=parse_instant(time),
+            value=Decimal(value),
+            dimensions={"region": region},
+        )
+        for number, (account, time, value, region) in enumerate(
+            [
+                ("north", "2026-09-30T22:00:00Z", "0.1", "eu"),
+                ("north", "2026-10-31T22:59:59Z", "0.2", "us"),
+                ("north", "2026-10-31T23:00:00Z", "5", "us"),
+                ("later", "2026-10-10T00:00:00Z", "7", "eu"),
+            ]
+        )
+    ]
+    with program.usage() as store:
+        store.ingest(events)
     return str(root["id"])
 
 
@@ -74,7 +75,9 @@ def test_meters_from_a_file(program: Program, company: str, tmp_path: Path) -> N
     assert (ran.code != 0, "catalog." in ran.err) == (True, True)
 
 
-def test_what_was_counted_before_there_was_a_meter(program: Program, company: str) -> None:
+def test_what_was_counted_before_there_was_a_meter(either: Program) -> None:
+    program = either
+    _with_usage(program)
     program.json("meters", "create", "company", "calls", "call")
     (row,) = program.json("usage", "company", "calls", *MONTH)
     assert (row["account"], row["value"], row["events"]) == ("north", "0.3", 2)
@@ -85,17 +88,19 @@ def test_what_was_counted_before_there_was_a_meter(program: Program, company: st
     assert len(program.json("usage", "company", "calls", *MONTH, "--filter", "region=us")) == 1
 
 
-def test_what_waits_is_shown_until_it_has_what_it_lacks(program: Program, company: str) -> None:
-    waiting = program.json("meters", "unknown")
-    assert {(each["reference"], each["lacks"]) for each in waiting} == {
+def test_what_waits_is_shown_until_it_has_what_it_lacks(either: Program) -> None:
+    program = either
+    _with_usage(program)
+    waiting = program.json("events", "unknown", "company")
+    assert {(each["account"], each["lacks"]) for each in waiting} == {
         ("north", "a meter"),
         ("later", "an account and a meter"),
     }
     program.json("meters", "create", "company", "calls", "call")
-    (left,) = program.json("meters", "unknown")
-    assert (left["reference"], left["lacks"], left["events"]) == ("later", "an account", 1)
+    (left,) = program.json("events", "unknown", "company")
+    assert (left["account"], left["lacks"], left["events"]) == ("later", "an account", 1)
     program.json("accounts", "create", "Later", "--external-id", "later", "--parent", "company")
-    assert program.json("meters", "unknown") == []
+    assert program.json("events", "unknown", "company") == []
     assert {each["account"] for each in program.json("usage", "company", "calls", *MONTH)} == {"north", "later"}
 
 
@@ -121,3 +126,21 @@ def test_the_answer_is_one_json_value(program: Program, company: str) -> None:
     program.json("meters", "create", "company", "calls", "call")
     ran = program("usage", "company", "calls", *MONTH, "--json")
     assert isinstance(json.loads(ran.out), list)
+
+
+def test_doctor_looks_at_usage(program: Program, company: str) -> None:
+    def found() -> dict[str, tuple[str, str]]:
+        rows = json.loads(program("doctor", "--json").out)
+        return {each["what"]: (each["state"], each["found"]) for each in rows if each["what"].startswith("usage")}
+
+    said = found()
+    assert said["usage"][0] == "ok"
+    assert said["usage"][1].startswith("duckdb, 4 events")
+    assert said["usage names"] == ("warning", "1 names in events lead to no account")
+    assert {said["usage roll-ups"][0], said["usage queue"][0]} == {"ok"}
+    program.json("accounts", "create", "Later", "--external-id", "later", "--parent", "company")
+    assert found()["usage names"] == ("ok", "0 names in events lead to no account")
+
+
+def test_doctor_says_nothing_of_usage_where_there_is_none(program: Program) -> None:
+    assert "usage" not in {each["what"] for each in json.loads(program("doctor", "--json").out)}

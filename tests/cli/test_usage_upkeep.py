@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import psycopg
 import pytest
 
 from billsmith.events.event import Event
 from billsmith.storage import backup
 from billsmith.units.errors import Unavailable
 from billsmith.usage.duckdb.owner import SharedStore
-from billsmith.usage.store import Selection, Void
+from billsmith.usage.store import Receipt, Selection, Void
 from tests.cli.run import Program
+from tests.support import postgres
 
 
 def events(first: int, count: int) -> list[Event]:
@@ -154,3 +157,114 @@ def test_a_restore_that_fails_leaves_the_usage_that_was_there(
     monkeypatch.setattr(backup, "restore", broken)
     assert used("restore", str(tmp_path / "all.billsmith"), "--force", "--json").code != 0
     assert len(kept(used.home)) == 2_000
+
+
+# ── in PostgreSQL ──
+
+
+@pytest.fixture
+def in_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Program]]:
+    """Makes programs over databases of their own."""
+    urls: list[str] = []
+
+    def made(name: str) -> Program:
+        urls.append(postgres.fresh_database())
+        return Program(tmp_path / name, urls[-1], monkeypatch)
+
+    yield made
+    for url in urls:
+        postgres.drop_database(url)
+
+
+def sent(program: Program, what: list[Event] | list[Void]) -> Receipt:
+    with program.usage() as store:
+        return store.ingest(what)
+
+
+def kept_in(program: Program) -> list[str]:
+    program.patch.setenv("BILLSMITH_DATABASE_URL", program.database_url)
+    with program.usage() as store:
+        return [each.event.id for each in store.events(Selection(), limit=10_000)]
+
+
+def test_usage_in_postgresql_is_backed_up_restored_and_verified(
+    in_postgresql: Callable[[str], Program], tmp_path: Path
+) -> None:
+    first = in_postgresql("first")
+    assert first("init").code == 0
+    assert first.json("verify")["ok"]  # nobody sent anything: there is no usage store, and none is made
+    assert first.json("backup", str(tmp_path / "plain.billsmith"))["usage_file"] is None
+    sent(first, events(0, 2_000))
+    sent(first, [Void(owner="o", source="s", id="7")])
+    file = str(tmp_path / "all.billsmith")
+    made = first.json("backup", file)
+    assert Path(made["usage_file"]).stat().st_mode & 0o777 == 0o600
+    [found] = [each for each in first("doctor", "--json").json if each["what"] == "usage"]
+    assert (found["state"], found["found"].startswith("postgresql, 1999 events")) == ("ok", True)
+
+    second = in_postgresql("second")
+    assert second.json("restore", file)["problems"] == 0
+    assert len(kept_in(second)) == 1_999
+    assert len(sent(second, events(0, 2_000)).duplicates) == 2_000
+    assert {each["check"]: each["checked"] for each in second.json("verify")["checks"]}["usage"] == 1_999
+
+    sent(second, events(5_000, 1))
+    assert "backup.store_not_empty" in second("restore", file, "--json").err
+    with second.usage():
+        assert "backup.usage_open" in second("restore", file, "--force", "--json").err
+    assert len(kept_in(second)) == 2_000
+    assert second.json("restore", file, "--force")["problems"] == 0
+    assert len(kept_in(second)) == 1_999
+    assert second.json("restore", str(tmp_path / "plain.billsmith"), "--force")["problems"] == 0
+    assert kept_in(second) == []
+
+
+def test_a_restore_that_fails_leaves_usage_in_postgresql(
+    in_postgresql: Callable[[str], Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = in_postgresql("home")
+    assert program("init").code == 0
+    sent(program, events(0, 10))
+    program.json("backup", str(tmp_path / "all.billsmith"))
+    sent(program, events(10, 1))
+
+    def broken(*_arguments: Any, **_more: Any) -> None:
+        raise Unavailable("the disk is full")
+
+    monkeypatch.setattr(backup, "restore", broken)
+    assert program("restore", str(tmp_path / "all.billsmith"), "--force", "--json").code != 0
+    assert len(kept_in(program)) == 11
+
+
+def test_a_changed_row_in_postgresql_is_seen(in_postgresql: Callable[[str], Program]) -> None:
+    program = in_postgresql("home")
+    assert program("init").code == 0
+    sent(program, events(0, 20))
+    assert program.json("verify")["ok"]
+    with psycopg.connect(program.database_url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("ALTER TABLE billsmith_usage.events DISABLE TRIGGER append_only")
+        connection.execute("UPDATE billsmith_usage.events SET value = value + 1 WHERE id = '9'")
+    ran = program("verify", "--json")
+    assert (ran.code, {problem["check"] for problem in ran.json["problems"]}) == (1, {"usage"})
+
+
+@pytest.mark.parametrize("to_postgresql", [False, True])
+def test_a_copy_of_the_other_engine_is_refused(
+    used: Program,
+    in_postgresql: Callable[[str], Program],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    to_postgresql: bool,
+) -> None:
+    file = str(tmp_path / "all.billsmith")
+    if to_postgresql:
+        used.json("backup", file)
+        other = in_postgresql("other")
+    else:
+        made = in_postgresql("made")
+        assert made("init").code == 0
+        sent(made, events(0, 5))
+        made.json("backup", file)
+        other = Program(tmp_path / "other", "", monkeypatch)
+    assert "backup.usage_engine" in other("restore", file, "--json").err
+    assert not (other.home / "usage.duckdb").exists()

@@ -8,6 +8,7 @@ import billsmith.rating  # noqa: F401 (loads the price models)
 from billsmith.accounts.model import Account
 from billsmith.catalog.reading import read_as
 from billsmith.catalog.rebill import Rules
+from billsmith.invoicing.model import InvoiceStatus
 from billsmith.storage.verify import verify
 from billsmith.storage.verify_sync import faults
 from billsmith.units.period_words import parse_period
@@ -108,3 +109,17 @@ def test_damage_is_named_on_postgresql_too(postgres_house: House) -> None:
     found = [problem.what for problem in verify(postgres_house.database).problems]
     assert found.count("the record did not come in, and no problem says why") == 4
     assert "the watermark is not the last complete walk" in found
+
+
+def test_a_vendors_void_invoice_has_no_time_of_voiding(sqlite_house: House) -> None:
+    account = sqlite_house.account("Partner", external_id="me", time_zone="UTC")
+    pull(sqlite_house, account, [row(1, status=InvoiceStatus.VOID)])
+    assert verify(sqlite_house.database).problems == []
+    # One of ours has it, and nothing but a void one has.
+    other = sqlite_house.invoice(account, sqlite_house.account("Customer", account), "5.00")
+    for damage in (f"flags = (flags & ~7) + 6 WHERE seq = {other.seq}", f"voided_at = 1 WHERE seq = {other.seq}"):
+        with sqlite_house.database.write() as connection:
+            connection.execute(text(f"UPDATE invoice SET {damage}"))
+        assert "rows" in {problem.check for problem in verify(sqlite_house.database).problems}
+        with sqlite_house.database.write() as connection:
+            connection.execute(text(f"UPDATE invoice SET flags = (flags & ~7) + 2, voided_at = NULL WHERE seq = {other.seq}"))

@@ -290,12 +290,12 @@ class Nursery:
             self.found.faults.append(f"the last run ended with {code}")
 
 
-def nursery(*arguments: str) -> Findings:
-    """Run a nursery in a process of its own."""
+def nursery(*arguments: str, patience: int = 300) -> Findings:
+    """Run a nursery in a process of its own, for at most so many seconds."""
     environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PATH": os.environ.get("PATH", "/usr/bin:/bin")}
     ran = subprocess.run(
         [sys.executable, "-m", "tests.support.billing_crash", *arguments],
-        timeout=300,
+        timeout=patience,
         cwd=ROOT,
         env=environment,
         capture_output=True,

@@ -2,16 +2,30 @@
  *
  * Loaded with LD_PRELOAD. When a file below $POWER_LIVE is synced, its content at that moment is put, whole and at once, under the
  * same name into $POWER_DURABLE. After the program is killed that folder holds what a disk without a write cache of its own
- * would hold after a power loss.
+ * would hold after a power loss. While there is a file $POWER_FAULT, nothing is synced: the disk says that
+ * it failed, or, if something stands in the file, that it succeeded.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* Whether nothing is synced, and what the disk says of it. */
+static int faulty(int *said)
+{
+    const char *fault = getenv("POWER_FAULT");
+    struct stat state;
+    if (!fault || stat(fault, &state))
+        return 0;
+    errno = EIO;
+    *said = state.st_size ? 0 : -1;
+    return 1;
+}
 
 static void keep(int fd)
 {
@@ -48,12 +62,18 @@ static void keep(int fd)
 
 int fsync(int fd)
 {
+    int said;
+    if (faulty(&said))
+        return said;
     keep(fd);
     return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd);
 }
 
 int fdatasync(int fd)
 {
+    int said;
+    if (faulty(&said))
+        return said;
     keep(fd);
     return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(fd);
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 
@@ -164,16 +163,28 @@ class ReferenceStore:
         unbound = [name for name in known if name not in self._accounts]
         return tuple(unbound[:limit]) if names is None else tuple(name for name in names if name in set(unbound))
 
-    def unknown(self, types: Collection[str], *, limit: int = 1_000) -> tuple[Unknown, ...]:
+    def unknown(
+        self, types: Collection[str], *, owners: Collection[str] | None = None, limit: int = 1_000
+    ) -> tuple[Unknown, ...]:
+        alike: dict[tuple[str, str, str | None, str], list[Place]] = {}
         with self._lock:
-            tally = Counter(
-                (one.event.owner, one.event.account, one.account, one.event.type)
-                for one in self._kept(None)
-                if one.account is None or one.event.type not in types
-            )
+            for one in self._kept(None):
+                if (one.account is None or one.event.type not in types) and (owners is None or one.event.owner in owners):
+                    key = one.event.owner, one.event.account, one.account, one.event.type
+                    alike.setdefault(key, []).append(_place(one))
         found = [
-            Unknown(owner=owner, reference=reference, account=account, type=type, events=events)
-            for (owner, reference, account, type), events in tally.items()
+            Unknown(
+                owner=owner,
+                reference=reference,
+                account=account,
+                type=type,
+                events=len(places),
+                first=min(places)[0],
+                last=max(places)[0],
+                source=min(places)[1],
+                id=min(places)[2],
+            )
+            for (owner, reference, account, type), places in alike.items()
         ]
         return tuple(sorted(found, key=lambda one: (one.owner, one.reference, one.type))[:limit])
 

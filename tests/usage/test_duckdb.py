@@ -21,12 +21,13 @@ from billsmith.metering.meter import Meter
 from billsmith.units.errors import Busy, Unavailable
 from billsmith.usage.duckdb import checks, engine, file, index, memory, runs
 from billsmith.usage.duckdb.engine import DuckDBStore
-from billsmith.usage.duckdb.hashing import Hashes, Hashing, Words
-from billsmith.usage.duckdb.index import ABSENT, IdentityIndex
+from billsmith.usage.duckdb.index import IdentityIndex
 from billsmith.usage.duckdb.owner import Client, SharedStore
-from billsmith.usage.duckdb.prepare import Prepared, prepare
-from billsmith.usage.duckdb.writer import Writer
+from billsmith.usage.duckdb.prepare import Batch, Prepared, prepare
+from billsmith.usage.hashing import Hashes, Hashing, Words
+from billsmith.usage.singly import ABSENT, CORRECTED
 from billsmith.usage.store import Binding, Clash, Query, Receipt, Replace, UsageStore
+from billsmith.usage.writer import Writer
 from tests.support import usage, usage_memory
 from tests.support.crash import ROOT, compiler
 from tests.support.usage_crash import run
@@ -116,7 +117,7 @@ def test_the_index_finds_what_it_was_given_through_runs_and_merges(tmp_path: Pat
         new = {chance.randbytes(16): chance.randrange(2, 2**63) for _ in range(100)}
         # the same first word, and bodies that change
         new |= {key[:8] + chance.randbytes(8): 7 for key in list(new)[:3]}
-        new |= dict.fromkeys(chance.sample(sorted(known), min(len(known), 5)), index.CORRECTED)
+        new |= dict.fromkeys(chance.sample(sorted(known), min(len(known), 5)), CORRECTED)
         known |= new
         kept.add(*_arrays(new), seq)
     strangers = [chance.randbytes(16) for _ in range(1000)] + [key[:8] + bytes(8) for key in list(known)[:1000]]
@@ -204,6 +205,18 @@ def test_kill_at_any_moment(tmp_path: Path, seed: int) -> None:
     assert found["acknowledged"] > KILLS
 
 
+def test_kill_while_several_senders_correct(tmp_path: Path) -> None:
+    """Promises P1, P3: corrections are whole, in their order, and the same however often they are sent."""
+    found = run("kill-correctors", str(tmp_path), "12", str(random.SystemRandom().randrange(2**32)))
+    assert (found["kills"], found["lost"], found["faults"]) == (12, [], []), found
+    assert found["acknowledged"] > 12
+
+
+def test_batches_in_two_commits_are_seen_to_be_torn(tmp_path: Path) -> None:
+    """The control of the test above."""
+    assert run("kill-correctors-in-halves", str(tmp_path), "6", "20261031")["lost"]
+
+
 @pytest.mark.skipif(compiler() is None, reason="needs a C compiler")
 def test_power_loss_loses_nothing_acknowledged(tmp_path: Path) -> None:
     """Promise P1: only what was synced is left, and it is all that was acknowledged."""
@@ -215,6 +228,23 @@ def test_power_loss_loses_nothing_acknowledged(tmp_path: Path) -> None:
 def test_power_loss_is_seen_where_the_log_is_not_kept(tmp_path: Path) -> None:
     """The control: were DuckDB's log not synced before the answer, the test above would fail."""
     assert run("lose-log", str(tmp_path), "4", "20261031", lose_power_in=tmp_path)["lost"]
+
+
+@pytest.mark.skipif(compiler() is None, reason="needs a C compiler")
+def test_a_disk_that_cannot_sync_is_told_and_what_is_acknowledged_afterwards_outlives_a_power_loss(tmp_path: Path) -> None:
+    """Promise P13: refused each time, reads go on; the same batch again, once the disk can, is durable."""
+    found = run("unsynced", str(tmp_path), "5", "20261031", lose_power_in=tmp_path)
+    assert set(found["refused"]) == {"usage.cannot_write"}
+    assert set(found["read"]) == {True}
+    assert (found["lost"], found["faults"], found["anew"]) == ([], [], 5)
+
+
+@pytest.mark.skipif(compiler() is None, reason="needs a C compiler")
+def test_a_disk_that_says_it_synced_is_seen_to_lose(tmp_path: Path) -> None:
+    """The control: were a sync that failed taken for one that didn't, the test above would see what is lost."""
+    found = run("unsynced-lie", str(tmp_path), "2", "20261031", lose_power_in=tmp_path)
+    assert "taken" in found["refused"]
+    assert found["lost"]
 
 
 def test_a_full_disk_refuses_writes_serves_reads_and_loses_nothing(tmp_path: Path) -> None:
@@ -255,6 +285,12 @@ def test_a_lack_of_memory_is_not_called_a_lack_of_disk(store: DuckDBStore, monke
     assert store.ingest([used(1)]).accepted == 1
 
 
+def test_a_batch_weighs_its_texts_too() -> None:
+    long = used(1, text="x" * 1_000)
+    assert Batch([used(1), void(1)]).weight < 3_000
+    assert Batch([long, Replace(event=long)]).weight - Batch([used(1), Replace(event=used(1))]).weight > 2 * 2_000
+
+
 def test_what_waits_is_bounded_by_its_bytes_before_it_is_made_ready() -> None:
     """Promise P17. A batch is let in by what it takes, however few its items are, and one alone whatever it takes."""
     begun, go = threading.Event(), threading.Event()
@@ -269,7 +305,7 @@ def test_what_waits_is_bounded_by_its_bytes_before_it_is_made_ready() -> None:
     def never() -> Prepared:
         raise AssertionError("made ready")
 
-    batch = prepare([used(1)], Hashing(b""))
+    batch = prepare(Batch([used(1)]), Hashing(b""))
     writer = Writer(write, 1_000)
     with ThreadPoolExecutor() as pool:
         first = pool.submit(writer.submit, 1, 5_000, lambda: batch)

@@ -21,8 +21,8 @@ from billsmith.units.periods import Period
 from billsmith.usage import tally
 from billsmith.usage.duckdb import cells, checks, runs
 from billsmith.usage.duckdb.engine import DuckDBStore
-from billsmith.usage.duckdb.limbs import LIMB
-from billsmith.usage.duckdb.pieces import ROWS, cut
+from billsmith.usage.limbs import LIMB
+from billsmith.usage.pieces import ROWS, cut
 from billsmith.usage.store import Binding, Query
 from tests.support.events import event
 from tests.support.usage import START

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billsmith.usage.duckdb import hashing
-from billsmith.usage.duckdb.hashing import LONG, Hashing
+from billsmith.usage import hashing
+from billsmith.usage.hashing import LONG, Hashing
 
 HASHING = Hashing(b"secret")
 TEXTS = st.lists(

@@ -129,6 +129,9 @@ def test_customers_whom_only_the_vendor_knows(house: House) -> None:
     house.account("Known", desk.account, external_id="cust-a")
     desk.list.rows = [row(1, customer="a"), row(2, customer="b"), row(3, "5.50", customer="b")]
     desk.pull()
+    with house.database.read() as connection:
+        customer = accounts.get(connection, "cust-b")
+    house.invoice(desk.account, customer, "7.00")  # what we ask for ourselves is not the vendor's
     assert [(each.external_id, each.invoices, each.total) for each in desk().unmatched] == [("cust-b", 2, "15.50 EUR")]
     house.now += 1
     with house.database.write() as connection:

@@ -66,6 +66,9 @@ def test_a_walk_brings_the_list_in_and_the_next_one_writes_only_differences(hous
     assert second.state is WalkState.COMPLETE
     assert (second.counts.added, second.counts.moved, second.counts.unchanged) == (1, 1, 34)
     assert pull.differences(second) == [(row(3).vendor_key, "status")]
+    with house.database.read() as connection:
+        [change] = sync.differences(connection, pull.of, second.seq)
+    assert change.detail == "status: issued → paid, paid: 0.00 → 10.00, paid at: none → 2026-01-05T00:00:00Z"
     assert pull.numbers()["V-000003"] == (1000, "paid")
     assert audit.faults(house.database) == []
     third = pull()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated
 
 import msgspec
 
 from billsmith.accounts.authorisation import Scope
+from billsmith.accounts.model import Account
 from billsmith.api.lookups import account_of_field
 from billsmith.api.operations import Made, Operation, QueryParameter
-from billsmith.api.values import CLEAN_LINES, AccountName, CurrencyCode, Instant
+from billsmith.api.subscriptions import Code, Version
+from billsmith.api.values import CLEAN_LINES, AccountName, CurrencyCode, Instant, check_day, read_instant
 from billsmith.catalog.text import MAX_TEXT
 from billsmith.storage import catalogs
 from billsmith.storage.catalogs import Applied
@@ -17,7 +20,7 @@ from billsmith.storage.database import Connection
 from billsmith.units.instants import format_instant
 from billsmith.wire.face import Call
 from billsmith.workflows import catalogs as workflow
-from billsmith.workflows.catalogs import Planned
+from billsmith.workflows.catalogs import Migration, Planned
 
 Source = Annotated[
     str,
@@ -81,6 +84,31 @@ class CatalogList(msgspec.Struct, frozen=True, kw_only=True):
     items: list[CatalogView]
 
 
+class MigrationCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which subscriptions of a ``plan`` get a ``version`` of it (the one offered) from a local day on.
+
+    Only those on ``from_version``, of ``account`` and below it, or begun before an instant, where that is said.
+    """
+
+    plan: Code
+    first_day: dt.date
+    version: Version | None = None
+    from_version: Version | None = None
+    account: AccountName | None = None
+    started_before: Instant | None = None
+    issuer: AccountName | None = None
+    dry_run: bool = False
+
+
+class MigrationView(msgspec.Struct, frozen=True, kw_only=True):
+    """How many subscriptions moved (or would, with ``dry_run``) to a version of their plan."""
+
+    plan: str
+    version: int
+    moved: int
+    dry_run: bool
+
+
 def list_catalogs(call: Call) -> CatalogList:
     """``GET /v1/catalog``."""
     with call.services.database.read() as connection:
@@ -104,7 +132,41 @@ def apply_catalog(connection: Connection, call: Call, body: CatalogApply) -> Mad
         return Made(_changes(workflow.plan(connection, issuer, body.source, "source"), applied=False))
     now, actor = call.services.clock(), call.principal.actor
     planned = workflow.apply(connection, issuer, body.source, "source", now=now, actor=actor)
+    if planned.is_new and call.services.usage_or_none is not None:
+        call.services.usage_or_none.meters_changed()
     return Made(_changes(planned, applied=planned.is_new))
+
+
+def migrate_catalog(connection: Connection, call: Call, body: MigrationCreate) -> Made:
+    """``POST /v1/catalog/{catalog}/migrations``: what is asked for, checked and noted."""
+    issuer, asked = _migration(connection, call, body)
+    if not body.dry_run:
+        workflow.ask_to_migrate(connection, issuer, asked, now=call.services.clock(), actor=call.principal.actor)
+    return Made(MigrationView(plan=asked.to.code, version=asked.to.version, moved=0, dry_run=body.dry_run))
+
+
+def follow_migration(call: Call, body: MigrationCreate, _answered: bytes) -> MigrationView:
+    """Move them, some hundreds in a transaction; who moved already stays, so a call that was cut off may be repeated."""
+    database, now = call.services.database, call.services.clock()
+    with database.read() as connection:
+        issuer, asked = _migration(connection, call, body)
+    moved = workflow.migrate(database, issuer, asked, now=now, actor=call.principal.actor, dry_run=body.dry_run)
+    return MigrationView(plan=asked.to.code, version=asked.to.version, moved=moved, dry_run=body.dry_run)
+
+
+def _migration(connection: Connection, call: Call, body: MigrationCreate) -> tuple[Account, Migration]:
+    issuer = account_of_field(connection, call.principal, body.issuer, "issuer")
+    code = workflow.the_catalog(connection, issuer, call.path_values["catalog"])
+    first = check_day(body.first_day, "first_day")
+    assert first is not None
+    return issuer, Migration(
+        catalog=code,
+        to=workflow.check_plan(connection, issuer, code, body.plan, body.version),
+        first=first,
+        from_version=body.from_version,
+        within=None if body.account is None else account_of_field(connection, call.principal, body.account, "account"),
+        started_before=read_instant(body.started_before, "started_before"),
+    )
 
 
 def view(found: Applied) -> CatalogView:
@@ -196,5 +258,19 @@ OPERATIONS = (
         ),
         answer=CatalogDetail,
         read=get_catalog,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/catalog/{catalog}/migrations",
+        id="migrateCatalog",
+        tag="catalog",
+        summary="Move subscriptions to a version of their plan",
+        description="From a day on, in each subscription's zone. The same again moves nobody.",
+        scope=Scope.BILLING_WRITE,
+        body=MigrationCreate,
+        example={"plan": "starter", "first_day": "2027-01-01", "from_version": 1},
+        answer=MigrationView,
+        write=migrate_catalog,
+        follow=follow_migration,
     ),
 )

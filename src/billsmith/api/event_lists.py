@@ -73,11 +73,11 @@ _cursors = msgspec.msgpack.Decoder(_Cursor)
 def list_events(call: Call) -> EventPage:
     """``GET /v1/events``."""
     may_take_long()
-    limit, store = limit_of(call.parameters), call.services.current_usage
+    limit = limit_of(call.parameters)
     with call.services.database.read() as connection:
         selection = _selection(connection, call)
     cursor = _read_cursor(call)
-    as_of = asked(call)
+    as_of, store = asked(call), call.services.current_usage
     seq = cursor.seq if cursor else store.watermark() if as_of is None else as_of
     found = store.events(
         msgspec.structs.replace(selection, as_of_seq=seq), after=cursor.place if cursor else None, limit=limit + 1

@@ -1,8 +1,8 @@
-"""``/v1/runs``: what billing runs did; ``/v1/invoices/{invoice}/explain``: how an invoice's lines came about."""
+"""``/v1/runs``: billing runs, and what they did; ``/v1/invoices/{invoice}/explain``: how an invoice's lines came about."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -10,9 +10,9 @@ from billsmith.accounts.authorisation import Scope, may_reach
 from billsmith.api import cursors
 from billsmith.api.catalogs import ISSUER
 from billsmith.api.lookups import account_of_field, invoice_of_path
-from billsmith.api.operations import Operation, QueryParameter, bound_to, limit_of, list_parameters
+from billsmith.api.operations import Made, Operation, QueryParameter, bound_to, limit_of, list_parameters
 from billsmith.api.states import State, shown
-from billsmith.api.values import Amount, Id, Instant, amount, decimal_text
+from billsmith.api.values import AccountName, Amount, Id, Instant, PeriodName, amount, decimal_text, read_instant
 from billsmith.storage import accounts, runs
 from billsmith.storage.database import Connection
 from billsmith.storage.patience import may_take_long
@@ -22,8 +22,10 @@ from billsmith.units.errors import NotFound
 from billsmith.units.ids import parse_id
 from billsmith.units.instants import format_instant
 from billsmith.units.rounding import plain
+from billsmith.units.spans import parse_span
 from billsmith.usage.store import UsageStore
 from billsmith.wire.face import Call
+from billsmith.workflows import asked_runs
 from billsmith.workflows.explain import Explained, explain
 
 #: Parked accounts that a run's answer tells of; `parked` counts all of them.
@@ -32,7 +34,9 @@ MOST_EVENTS = 1000
 
 
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
-    """A run. ``batch`` stands on its documents; ``at`` is its present, ``usage_as_of_seq`` the state of usage that it saw."""
+    """A run: ``waiting`` to begin, ``running`` or ``done``; its counts move as it goes.
+
+    ``batch`` stands on its documents; ``at`` is its present, ``usage_as_of_seq`` the state of usage that it saw."""
 
     id: Id
     issuer_id: Id
@@ -100,6 +104,37 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """The lines of an invoice, explained."""
 
     items: list[ExplainedLine]
+
+
+class RunCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be run: everything due by the end of a ``period``, or (``rerate``) what was billed for it, rated anew.
+
+    The issuer is the caller's account unless named; ``account`` narrows it to invoices to that account and those below it;
+    ``at`` is its present (now).
+    """
+
+    period: PeriodName
+    kind: Literal["bill", "rerate"] = "bill"
+    issuer: AccountName | None = None
+    account: AccountName | None = None
+    at: Instant | None = None
+
+
+def create_run(connection: Connection, call: Call, body: RunCreate) -> Made:
+    """``POST /v1/runs``."""
+    issuer = account_of_field(connection, call.principal, body.issuer, "issuer")
+    scope = None if body.account is None else account_of_field(connection, call.principal, body.account, "account")
+    at = read_instant(body.at, "at")
+    present = call.services.clock() if at is None else at
+    span = parse_span(body.period)
+    run = asked_runs.ask(connection, issuer, body.kind, span, at=present, actor=call.principal.actor, scope=scope)
+    return Made(view(call, run, issuer.id), f"/v1/runs/{run.id}")
+
+
+def follow_run(call: Call, _body: RunCreate, answered: bytes) -> RunView:
+    """Once it is kept, a job begins it: at once, where this server runs the jobs."""
+    call.services.wake("runs")
+    return msgspec.json.decode(answered, type=RunView)
 
 
 def list_runs(call: Call) -> RunPage:
@@ -172,7 +207,7 @@ def _of_path(connection: Connection, call: Call) -> tuple[Run, str]:
 def _usage(call: Call) -> UsageStore | None:
     """The usage store; ``None`` where there is none, so that a line is explained without its events."""
     usage = call.services.usage_or_none
-    return None if usage is None else usage.catch_up_if_any()
+    return None if usage is None else usage.catch_up()
 
 
 def _line(call: Call, each: Explained, currency: str) -> ExplainedLine:
@@ -204,6 +239,22 @@ def _line(call: Call, each: Explained, currency: str) -> ExplainedLine:
 
 
 OPERATIONS = (
+    Operation(
+        method="POST",
+        path="/v1/runs",
+        id="createRun",
+        tag="runs",
+        summary="Ask for a billing run",
+        description="It is kept at once, `waiting`; a job begins it, and its counts move as it goes, until it is `done`. A "
+        "server that ends meanwhile leaves the rest to the next one. What is billed already is not billed again.",
+        scope=Scope.BILLING_WRITE,
+        body=RunCreate,
+        example={"period": "2020-01"},
+        status=202,
+        answer=RunView,
+        write=create_run,
+        follow=follow_run,
+    ),
     Operation(
         method="GET",
         path="/v1/runs",

@@ -44,6 +44,16 @@ ShortText = Annotated[str, msgspec.Meta(max_length=64, extra_json_schema=CLEAN)]
 Text = Annotated[str, msgspec.Meta(max_length=200, extra_json_schema=CLEAN)]
 LongText = Annotated[str, msgspec.Meta(max_length=2000, extra_json_schema=CLEAN_LINES)]
 
+#: A span of the calendar by its name.
+PeriodName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^[0-9]{4}(-Q[1-4]|-[0-9]{2}(-[0-9]{2})?)?$",
+        max_length=10,
+        description="Such as 2026-10, 2026-Q4, 2026 or 2026-10-31.",
+    ),
+]
+
 #: Fields that people write in lines.
 _WITH_LINES = frozenset({"notes", "description", "source"})
 

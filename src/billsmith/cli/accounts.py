@@ -10,10 +10,11 @@ import msgspec
 from cyclopts import App, Group, Parameter
 
 from billsmith.accounts.model import Account, AccountStatus, Profile, check_profile
-from billsmith.cli.common import PLAIN, Common, opened
+from billsmith.cli.common import ACTOR, PLAIN, Common, opened
 from billsmith.cli.output import Listing, Record
-from billsmith.storage import accounts
+from billsmith.storage import accounts, issuers
 from billsmith.storage.database import Database
+from billsmith.subscriptions.how_billed import HowBilled
 from billsmith.units.errors import Invalid
 from billsmith.units.ids import parse_id
 from billsmith.units.instants import format_instant
@@ -147,6 +148,33 @@ def update(
             profile=profile.on(found.profile),
         )
     common.show(_record(changed))
+
+
+@app.command
+def billing(
+    account: Name,
+    *,
+    grace_hours: Annotated[int | None, Parameter(help="A period is due so many hours after its end.")] = None,
+    automatic: Annotated[
+        bool | None,
+        Parameter(negative="--by-hand", help="Jobs bill each month when it is due; or you do it."),
+    ] = None,
+    common: Common = PLAIN,
+) -> None:
+    """Show how an account bills, or set it.
+
+    Example: billsmith accounts billing my-partner --grace-hours 72 --automatic
+    """
+    with opened(common) as database, database.write() as connection:
+        found = accounts.get(connection, account)
+        before = issuers.how(connection, found.seq)
+        now = HowBilled(
+            grace_hours=before.grace_hours if grace_hours is None else grace_hours,
+            automatic=before.automatic if automatic is None else automatic,
+        )
+        if now != before:
+            issuers.set_how(connection, found, now, now=system_clock(), actor=ACTOR)
+    common.show(Record(row={"id": found.id, "grace_hours": now.grace_hours, "automatic": now.automatic}))
 
 
 @app.command

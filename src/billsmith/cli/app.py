@@ -18,6 +18,7 @@ from billsmith.cli import (
     catalog,
     demo,
     doctor,
+    drafts,
     events,
     imports,
     ingest,
@@ -25,6 +26,7 @@ from billsmith.cli import (
     invoices,
     jobs,
     keys,
+    mail,
     meters,
     rebill,
     reconcile,
@@ -75,10 +77,12 @@ app.command(events.app)
 app.command(bill.bill)
 app.command(bill.rerate)
 app.command(bill.due)
+app.command(drafts.drafts)
 app.command(jobs.app)
 app.command(simulate.simulate)
 app.command(audit.app)
 app.command(webhooks.app)
+app.command(mail.app)
 app.command(backup.backup)
 app.command(restore.restore)
 app.command(verify.verify)

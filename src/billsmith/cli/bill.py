@@ -15,10 +15,10 @@ from billsmith.storage import accounts, subscriptions
 from billsmith.storage.database import Database
 from billsmith.units.currency import from_minor
 from billsmith.units.instants import format_instant
-from billsmith.units.spans import parse_span, span_before
-from billsmith.workflows import billing_run
+from billsmith.units.spans import parse_span
 from billsmith.workflows import due as due_workflow
 from billsmith.workflows import rerate as workflow
+from billsmith.workflows.bill_period import bill_period
 from billsmith.workflows.billing_report import Report
 from billsmith.workflows.billing_work import cores
 from billsmith.workflows.clock import system_clock
@@ -48,23 +48,10 @@ def bill(
     with opened(common) as database, usage_store(common, database) as usage:
         issuers, scope = _issuers(database, account)
         with progress("documents") as advance:
-            late = [
-                workflow.rerate(
-                    database,
-                    usage,
-                    issuer,
-                    span_before(span),
-                    at=now,
-                    actor=ACTOR,
-                    scope=scope,
-                    dry_run=dry_run,
-                    progress=advance,
-                )
+            reports = [
+                report
                 for issuer in issuers
-                if late_usage
-            ]
-            reports = late + [
-                billing_run.bill(
+                for report in bill_period(
                     database,
                     usage,
                     issuer,
@@ -72,11 +59,11 @@ def bill(
                     at=now,
                     actor=ACTOR,
                     scope=scope,
+                    late_usage=late_usage,
                     dry_run=dry_run,
                     processes=cores() if processes is None else max(processes, 1),
                     progress=advance,
                 )
-                for issuer in issuers
             ]
     common.show(Record(row=summary(reports), id_field="billed", tables=("runs", "documents", "parked_accounts")))
     return 1 if any(report.parked for report in reports) else 0

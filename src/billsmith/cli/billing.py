@@ -42,10 +42,10 @@ def moment(text: str, zone: str, where: str) -> int:
 
 
 @contextmanager
-def usage_store(common: Common, database: Database) -> Iterator[UsageStore | None]:
-    """The usage store that belongs to a database; ``None`` where this release has none for it."""
+def usage_store(common: Common, database: Database) -> Iterator[UsageStore]:
+    """The usage store that belongs to a database."""
     usage = open_usage(settings_of(common), database)
     try:
-        yield usage.catch_up_if_any()
+        yield usage.catch_up()
     finally:
         usage.close()

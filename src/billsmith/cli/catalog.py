@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 import billsmith.rating  # noqa: F401 (loads the price models)
 from billsmith.catalog import Catalog, parse
-from billsmith.cli.billing import Issuer, issuer_of, moment
+from billsmith.cli.billing import Issuer, issuer_of, moment, usage_store
 from billsmith.cli.common import ACTOR, PLAIN, Common, opened
 from billsmith.cli.output import Listing, Record, Row, note
 from billsmith.storage import accounts, catalogs
@@ -18,6 +18,7 @@ from billsmith.units.instants import format_instant, parse_date
 from billsmith.workflows import catalogs as workflow
 from billsmith.workflows.catalogs import Migration, Planned, read_text, the_catalog
 from billsmith.workflows.clock import system_clock
+from billsmith.workflows.usage_upkeep import is_there
 
 app = App(name="catalog", help="Price books: meters, prices, plans, coupons, taxes.")
 
@@ -54,8 +55,13 @@ def apply(file: File, *, issuer: Issuer = None, common: Common = PLAIN) -> None:
     Example: billsmith catalog apply prices.yaml --issuer my-company
     """
     text = read_text(file.read_bytes(), file.name)
-    with opened(common) as database, database.write() as connection:
-        planned = workflow.apply(connection, issuer_of(connection, issuer), text, file.name, now=system_clock(), actor=ACTOR)
+    with opened(common) as database:
+        with database.write() as connection:
+            by = issuer_of(connection, issuer)
+            planned = workflow.apply(connection, by, text, file.name, now=system_clock(), actor=ACTOR)
+        if planned.is_new and is_there(database):
+            with usage_store(common, database):
+                pass  # it is told of the meters, to count ahead for them
     common.show(_changes(planned))
     if not planned.is_new:
         note(f"{planned.catalog.code} is at version {planned.version - 1} already; nothing was stored")

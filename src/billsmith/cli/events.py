@@ -32,6 +32,9 @@ from billsmith.workflows.corrections import MAX_NAMED, Kind, Name, What, what_of
 from billsmith.workflows.ingest import Ingest
 from billsmith.workflows.meters import filter_of
 from billsmith.workflows.new_ids import new_id
+from billsmith.workflows.unknown_usage import MAX_ROWS as MAX_UNKNOWN
+from billsmith.workflows.unknown_usage import counted_types
+from billsmith.workflows.unknown_usage import unknown as unknown_usage
 from billsmith.workflows.usage_store import Usage
 
 app = App(name="events", help="Usage events: what came in, and what was sent wrong.")
@@ -120,6 +123,53 @@ def show(
         raise NotFound(f"{sender} sent no event {source}/{id}", code="event.unknown", where="id")
     rows = [{"seq": each.seq, "became": "in force" if each.sign > 0 else "taken back", **_fields(each.event)} for each in found]
     common.show(Listing(rows=rows, columns=("seq", "became", "time", "type", "account", "value")))
+
+
+@app.command
+def unknown(
+    sender: Sender,
+    *,
+    limit: Annotated[int, Parameter(help="How many at most.")] = 1_000,
+    common: Common = PLAIN,
+) -> None:
+    """List usage that an account and those below it sent and nobody is billed for yet, by account's name and type.
+
+    Its account is not known, or no meter counts its type. It is kept, and billed when the account or the meter appears.
+
+    Example: billsmith events unknown my-company
+    """
+    with opened_with_usage(common) as (database, usage):
+        with database.read() as connection:
+            owner = accounts.get(connection, sender)
+            senders = {each.id: each.external_id for each in accounts_below(connection, owner)}
+            types = counted_types(connection, owner)
+        found, more = unknown_usage(usage.catch_up(), types, list(senders), min(limit, MAX_UNKNOWN))
+    common.show(
+        Listing(
+            rows=[
+                {
+                    "account": each.reference,
+                    "type": each.type,
+                    "events": each.events,
+                    "first": format_instant(each.first),
+                    "last": format_instant(each.last),
+                    "lacks": " and ".join(
+                        [*(["an account"] if each.account is None else []), *(["a meter"] if each.type not in types else [])]
+                    ),
+                    "sample": f"{each.source}/{each.id}",
+                    "account_id": each.account,
+                    "sender_id": each.owner,
+                    "sender": senders[each.owner],
+                }
+                for each in found
+            ],
+            columns=("sender", "account", "type", "events", "first", "last", "lacks", "sample"),
+            id_field="account",
+            empty="every event has an account and a meter",
+        )
+    )
+    if more:
+        note("there is more; ask with a higher --limit, or for a sender further down")
 
 
 def _listed(store: UsageStore, selection: Selection, limit: int) -> Iterator[dict[str, Any]]:

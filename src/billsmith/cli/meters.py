@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from billsmith.catalog.reading import read_as
-from billsmith.cli.common import ACTOR, PLAIN, Common, opened, opened_with_usage
+from billsmith.cli.common import ACTOR, PLAIN, Common, opened
 from billsmith.cli.output import Listing, Record
 from billsmith.metering.meter import Aggregation, Meter
 from billsmith.storage import accounts, meters
@@ -112,43 +112,6 @@ def apply(
             found, new = workflow.put(connection, owner, meter, now=now, actor=ACTOR)
             rows.append({**_row(found), "changed": new})
     common.show(Listing(rows=rows, columns=("code", "version", "event_type", "aggregation", "changed"), id_field="code"))
-
-
-@app.command
-def unknown(
-    *,
-    account: Annotated[str | None, Parameter(help="Only events sent by this account.")] = None,
-    common: Common = PLAIN,
-) -> None:
-    """List events that nobody is billed for yet: their account is not known, or no meter counts their type.
-
-    Example: billsmith meters unknown
-    """
-    with opened_with_usage(common) as (database, opened):
-        with database.read() as connection:
-            owner = None if account is None else accounts.get(connection, account)
-            types = sorted({meter.event_type for meter in meters.every(connection)})
-        found = [each for each in opened.catch_up().unknown(types, limit=10_000) if owner is None or each.owner == owner.id]
-    common.show(
-        Listing(
-            rows=[
-                {
-                    "sender": each.owner,
-                    "reference": each.reference,
-                    "account": each.account,
-                    "type": each.type,
-                    "events": each.events,
-                    "lacks": ("an account" if each.account is None else "")
-                    + (" and " if each.account is None and each.type not in types else "")
-                    + ("a meter" if each.type not in types else ""),
-                }
-                for each in found
-            ],
-            columns=("sender", "reference", "type", "events", "lacks"),
-            id_field="reference",
-            empty="every event has an account and a meter",
-        )
-    )
 
 
 def _read(file: Path) -> tuple[Meter, ...]:

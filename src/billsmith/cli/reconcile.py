@@ -10,7 +10,7 @@ import msgspec
 from cyclopts import Parameter
 
 from billsmith.cli.common import PLAIN, Common, opened, settings_of
-from billsmith.cli.output import Form, Listing, Record
+from billsmith.cli.output import Form, Listing, Record, note
 from billsmith.cli.progress import progress
 from billsmith.cli.shadow import money_text
 from billsmith.invoicing.comparison import Coverage, Finding, Verdict
@@ -87,6 +87,8 @@ def reconcile(
         row["usage_coverage"] = _told(rated.coverage)
     tables = ("connections", "findings", "changes", "duplicates", "unmatched_customers", "usage", "charges")
     common.show(Record(row=row, id_field="verdict", tables=tables))
+    if not wanted:
+        note("there is no connection to look at; make one: billsmith sync add VENDOR …")
     return 0 if clean else 1
 
 
@@ -155,7 +157,7 @@ def _summary(result: Reconciliation) -> dict[str, Any]:
         "vendor": result.vendor,
         "verdict": result.verdict.value,
         "coverage": _told(result.coverage),
-        "whole_at": None if result.watermark_at is None else format_instant(result.watermark_at),
+        "whole_at": None if result.watermark_at is None else format_instant(result.watermark_at, digits=0),
         **{state.value: count for state, count in result.counts.items()},
         "came_by_file": result.beside,
     }

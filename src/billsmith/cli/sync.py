@@ -155,8 +155,8 @@ def walk_row(walk: Walk) -> dict[str, Any]:
     return {
         "id": walk.id,
         "state": walk.state.value,
-        "started_at": format_instant(walk.started_at),
-        "ended_at": None if walk.ended_at is None else format_instant(walk.ended_at),
+        "started_at": format_instant(walk.started_at, digits=0),
+        "ended_at": None if walk.ended_at is None else format_instant(walk.ended_at, digits=0),
         "since": None if walk.since is None else walk.since.isoformat(),
         "seen": counts.seen,
         "added": counts.added,

@@ -173,10 +173,10 @@ def connection_row(connection: Connection, of: VendorConnection) -> dict[str, An
         "options": dict(of.options),
         "secret": of.secret_from or "stored",
         "every_minutes": of.every_minutes,
-        "due_at": None if of.due_at is None else format_instant(of.due_at),
+        "due_at": None if of.due_at is None else format_instant(of.due_at, digits=0),
         "last_walk": walks[0].state.value if walks else None,
-        "last_ended_at": None if ended is None else format_instant(ended),
-        "whole_at": None if whole is None else format_instant(whole),
+        "last_ended_at": None if ended is None else format_instant(ended, digits=0),
+        "whole_at": None if whole is None else format_instant(whole, digits=0),
         "records": sync.count_records(connection, of),
         "problems": sync.count_problems(connection, of),
     }

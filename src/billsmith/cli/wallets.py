@@ -7,17 +7,14 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
-from billsmith.accounts.model import Account
 from billsmith.cli.billing import Issuer, issuer_of, moment
 from billsmith.cli.common import ACTOR, PLAIN, Common, opened
 from billsmith.cli.output import Listing, Record
 from billsmith.ledger.wallets import Grant
-from billsmith.storage import accounts, agreements, catalogs
-from billsmith.storage.database import Connection
+from billsmith.storage import accounts, agreements
 from billsmith.subscriptions.agreements import (
     Agreement,
     CommitmentAgreed,
-    CouponGiven,
     Ended,
     MinimumAgreed,
     TermsAgreed,
@@ -28,10 +25,9 @@ from billsmith.units.ids import parse_id
 from billsmith.units.instants import format_instant
 from billsmith.units.rounding import parse_decimal
 from billsmith.workflows import wallets as workflow
-from billsmith.workflows.catalogs import the_catalog
 from billsmith.workflows.clock import system_clock
 from billsmith.workflows.new_ids import new_id
-from billsmith.workflows.wallets import Balance, offered_coupon
+from billsmith.workflows.wallets import Balance
 
 app = App(name="wallets", help="Wallets: credit bought or given, and what is left of it.")
 agreements_app = App(name="agreements", help="Agreements: coupons given, minimums, commitments, terms of payment.")
@@ -143,7 +139,7 @@ def add(
             raise Invalid("give one of --coupon, --minimum, --commitment, or terms", code="agreement.one_kind")
         body: Agreement
         if coupon is not None:
-            body = _coupon(connection, by, coupon, catalog, at)
+            body = workflow.coupon_given(connection, by, coupon, catalog, at)
         elif minimum is not None:
             amount = parse_decimal(minimum, where="minimum")
             body = MinimumAgreed(at=at, amount=amount, currency=holder.currency, applies_to=tuple(only or ()))
@@ -210,12 +206,6 @@ def end(
         by = issuer_of(connection, issuer, holder)
         stored = workflow.agree(connection, by, holder, body, id=new_id(), now=now, actor=ACTOR)
     common.show(Record(row=_agreement(stored.id, stored.body)))
-
-
-def _coupon(connection: Connection, issuer: Account, coupon: str, catalog: str | None, at: int) -> CouponGiven:
-    code = the_catalog(connection, issuer, catalog)
-    version = offered_coupon(catalogs.load(connection, issuer, code), coupon)
-    return CouponGiven(at=at, catalog=code, coupon=coupon, version=version)
 
 
 def _agreement(id: str, body: Agreement) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import threading
 import msgspec
 import zstandard
 
+from billsmith.invoicing.chain import content_digest
 from billsmith.invoicing.model import Content
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -28,6 +29,12 @@ _tools = _Tools()
 def pack_content(content: Content) -> bytes:
     """A document's content as it is kept."""
     return _tools.compressor.compress(_encode(content))
+
+
+def packed_and_sealed(content: Content) -> tuple[bytes, bytes]:
+    """The same, and the digest by which the chain knows it."""
+    encoded = _encode(content)
+    return _tools.compressor.compress(encoded), content_digest(encoded)
 
 
 def unpack_content(body: bytes) -> Content:

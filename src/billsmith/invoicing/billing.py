@@ -67,8 +67,10 @@ def fee_line(
     )
 
 
-def usage_line(charge: Charge, span: UsageSpan, dimensions: Mapping[str, str] | None = None) -> DraftLine:
-    """A rated usage as a line, with the charge's trace."""
+def usage_line(
+    charge: Charge, span: UsageSpan, dimensions: Mapping[str, str] | None = None, *, in_words: bool = True
+) -> DraftLine:
+    """A rated usage as a line, with the charge's trace where it is to say in words how it came about."""
     usage = span.charge
     return DraftLine(
         description=usage.name or usage.key,
@@ -85,7 +87,7 @@ def usage_line(charge: Charge, span: UsageSpan, dimensions: Mapping[str, str] | 
         subscription=span.subscription,
         component=usage.key,
         dimensions=dict(dimensions) if dimensions else {},
-        trace=charge.sentences,
+        trace=charge.sentences if in_words else (),
     )
 
 
@@ -105,10 +107,14 @@ Measured = Callable[[UsageSpan], Given]
 
 
 class Book:
-    """A catalog as billing reads it, with what it looks up again and again kept: one for all subscriptions of a run."""
+    """A catalog as billing reads it, with what it looks up again and again kept: one for all subscriptions of a run.
 
-    def __init__(self, catalog: Catalog) -> None:
+    Lines of usage say how they came about, unless it is not ``in_words``.
+    """
+
+    def __init__(self, catalog: Catalog, *, in_words: bool = True) -> None:
         self.catalog = catalog
+        self.in_words = in_words
         self._plans = {PlanRef(plan.code, plan.version): plan for plan in catalog.plans}
         self._prices: dict[tuple[PlanRef, str, str], tuple[Price, Context]] = {}
 
@@ -198,7 +204,8 @@ def included_grants(subscription: Subscription, catalog: Catalog, span: Period) 
 
 def _usage(span: UsageSpan, subscription: Subscription, book: Book, usage: Given) -> DraftLine:
     price, context = book.price(span.offer, span.charge, subscription.zone)
-    return usage_line(rate(subscription.overrides.get(span.charge.key, price), usage, context), span)
+    charge = rate(subscription.overrides.get(span.charge.key, price), usage, context)
+    return usage_line(charge, span, in_words=book.in_words)
 
 
 def _with_minimum(

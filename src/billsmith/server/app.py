@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 import anyio.to_thread
+import msgspec
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -17,6 +18,7 @@ from billsmith.units.errors import BillsmithError, Invalid, TooLarge
 from billsmith.wire.face import Face, raw_path
 from billsmith.wire.hosts import base_url, caller_address, origin_form
 from billsmith.wire.services import Services
+from billsmith.workflows.usage_health import UsageState, state_of
 
 log = logging.getLogger("billsmith.server")
 
@@ -86,14 +88,15 @@ class App:
 
     async def _health(self) -> Response:
         try:
-            await anyio.to_thread.run_sync(self._ask_database)
+            usage = await anyio.to_thread.run_sync(self._look)
         except BillsmithError as error:
             return JSONResponse({"status": "failing", "reason": error.message}, 503)
-        return JSONResponse({"status": "ok", "version": __version__})
+        return JSONResponse({"status": "ok", "version": __version__, "usage": msgspec.to_builtins(usage)})
 
-    def _ask_database(self) -> None:
+    def _look(self) -> UsageState:
         with self.services.database.read() as connection:
             connection.exec_driver_sql("SELECT 1")
+        return state_of(self.services.usage_or_none)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:

@@ -58,7 +58,8 @@ class Jobs:
             if ending.is_set():
                 raise Stopped
 
-        tools, awake = msgspec.structs.replace(self._tools, check=check), self._awake[job.name]
+        tools = msgspec.structs.replace(self._tools, check=check, patient=True)
+        awake = self._awake[job.name]
         while not ending.is_set():
             awake.clear()
             try:

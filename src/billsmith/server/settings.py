@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from billsmith.outbound.smtp import SECURITIES, Server
 from billsmith.server.secret_key import sealer
 from billsmith.storage.database import SQLITE_FILE, Database, sqlite_url
 from billsmith.units.errors import Invalid
@@ -60,6 +61,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Wrong credentials from one address before it must wait."""
     tokens_per_minute: int = 120
     """Tokens for one OAuth client before it must wait."""
+    smtp_host: str = ""
+    """The mail server that invoices are handed to; empty: none."""
+    smtp_port: int = 587
+    """Its port."""
+    smtp_security: str = "starttls"
+    """How the connection is protected: ``starttls``, ``ssl``, or ``none``."""
+    smtp_user: str = ""
+    """Who hands mail in; empty: nobody in particular."""
+    smtp_password: str = ""
+    """The user's password; better as a variable than in the file."""
+    smtp_from: str = ""
+    """The address that mail comes from. Needed with ``smtp_host``."""
     usage_memory: int = MEMORY
     """Bytes of memory that the usage store may take."""
 
@@ -115,6 +128,26 @@ def services(settings: Settings, database: Database, clock: Clock = system_clock
         sealer=sealer(),
         usage_or_none=open_usage(settings, database),
         ingest_or_none=Ingest(database),
+    )
+
+
+def mail_server(settings: Settings) -> Server | None:
+    """The mail server that the settings name, if they name one. Raises :class:`Invalid`."""
+    if not settings.smtp_host:
+        return None
+    if settings.smtp_security not in SECURITIES:
+        raise Invalid(f"smtp_security is {' or '.join(SECURITIES)}", code="settings.smtp_security", where="smtp_security")
+    if not settings.smtp_from:
+        raise Invalid(
+            "say with BILLSMITH_SMTP_FROM which address mail comes from", code="settings.smtp_from", where="smtp_from"
+        )
+    return Server(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        security=settings.smtp_security,
+        sender=settings.smtp_from,
+        user=settings.smtp_user,
+        password=settings.smtp_password,
     )
 
 

@@ -87,6 +87,13 @@ def add(connection: Connection, issuer: Account, account: Account, id: str, body
     return Stored(seq, id, account.seq, body)
 
 
+def by_id(connection: Connection, id: str) -> tuple[Stored, int] | None:
+    """The agreement with that id and its issuer by the store's number, whose-ever it is. Only for callers that check that."""
+    query = select(table.c.seq, table.c.id, table.c.account_seq, table.c.body, table.c.issuer_seq).where(table.c.id == id)
+    row = connection.execute(query).first()
+    return None if row is None else (Stored(row.seq, row.id, row.account_seq, _agreements.decode(row.body)), row.issuer_seq)
+
+
 def of_accounts(connection: Connection, issuer_seq: int, accounts: Sequence[int], known_at: int) -> dict[int, list[Stored]]:
     """What accounts agreed to with an issuer, as known at an instant, in the order in which it was recorded."""
     found: dict[int, list[Stored]] = {seq: [] for seq in accounts}

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, and_, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 import billsmith.rating  # noqa: F401 (loads the price models)
@@ -15,8 +15,11 @@ from billsmith.catalog.catalog import Catalog
 from billsmith.catalog.reading import read_as
 from billsmith.catalog.versions import KINDS, Comparison, Part, Shelf, shelf
 from billsmith.catalog.writing import digest, text_of
+from billsmith.metering.meter import Meter
 from billsmith.storage import changes
+from billsmith.storage.accounts import ancestors, path_range
 from billsmith.storage.changes import Change
+from billsmith.storage.schema import account as accounts
 from billsmith.storage.schema_billing import catalog_part as part_table
 from billsmith.storage.schema_billing import catalog_version as table
 from billsmith.units.errors import Busy, NotFound
@@ -77,6 +80,17 @@ def parts(connection: Connection, issuer: Account, code: str) -> list[Part]:
     return [_part(row) for row in connection.execute(query.order_by(part_table.c.seq))]
 
 
+def types_around(connection: Connection, account: Account) -> set[str]:
+    """The event types that meters of catalogs count: of an account, of those above it, of those below it."""
+    start, end = path_range(account.path)
+    below = select(accounts.c.seq).where(and_(accounts.c.path >= start, accounts.c.path < end))
+    query = select(part_table).where(
+        part_table.c.kind == "meter",
+        or_(part_table.c.issuer_seq.in_(ancestors(account.path)), part_table.c.issuer_seq.in_(below)),
+    )
+    return {_part(row).value.event_type for row in connection.execute(query)}
+
+
 def load(connection: Connection, issuer: Account, code: str, version: int | None = None) -> Shelf:
     """A catalog as billing reads it: every part, with what a version offers (the newest unless one is named).
 
@@ -85,6 +99,17 @@ def load(connection: Connection, issuer: Account, code: str, version: int | None
     """
     applied = get(connection, issuer, code, version)
     return shelf(code, applied.version, applied.currency, parts(connection, issuer, code), applied.offers)
+
+
+def meters(connection: Connection) -> list[Meter]:
+    """Every version of every meter of every catalog: what may be billed by, and so what the usage store keeps counted."""
+    query = select(part_table).where(part_table.c.kind == "meter").order_by(part_table.c.seq)
+    return [_part(row).value for row in connection.execute(query)]
+
+
+def latest_part(connection: Connection) -> int:
+    """A number that grows with every new version of anything in any catalog."""
+    return int(connection.execute(select(func.coalesce(func.max(part_table.c.seq), 0))).scalar_one())
 
 
 def add(

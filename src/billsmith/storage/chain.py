@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
-from billsmith.invoicing.chain import content_digest, seal
+from billsmith.invoicing.chain import seal
 from billsmith.invoicing.model import Invoice
+from billsmith.storage.direct import Direct
 from billsmith.storage.schema import number_series
 from billsmith.storage.schema_chain import document_seal as table
 
 
 class Sealed(NamedTuple):
-    """A document to seal: its series, the store's numbers of it and its issuer, itself, and its content as MessagePack."""
+    """A document to seal: its series, the store's numbers of it and its issuer, itself, and the digest of its content."""
 
     series: str
     seq: int
@@ -39,19 +40,10 @@ def extend(connection: Connection, documents: Sequence[Sealed]) -> None:
         assert members[-1].place == last
         assert members[0].place == last - len(members) + 1
         for each in members:
-            head = seal(each.invoice, content_digest(each.content), bytes(head))
-            rows.append(
-                {
-                    "issuer_seq": issuer_seq,
-                    "series": series,
-                    "place": each.place,
-                    "invoice_seq": each.seq,
-                    "digest": head,
-                }
-            )
+            head = seal(each.invoice, each.content, bytes(head))
+            rows.append((issuer_seq, series, each.place, each.seq, head))
         connection.execute(update(number_series).where(which).values(head=head))
-    if rows:
-        connection.execute(insert(table), rows)
+    Direct(connection).add(table, rows)
 
 
 def _order(each: Sealed) -> tuple[int, str, int]:

@@ -12,7 +12,9 @@ import msgspec
 from sqlalchemy import Connection, and_, insert, select, text, update
 
 from billsmith.accounts.model import Account
+from billsmith.storage import changes
 from billsmith.storage.accounts import path_range
+from billsmith.storage.changes import Change
 from billsmith.storage.schema import account
 from billsmith.storage.schema_usage import usage_correction as table
 
@@ -67,6 +69,8 @@ def add(
         "created_at": now,
         "actor": actor,
     }
+    facts = {"kind": kind, "expected": expected}
+    changes.note(connection, Change("usage.correction_asked", sender.seq, id, now, actor, facts))
     return _correction(connection.execute(insert(table).values(values).returning(table)).one())
 
 
@@ -77,7 +81,9 @@ def begin(connection: Connection, correction: Correction, *, as_of_seq: int, mat
 
 def refuse(connection: Connection, correction: Correction, *, as_of_seq: int, matched: int, now: int) -> None:
     """Note that another number of events was found than was expected, so that nothing was done."""
-    _update(connection, correction, as_of_seq=as_of_seq, matched=matched, state=REFUSED, finished_at=now)
+    if _update(connection, correction, as_of_seq=as_of_seq, matched=matched, state=REFUSED, finished_at=now):
+        facts = {"kind": correction.kind, "expected": correction.expected, "matched": matched}
+        changes.note(connection, _change("usage.correction_refused", correction, now, facts))
 
 
 def advance(connection: Connection, correction: Correction, *, place: str, changed: int) -> None:
@@ -88,12 +94,18 @@ def advance(connection: Connection, correction: Correction, *, place: str, chang
 def finish(connection: Connection, correction: Correction, *, changed: int, end_seq: int, now: int) -> None:
     """Note that it came to its end with ``changed`` more, and the state that it left."""
     changed += correction.changed
-    _update(connection, correction, state=DONE, changed=changed, end_seq=end_seq, finished_at=now)
+    if _update(connection, correction, state=DONE, changed=changed, end_seq=end_seq, finished_at=now):
+        facts = {"kind": correction.kind, "events": changed}
+        changes.note(connection, _change("usage.corrected", correction, now, facts))
 
 
-def _update(connection: Connection, seen: Correction, **values: Any) -> None:
-    """Change the row, unless it is no longer as it was seen: then another noted the step already."""
-    connection.execute(
+def _change(kind: str, of: Correction, now: int, facts: dict[str, Any]) -> Change:
+    return Change(kind, of.sender_seq, of.id, now, of.actor, facts)
+
+
+def _update(connection: Connection, seen: Correction, **values: Any) -> bool:
+    """Change the row, unless it is no longer as it was seen: then another noted the step already. Whether it was changed."""
+    done = connection.execute(
         update(table)
         .where(
             table.c.seq == seen.seq,
@@ -103,6 +115,7 @@ def _update(connection: Connection, seen: Correction, **values: Any) -> None:
         )
         .values(**values)
     )
+    return bool(done.rowcount)
 
 
 def by_id(connection: Connection, id: str) -> Correction | None:

@@ -60,7 +60,16 @@ class Direct:
 
     def add(self, table: Table, rows: Iterable[Sequence[Any]]) -> None:
         """New rows: the value of every column, in the table's order. Raises the driver's own errors."""
-        self.many(_insertion(table), rows)
+        if self.is_sqlite:
+            self.many(_insertion(table), rows)
+            return
+        rows = list(rows)
+        if len(rows) < _COPIED:
+            self.many(_insertion(table), rows)
+            return
+        with self._cursor() as cursor, cursor.copy(_copy(table)) as copy:
+            for row in rows:
+                copy.write_row(row)
 
     def add_to(self, tally: Table, rows: Iterable[Sequence[Any]]) -> None:
         """Rows of a tally (its key, then a number): numbers are added to those that stand under their keys."""
@@ -90,6 +99,16 @@ class Direct:
         if self.is_sqlite:
             return Condition(f"(SELECT value AS {column} FROM json_each(?))", (f"[{text}]",))
         return Condition(f"(SELECT unnest(CAST(? AS bigint[])) AS {column})", (f"{{{text}}}",))
+
+
+#: So many rows are sooner copied than inserted, where the database can copy.
+_COPIED = 20
+
+
+@lru_cache(maxsize=64)
+def _copy(table: Table) -> str:
+    columns = ", ".join(f'"{column.name}"' for column in table.columns)
+    return f"COPY {table.name} ({columns}) FROM STDIN"
 
 
 @lru_cache(maxsize=64)

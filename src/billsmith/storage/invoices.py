@@ -18,7 +18,7 @@ from sqlalchemy import Connection, and_, delete, exists, func, insert, select, t
 
 from billsmith.accounts.model import Account
 from billsmith.documents.packed import pack_content, unpack_content, unpacked
-from billsmith.invoicing.chain import BEGINNING
+from billsmith.invoicing.chain import BEGINNING, content_digest
 from billsmith.invoicing.model import (
     OPEN_STATUSES,
     Content,
@@ -29,11 +29,12 @@ from billsmith.invoicing.model import (
     Payment,
     Period,
 )
-from billsmith.storage import chain, changes, schema
+from billsmith.storage import chain, changes, mails, schema
 from billsmith.storage.account_ids import id_text
 from billsmith.storage.accounts import ancestors, path_range
 from billsmith.storage.changes import Change
 from billsmith.storage.direct import Direct, is_integrity_error
+from billsmith.storage.mails import NewMail
 from billsmith.storage.schema import invoice as table
 from billsmith.storage.schema_billing import ledger_entry
 from billsmith.units.currency import from_minor
@@ -77,6 +78,8 @@ class NewInvoice(msgspec.Struct, frozen=True, kw_only=True):
     recipient: Account
     body: bytes | None = None
     """The content as it is kept (:func:`pack_content`), where the caller packed it already."""
+    digest: bytes = b""
+    """The content's digest (:func:`content_digest`), where the caller has it already."""
     series: str = ""
     """The series in which it was numbered here (:func:`numbers`); what came from elsewhere has none."""
     vendor: str = ""
@@ -128,7 +131,7 @@ def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
     chain.extend(
         connection,
         [
-            chain.Sealed(new.series, seq, new.issuer.seq, new.invoice, unpacked(body))
+            chain.Sealed(new.series, seq, new.issuer.seq, new.invoice, new.digest or content_digest(unpacked(body)))
             for seq, new, body in zip(seqs, batch, bodies, strict=True)
             if new.series and body is not None
         ],
@@ -143,7 +146,27 @@ def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
         ],
     )
     changes.note(connection, *map(_made, batch))
+    _queue_mails(connection, seqs, batch)
     return seqs
+
+
+def _queue_mails(connection: Connection, seqs: Sequence[int], batch: Sequence[NewInvoice]) -> None:
+    """What is issued here and goes by e-mail is queued; what came from elsewhere was sent from there."""
+    for at in dict.fromkeys(new.invoice.created_at for new in batch if new.invoice.send_by_email):
+        mails.queue(
+            connection,
+            [
+                NewMail(
+                    invoice_seq=seq,
+                    invoice_id=new.invoice.id,
+                    recipient_seq=new.recipient.seq,
+                    address=new.recipient.profile.email,
+                )
+                for seq, new in zip(seqs, batch, strict=True)
+                if new.invoice.send_by_email and not new.vendor and new.invoice.created_at == at
+            ],
+            at,
+        )
 
 
 def _body(new: NewInvoice) -> bytes | None:
@@ -506,10 +529,16 @@ def credits_left(connection: Connection, issuer_seq: int, recipients: Sequence[i
 
     Only those that were issued here: the ledger holds what they give.
     """
+    # First by the index of what has something left, which is short: an issuer's other indexes hold all that it ever issued.
+    direct = Direct(connection)
+    which = direct.one_of("recipient_seq", recipients)
+    sql = f"SELECT seq FROM invoice WHERE {which.sql} AND paid_minor > total_minor"
+    seqs = [seq for (seq,) in direct.rows(sql, which.parameters)]
+    if not seqs:
+        return []
     query = columns().where(
-        table.c.recipient_seq.in_(recipients),
+        table.c.seq.in_(seqs),
         table.c.issuer_seq == issuer_seq,
-        text("invoice.paid_minor > invoice.total_minor"),
         table.c.flags.op("&")(STATUS_MASK).in_([int(status) for status in OPEN_STATUSES | {InvoiceStatus.PAID}]),
         exists().where(
             ledger_entry.c.subject == LEDGER_SUBJECT,

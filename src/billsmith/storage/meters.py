@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, and_, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from billsmith.accounts.model import Account
 from billsmith.metering.meter import Meter
 from billsmith.storage import changes
-from billsmith.storage.accounts import ancestors
+from billsmith.storage.accounts import ancestors, path_range
 from billsmith.storage.changes import Change
+from billsmith.storage.schema import account as accounts
 from billsmith.storage.schema_usage import meter_version as table
 from billsmith.units.errors import Busy
 
@@ -49,6 +50,14 @@ def versions(connection: Connection, account_seq: int, code: str) -> list[Metere
     """All versions of a meter, the oldest first."""
     query = select(table).where(table.c.account_seq == account_seq, table.c.code == code).order_by(table.c.version)
     return [_metered(row) for row in connection.execute(query)]
+
+
+def types_around(connection: Connection, account: Account) -> set[str]:
+    """The event types that any version of a meter counts: of an account, of those above it, of those below it."""
+    start, end = path_range(account.path)
+    below = select(accounts.c.seq).where(and_(accounts.c.path >= start, accounts.c.path < end))
+    query = select(table.c.body).where(or_(table.c.account_seq.in_(ancestors(account.path)), table.c.account_seq.in_(below)))
+    return {_meters.decode(row.body).event_type for row in connection.execute(query)}
 
 
 def every(connection: Connection) -> list[Meter]:

@@ -154,13 +154,16 @@ def _groups(
 
 
 def unmatched(connection: Connection, of: VendorConnection) -> list[Unmatched]:
-    """Accounts that the pull made and that nobody has touched since, with what was invoiced to them."""
+    """Accounts that the pull made and that nobody has touched since, with what it brought of theirs."""
     accounts = schema.account
     rows = connection.execute(
         select(accounts.c.seq, table.c.currency, func.count(), func.sum(table.c.total_minor))
         .select_from(
-            sync_account.join(accounts, accounts.c.seq == sync_account.c.account_seq).join(
-                table, table.c.recipient_seq == accounts.c.seq
+            sync_account.join(accounts, accounts.c.seq == sync_account.c.account_seq)
+            .join(table, table.c.recipient_seq == accounts.c.seq)
+            .join(
+                sync_record,
+                (sync_record.c.invoice_seq == table.c.seq) & (sync_record.c.connection_seq == sync_account.c.connection_seq),
             )
         )
         .where(sync_account.c.connection_seq == of.seq, accounts.c.updated_at == accounts.c.created_at)

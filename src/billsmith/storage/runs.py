@@ -23,6 +23,8 @@ from billsmith.units.errors import Conflict
 from billsmith.units.ids import derived_id
 
 BILLED_ALREADY = "bill.billed_already"
+#: Asked for, and not begun: what it sees of usage and catalogs is fixed when it begins.
+WAITING = "waiting"
 RUNNING = "running"
 DONE = "done"
 
@@ -50,6 +52,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     billed: int
     parked: int
     nothing: int
+    opened_by: str = ""
 
     @property
     def batch(self) -> str:
@@ -85,17 +88,19 @@ def lock_issuer(connection: Connection, issuer: Account) -> None:
 
 
 def unfinished(connection: Connection, issuer: Account, kind: str, period: str, scope: Account | None) -> Run | None:
-    """The run that was asked for the same and did not come to its end."""
+    """The run that was begun for the same and did not come to its end; of several the first."""
     table = billing_run
     same_scope = table.c.scope_seq.is_(None) if scope is None else table.c.scope_seq == scope.seq
     row = connection.execute(
-        select(table).where(
+        select(table)
+        .where(
             table.c.issuer_seq == issuer.seq,
             table.c.kind == kind,
             table.c.period == period,
             table.c.state == RUNNING,
             same_scope,
         )
+        .order_by(table.c.number)
     ).first()
     return _run(row) if row else None
 
@@ -111,6 +116,7 @@ def create(
     as_of_seq: int,
     catalogs: Mapping[str, int],
     actor: str,
+    state: str = RUNNING,
 ) -> Run:
     """A new run under the issuer's next number; the caller holds the issuer's lock."""
     table = billing_run
@@ -125,8 +131,8 @@ def create(
         "scope_seq": None if scope is None else scope.seq,
         "at": at,
         "as_of_seq": as_of_seq,
-        "catalogs": msgspec.json.encode(dict(catalogs), order="sorted").decode(),
-        "state": RUNNING,
+        "catalogs": _text(catalogs),
+        "state": state,
         "cursor": 0,
         "billed": 0,
         "parked": 0,
@@ -137,6 +143,13 @@ def create(
     facts = {"batch": run.batch, "period": period}
     changes.note(connection, Change("run.begun", issuer.seq, run.id, at, actor, facts))
     return run
+
+
+def begin(connection: Connection, run: Run, *, as_of_seq: int, catalogs: Mapping[str, int]) -> Run:
+    """Let a run begin that was waiting, with what it sees; the caller holds its lock."""
+    values = {"state": RUNNING, "as_of_seq": as_of_seq, "catalogs": _text(catalogs)}
+    connection.execute(update(billing_run).where(billing_run.c.seq == run.seq).values(values))
+    return msgspec.structs.replace(run, state=RUNNING, as_of_seq=as_of_seq, catalogs=dict(catalogs))
 
 
 def lock(connection: Connection, run: Run) -> Run:
@@ -211,6 +224,20 @@ def page(connection: Connection, issuer: Account, *, after: int = 0, limit: int 
     """The runs of an issuer by number, those after one."""
     query = select(billing_run).where(billing_run.c.issuer_seq == issuer.seq, billing_run.c.number > after)
     return [_run(row) for row in connection.execute(query.order_by(billing_run.c.number).limit(limit))]
+
+
+def newest(connection: Connection, issuer: Account, kind: str) -> Run | None:
+    """The last run of a kind that an issuer opened for all its recipients."""
+    table = billing_run
+    query = select(table).where(table.c.issuer_seq == issuer.seq, table.c.kind == kind, table.c.scope_seq.is_(None))
+    row = connection.execute(query.order_by(table.c.number.desc()).limit(1)).first()
+    return _run(row) if row else None
+
+
+def open_runs(connection: Connection) -> list[Run]:
+    """Every run that did not come to its end, oldest first."""
+    query = select(billing_run).where(billing_run.c.state.in_([WAITING, RUNNING])).order_by(billing_run.c.seq)
+    return [_run(row) for row in connection.execute(query)]
 
 
 def newest_steps(connection: Connection, subscriptions: Sequence[int]) -> dict[int, tuple[int, int]]:
@@ -315,6 +342,10 @@ def add_corrections(connection: Connection, run: Run | None, rows: Sequence[tupl
         )
 
 
+def _text(catalogs: Mapping[str, int]) -> str:
+    return msgspec.json.encode(dict(catalogs), order="sorted").decode()
+
+
 def _run(row: Any) -> Run:
     return Run(
         seq=row.seq,
@@ -332,4 +363,5 @@ def _run(row: Any) -> Run:
         billed=row.billed,
         parked=row.parked,
         nothing=row.empty,
+        opened_by=row.opened_by,
     )

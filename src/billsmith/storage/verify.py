@@ -231,7 +231,7 @@ class _InvoiceChecks:
         for stored in batch:
             self.report.invoices += 1
             self._document(stored, documents.get(stored.seq))
-            self._row(stored.invoice)
+            self._row(stored.invoice, stored.seq in imported)
             if stored.seq not in imported:
                 self._paid(stored.invoice, paid.get(stored.seq, 0))
             self.report.note("parties")
@@ -265,7 +265,7 @@ class _InvoiceChecks:
         if content.taxes and sum(tax.amount_minor for tax in content.taxes) != invoice.tax_minor:
             self._problem("sums", invoice, f"its taxes do not sum to {invoice.tax_minor} (minor units)")
 
-    def _row(self, invoice: Invoice) -> None:
+    def _row(self, invoice: Invoice, imported: bool) -> None:
         self.report.note("rows")
         if invoice.stated_total is not None:
             unit = from_minor(1, invoice.currency)
@@ -273,7 +273,8 @@ class _InvoiceChecks:
                 self._problem("rows", invoice, f"the stated total {invoice.stated_total} is not its total")
         if invoice.period.end < invoice.period.start:
             self._problem("rows", invoice, "its period ends before it starts")
-        if (invoice.status is InvoiceStatus.VOID) != (invoice.voided_at is not None):
+        unstated = imported and invoice.voided_at is None  # no vendor says when it voided an invoice
+        if (invoice.status is InvoiceStatus.VOID) != (invoice.voided_at is not None) and not unstated:
             self._problem("rows", invoice, f"it is {invoice.status.word}, but its time of voiding says otherwise")
 
     def _paid(self, invoice: Invoice, payments: int) -> None:

@@ -48,6 +48,23 @@ def span_before(span: NamedSpan) -> NamedSpan:
     return parse_span(f"{last.year}-{last.month:02d}" if month else f"{last.year}")
 
 
+def span_after(span: NamedSpan) -> NamedSpan:
+    """The span of the same kind after one.
+
+    >>> [span_after(parse_span(name)).name for name in ("2025", "2025-Q4", "2025-12", "2026-02-28")]
+    ['2026', '2026-Q1', '2026-01', '2026-03-01']
+    """
+    match = _SPAN.fullmatch(span.name)
+    assert match is not None
+    _, quarter, month, day = match.groups()
+    first = span.after
+    if day:
+        return parse_span(first.isoformat())
+    if quarter:
+        return parse_span(f"{first.year}-Q{(first.month + 2) // 3}")
+    return parse_span(f"{first.year}-{first.month:02d}" if month else f"{first.year}")
+
+
 def parse_span(text: str, where: str = "period") -> NamedSpan:
     """A span by its name: ``2026``, ``2026-Q3``, ``2026-10`` or ``2026-10-31``. Raises :class:`InvalidTime`.
 

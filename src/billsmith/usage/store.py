@@ -191,17 +191,28 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Unknown(msgspec.Struct, frozen=True, kw_only=True):
-    """Events in force that nobody is billed for yet: the account is not known, or no meter counts the type."""
+    """Events in force that nobody is billed for yet: the account is not known, or no meter counts the type.
+
+    ``first`` and ``last`` are their times; ``source`` and ``id`` name the first by time, source and id.
+    """
 
     owner: str
     reference: str
     account: str | None
     type: str
     events: int
+    first: int = 0
+    last: int = 0
+    source: str = ""
+    id: str = ""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """How a store is. ``reason`` says why it takes no writes; ``notes`` what else an operator should know."""
+    """How a store is. ``reason`` says why it takes no writes; ``notes`` what else an operator should know.
+
+    ``waiting`` are batches that wait to be written, ``behind`` rows that are not yet counted ahead, which answers read
+    themselves.
+    """
 
     engine: str
     seq: int
@@ -210,6 +221,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     writable: bool = True
     reason: str = ""
     waiting: int = 0
+    behind: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -257,8 +269,13 @@ class UsageStore(Protocol):
     def histories(self, owner: str, names: Collection[tuple[str, str]]) -> tuple[Entry, ...]:
         """All rows of several identities of an owner, named by source and id; oldest first."""
 
-    def unknown(self, types: Collection[str], *, limit: int = 1_000) -> tuple[Unknown, ...]:
-        """Events in force of unbound references, or of a type that is not among ``types`` (those that meters count)."""
+    def unknown(
+        self, types: Collection[str], *, owners: Collection[str] | None = None, limit: int = 1_000
+    ) -> tuple[Unknown, ...]:
+        """Events in force of unbound references, or of a type that is not among ``types`` (those that meters count).
+
+        By owner, reference and type; of some owners alone unless ``None``.
+        """
 
     def watermark(self) -> int:
         """The highest ``seq`` that can be read: nothing at or below it appears later. 0 while the store is empty."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from billsmith.storage.database import Database
@@ -30,6 +32,10 @@ class WireSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How Hostway's face writes amounts: ``string`` (four decimals) or ``number``."""
 
 
+def _nobody(_job: str) -> None:
+    """No jobs run here."""
+
+
 class Services(msgspec.Struct, frozen=True, kw_only=True):
     """The store, the clock, who checks credentials, the settings, the answers that are kept, what seals secrets and states."""
 
@@ -42,6 +48,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     states: States = msgspec.field(default_factory=States)
     usage_or_none: Usage | None = None
     ingest_or_none: Ingest | None = None
+    wake: Callable[[str], None] = _nobody
+    """Has the job of that name look at once what is due, where this server runs it."""
 
     @property
     def usage(self) -> UsageStore:

@@ -10,6 +10,7 @@ import msgspec
 from billsmith.accounts.model import Account
 from billsmith.invoicing.cases import Asked, Books, Case
 from billsmith.metering.measure import Grain
+from billsmith.metering.meter import Meter
 from billsmith.units.errors import Conflict
 from billsmith.units.periods import Period
 from billsmith.usage.sheets import sheets
@@ -17,8 +18,8 @@ from billsmith.usage.store import Query, UsageStore
 from billsmith.workflows.billing_work import NOWHERE, Asking, Parked, Place, Sheet, Work, Works, ask
 from billsmith.workflows.parties import party
 
-#: What questions have in common that one query answers: catalog, grain, zone, period.
-_Alike = tuple[str, Grain, str, Period]
+#: What questions have in common that one query answers.
+_Alike = tuple[Grain, str, Period]
 
 
 def worked_out(
@@ -45,32 +46,55 @@ def worked_out(
 
 
 class _Group(msgspec.Struct):
-    """What one query asks for: meters by code and version, and for whom; then its number and its sheets by account."""
+    """What one query asks for: meters and for whom; then its number, each meter's place in it, and its sheets by account."""
 
-    meters: dict[tuple[str, int], int] = {}
+    meters: dict[int, int] = {}
     accounts: set[str] = set()
     number: int = 0
     sheets: Mapping[str, Any] = {}
 
 
+class _Meters:
+    """The meters that are asked for, by number: one that stands alike in several catalogs or versions has one number."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self._numbers: dict[tuple[str, str, int], int] = {}
+        self._known: dict[bytes, int] = {}
+        self.meters: list[Meter] = []
+
+    def number(self, one: Asked) -> int:
+        """The number of the meter that a question is about."""
+        key = (one.catalog, one.meter, one.version)
+        found = self._numbers.get(key)
+        if found is None:
+            meter = self._books[one.catalog].catalog.meter(one.meter, one.version)
+            found = self._known.setdefault(msgspec.json.encode(msgspec.structs.replace(meter, version=1)), len(self.meters))
+            if found == len(self.meters):
+                self.meters.append(meter)
+            self._numbers[key] = found
+        return found
+
+
 class _Answers:
-    """The answers to lists of questions: a query for each catalog, grain, zone and period, with all its meters and accounts."""
+    """The answers to lists of questions: a query for each grain, zone and period, with all its meters and accounts."""
 
     def __init__(self, usage: UsageStore | None, books: Books, asked: Sequence[Sequence[Asked]], as_of_seq: int) -> None:
         self._groups: dict[_Alike, _Group] = {}
+        self._meters = _Meters(books)
         for questions in asked:
             for one in questions:
-                group = self._groups.setdefault(_alike(one), _Group())
-                group.meters[one.meter, one.version] = 0
+                group = self._groups.setdefault((one.grain, one.zone, one.period), _Group())
+                group.meters[self._meters.number(one)] = 0
                 group.accounts.add(one.account)
         if self._groups and usage is None:
             raise Conflict("usage is to be billed, but there is no usage store here", code="bill.no_usage_store")
         asking: list[Asking] = []
-        for (code, grain, zone, period), group in sorted(self._groups.items()):
+        for (grain, zone, period), group in sorted(self._groups.items()):
             assert usage is not None
-            wanted = sorted(group.meters)
+            group.meters = {number: place for place, number in enumerate(sorted(group.meters))}
             query = Query(
-                meters=tuple(books[code].catalog.meter(*key) for key in wanted),
+                meters=tuple(self._meters.meters[number] for number in group.meters),
                 periods=(period,),
                 accounts=tuple(sorted(group.accounts)),
                 grain=grain,
@@ -78,7 +102,6 @@ class _Answers:
                 as_of_seq=as_of_seq,
             )
             group.sheets, reader = sheets(usage, query)
-            group.meters = {key: place for place, key in enumerate(wanted)}
             group.number = len(asking)
             asking.append(Asking(msgspec.structs.replace(query, accounts=()), reader))
         self.asking = tuple(asking)
@@ -90,15 +113,11 @@ class _Answers:
         sheets: list[Sheet] = []
         places = []
         for one in questions:
-            group = self._groups[_alike(one)]
+            group = self._groups[one.grain, one.zone, one.period]
             at = found.setdefault((group.number, one.account), len(sheets))
             if at == len(sheets):
                 sheets.append(Sheet(group.number, one.account, group.sheets[one.account]))
-            places.append((at, group.meters[one.meter, one.version]))
+            places.append((at, group.meters[self._meters.number(one)]))
         # mostly the same for all: one value is sent to the other processes once
         alike = self._known.setdefault(tuple(places), tuple(places)) if places else NOWHERE
         return Work(case=case, recipient=party(people[case.recipient]), sheets=tuple(sheets), places=alike)
-
-
-def _alike(one: Asked) -> _Alike:
-    return one.catalog, one.grain, one.zone, one.period

@@ -34,8 +34,8 @@ from billsmith.units.spans import NamedSpan
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """Cases with the accounts that they name, those that can't be billed at all, and what was billed of each subscription.
 
-    ``refused`` says of a recipient why; ``early`` are those whose period is not over. ``grants`` are those of wallets, by
-    id (``included`` came with plans), ``movements`` counts by recipient what had happened to them.
+    ``refused`` says of a recipient why; ``early`` are those whose period is not over, or in its grace. ``grants`` are those of
+    wallets, by id (``included`` came with plans), ``movements`` counts by recipient what had happened to them.
     """
 
     cases: tuple[Case, ...]
@@ -55,9 +55,15 @@ def load_books(connection: Connection, issuer: Account, versions: Mapping[str, i
 
 
 def load(
-    connection: Connection, issuer: Account, run: Run, span: NamedSpan, recipients: Sequence[int], books: Mapping[str, Book]
+    connection: Connection,
+    issuer: Account,
+    run: Run,
+    span: NamedSpan,
+    recipients: Sequence[int],
+    books: Mapping[str, Book],
+    grace: int = 0,
 ) -> Loaded:
-    """The cases of some recipients."""
+    """The cases of some recipients. Before its ``grace`` has passed, a period that is over is early still."""
     stored = subscriptions.of_recipients(connection, issuer.seq, recipients)
     billed = subscriptions.billed(connection, [each.seq for each in stored])
     people = accounts.by_seqs(connection, {seq for each in stored for seq in (each.account_seq, each.recipient_seq)})
@@ -70,7 +76,7 @@ def load(
     groups: dict[tuple[int, str], list[tuple[Stored, Step, int, bool]]] = {}
     for each in stored:
         until = span.end(each.subscription.zone)
-        if until > run.at:
+        if until + grace > run.at:
             early[each.recipient_seq] = None
             continue
         if each.subscription.recorded_at > run.at:

@@ -150,7 +150,16 @@ def _documents(
             batch=run.batch,
             invoiced_by=actor,
         )
-        new.append(NewInvoice(invoice=invoice, issuer=issuer, recipient=recipient, body=outcome.body, series=series))
+        new.append(
+            NewInvoice(
+                invoice=invoice,
+                issuer=issuer,
+                recipient=recipient,
+                body=outcome.body,
+                digest=outcome.digest,
+                series=series,
+            )
+        )
     step("numbered")
     seqs = invoices.add(connection, new)
     return [Document(seq, each, *made) for seq, each, made in zip(seqs, new, drafted, strict=True)]

@@ -23,7 +23,7 @@ from billsmith.usage.store import UsageStore
 from billsmith.workflows.billing_answers import worked_out
 from billsmith.workflows.billing_cases import Loaded, load
 from billsmith.workflows.billing_issue import Made, Step
-from billsmith.workflows.billing_work import Bench, Outcome
+from billsmith.workflows.billing_work import Bench, Outcome, draft
 
 #: Chunks in a stretch.
 STRETCH = 8
@@ -54,21 +54,20 @@ class Reading:
         scope: Account | None,
         size: int,
         step: Step,
+        grace: int = 0,
     ) -> None:
         self._database, self._usage, self._issuer, self._span, self._scope = database, usage, issuer, span, scope
-        self._size, self._step = size, step
+        self._size, self._step, self._grace = size, step, grace
 
     def due(self, connection: Connection, after: int, limit: int) -> list[int]:
         """Recipients after one, in order, that may have something to be billed."""
-        return subscriptions.due_recipients(
-            connection, self._issuer.seq, _threshold(self._span), scope=self._scope, after_seq=after, limit=limit
-        )
+        return due_for(connection, self._issuer, self._span, self._scope, after, limit)
 
     def loads(self, connection: Connection, run: Run, after: int, books: Books) -> Iterator[tuple[int, Loaded]]:
         """The recipients after one, chunk by chunk: the last of each chunk, and what they are billed by."""
         while recipients := self.due(connection, after, self._size):
             after = recipients[-1]
-            yield after, load(connection, self._issuer, run, self._span, recipients, books)
+            yield after, load(connection, self._issuer, run, self._span, recipients, books, self._grace)
 
     def chunks(self, run: Run, books: Books, at_work: Bench) -> Iterator[Chunk]:
         """Every chunk after the run's cursor, each in the making."""
@@ -94,9 +93,16 @@ class Reading:
         for end, loaded in loads:
             last = first + len(loaded.cases)
             works = msgspec.structs.replace(all_works, works=all_works.works[first:last])
-            chunks.append(Chunk(start, end, loaded, at_work.submit(works)))
+            chunks.append(Chunk(start, end, loaded, at_work.submit(works, draft)))
             start, first = end, last
         return chunks
+
+
+def due_for(
+    connection: Connection, issuer: Account, span: NamedSpan, scope: Account | None, after: int, limit: int
+) -> list[int]:
+    """Recipients after one, in order, that may have something to be billed for a span."""
+    return subscriptions.due_recipients(connection, issuer.seq, _threshold(span), scope=scope, after_seq=after, limit=limit)
 
 
 def _threshold(span: NamedSpan) -> int:

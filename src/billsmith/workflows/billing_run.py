@@ -16,10 +16,11 @@ from collections.abc import Callable
 
 from billsmith.accounts.model import Account
 from billsmith.invoicing.cases import Books
-from billsmith.storage import catalogs, runs
+from billsmith.storage import catalogs, issuers, runs
 from billsmith.storage.database import Connection, Database
 from billsmith.storage.runs import Run
 from billsmith.units.errors import Conflict, Invalid
+from billsmith.units.instants import format_instant
 from billsmith.units.spans import NamedSpan
 from billsmith.usage.store import UsageStore
 from billsmith.workflows.billing_cases import Loaded, load_books
@@ -59,18 +60,45 @@ def bill(
     """Bill what an issuer's subscribers (at or below ``scope``) owe by the end of a span, as known at ``at``.
 
     A run for the same that did not come to its end is gone on with, at its own ``at``. ``rows`` tell of what was parked; of a
-    dry run, which writes nothing, of everything. Raises :class:`Invalid` where the span is not over.
+    dry run, which writes nothing, of everything. Raises :class:`Invalid` where the span is not over or in its grace.
     """
-    if span.end(issuer.time_zone) > at:
+    grace = check_over(database, issuer, span, at, scope=scope, dry_run=dry_run)
+    maker = _Maker(database, usage, issuer, span, scope, step, progress, grace)
+    if dry_run:
+        return maker.preview(at)
+    return maker.run(at, actor, processes)
+
+
+def check_over(
+    database: Database, issuer: Account, span: NamedSpan, at: int, *, scope: Account | None = None, dry_run: bool = False
+) -> int:
+    """The issuer's grace, which a dry run does not wait for. Raises :class:`Invalid` where a span is not over with it.
+
+    A run for the same that was begun is gone on with, whatever the grace is by now.
+    """
+    with database.read() as connection:
+        grace = 0 if dry_run else issuers.how(connection, issuer.seq).grace
+        if dry_run or runs.unfinished(connection, issuer, BILL, span.name, scope) is None:
+            check_due(issuer, span, at, grace)
+    return grace
+
+
+def check_due(issuer: Account, span: NamedSpan, at: int, grace: int) -> None:
+    """Raise :class:`Invalid` where a span is not over, or in its grace."""
+    end = span.end(issuer.time_zone)
+    if end > at:
         raise Invalid(
             f"{span.name} is not over yet. Bill it when it is, or say with --at from when to look at it",
             code="bill.period_not_over",
             where="period",
         )
-    maker = _Maker(database, usage, issuer, span, scope, step, progress)
-    if dry_run:
-        return maker.preview(at)
-    return maker.run(at, actor, processes)
+    if end + grace > at:
+        raise Invalid(
+            f"{span.name} is over, and late usage may come in until {format_instant(end + grace)}. Bill it then; `billsmith "
+            "drafts` shows what it comes to now",
+            code="bill.in_grace",
+            where="period",
+        )
 
 
 class _Maker:
@@ -83,10 +111,11 @@ class _Maker:
         scope: Account | None,
         step: Step,
         progress: Progress,
+        grace: int,
     ) -> None:
         self.database, self.usage, self.issuer, self.span, self.scope = database, usage, issuer, span, scope
         self.step, self.progress = step, progress
-        self.reading = Reading(database, usage, issuer, span, scope, CHUNK, step)
+        self.reading = Reading(database, usage, issuer, span, scope, CHUNK, step, grace)
         self.report = Report(issuer=issuer.id)
 
     def preview(self, at: int) -> Report:

@@ -10,12 +10,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 import billsmith.rating  # noqa: F401 (loads the price models)
-from billsmith.documents.packed import pack_content
+from billsmith.documents.packed import packed_and_sealed
 from billsmith.invoicing.billing import Book
 from billsmith.invoicing.bookings import earned
 from billsmith.invoicing.cases import Asked, Books, Case, Counted, Document, Mark, make, questions
@@ -26,8 +26,9 @@ from billsmith.usage.sheets import Read
 from billsmith.usage.store import Query
 from billsmith.workflows.processes import Processes
 
-#: Cases in one piece of work: few enough that the processes end together, enough to pay for the way there and back.
-PIECE = 125
+#: Cases in one piece of work: few enough that the processes end together, enough to pay for the way there and back; and an
+#: even number, since simulations make pairs.
+PIECE = 126
 
 
 class Drafted(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +39,7 @@ class Drafted(msgspec.Struct, frozen=True, kw_only=True):
     tax_minor: int
     settlements: tuple[Settlement, ...]
     body: bytes
+    digest: bytes
     earned: tuple[tuple[str, int], ...]
     marks: tuple[Mark, ...]
     uses: tuple[tuple[int, Exact], ...]
@@ -105,10 +107,25 @@ class Works(msgspec.Struct, frozen=True, kw_only=True):
     def counted(self) -> Iterator[tuple[Work, Sequence[Counted]]]:
         """Each work with the answers to its questions, made values."""
         reads = [reader(query) for query, reader in self.asking]
+        before: tuple[tuple[Sheet, ...], tuple[Place, ...]] | None = None
+        answers: tuple[Counted, ...] = ()
         for work in self.works:
-            read = [reads[number](account, packed) for number, account, packed in work.sheets]
-            answers = (read[sheet](meter) for sheet, meter in work.places)
-            yield work, [Counted(each.quantities, each.error, each.message) for each in answers]
+            asked = work.sheets, work.places
+            if asked != before:  # both sides of a simulation ask the same
+                read = [reads[number](account, packed) for number, account, packed in work.sheets]
+                found = [read[sheet](meter) for sheet, meter in work.places]
+                before, answers = asked, tuple(Counted(each.quantities, each.error, each.message) for each in found)
+            yield work, answers
+
+
+R = TypeVar("R")
+
+
+class Make(Protocol[R]):
+    """A function of a module's own that makes something of each of some works, or of each two."""
+
+    def __call__(self, works: Works, books: Books, /) -> list[R]:
+        """The results, in order."""
 
 
 def ask(case: Case, books: Books) -> list[Asked] | Parked:
@@ -116,7 +133,7 @@ def ask(case: Case, books: Books) -> list[Asked] | Parked:
     try:
         return list(questions(case, books))
     except Exception as error:
-        return _parked(error)
+        return parked(error)
 
 
 def draft(works: Works, books: Books) -> list[Outcome]:
@@ -130,10 +147,10 @@ def _draft(issuer: Party, work: Work, counted: Sequence[Counted], books: Books) 
     try:
         return _drafted(issuer, work.recipient, make(work.case, books, counted))
     except Exception as error:
-        return _parked(error)
+        return parked(error)
 
 
-def _parked(error: Exception) -> Parked:
+def parked(error: Exception) -> Parked:
     """Why a case can't be billed: bad data in its own words; anything else is our fault, and still only this case's."""
     if isinstance(error, BillsmithError):
         return Parked(error.code, error.message)
@@ -146,13 +163,15 @@ def _drafted(issuer: Party, recipient: Party, document: Document) -> Outcome:
     assembled = document.assembled
     totals = assembled.totals
     content = assembled.content(issuer, recipient)
+    body, digest = packed_and_sealed(content)
     kind = InvoiceKind.CREDIT_NOTE if totals.total_minor < 0 else InvoiceKind.INVOICE
     return Drafted(
         kind=kind,
         total_minor=totals.total_minor,
         tax_minor=totals.tax_minor,
         settlements=assembled.settlements,
-        body=pack_content(content),
+        body=body,
+        digest=digest,
         earned=tuple(earned(content.lines, content.taxes).items()),
         marks=document.marks,
         uses=document.uses,
@@ -166,12 +185,12 @@ class Bench:
         self._books = books
         self._processes = processes
 
-    def submit(self, works: Works) -> Callable[[], list[Outcome]]:
-        """Have works done: gives what waits for their outcomes, in order. Here they are done when waited for."""
+    def submit(self, works: Works, make: Make[R]) -> Callable[[], list[R]]:
+        """Have something made of works: gives what waits for it, in order. Here it is made when waited for."""
         if self._processes is None:
-            return partial(draft, works, self._books)
-        futures = [self._processes.submit(_in_worker, piece) for piece in works.pieces(PIECE)]
-        return lambda: [outcome for future in futures for outcome in future.result()]
+            return partial(make, works, self._books)
+        futures = [self._processes.submit(_in_worker, (make, piece)) for piece in works.pieces(PIECE)]
+        return lambda: [made for future in futures for made in future.result()]
 
 
 @contextmanager
@@ -180,7 +199,7 @@ def bench(books: Books, processes: int) -> Iterator[Bench]:
     if processes <= 1:
         yield Bench(books, None)
         return
-    others = Processes(processes, _start, {code: book.catalog for code, book in books.items()})
+    others = Processes(processes, _start, {code: (book.catalog, book.in_words) for code, book in books.items()})
     try:
         yield Bench(books, others)
     finally:
@@ -207,10 +226,11 @@ def cores() -> int:
 _books: dict[str, Book] = {}
 
 
-def _start(catalogs: Mapping[str, Any]) -> None:
+def _start(books: Mapping[str, tuple[Any, bool]]) -> None:
     gc.disable()
-    _books.update({code: Book(catalog) for code, catalog in catalogs.items()})
+    _books.update({code: Book(catalog, in_words=in_words) for code, (catalog, in_words) in books.items()})
 
 
-def _in_worker(works: Works) -> list[Outcome]:
-    return draft(works, _books)
+def _in_worker(asked: tuple[Make[R], Works]) -> list[R]:
+    make, works = asked
+    return make(works, _books)

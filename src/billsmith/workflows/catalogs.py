@@ -12,7 +12,7 @@ from billsmith.accounts.model import Account
 from billsmith.catalog import Catalog, parse
 from billsmith.catalog.offer import Plan
 from billsmith.catalog.versions import Change, Comparison, Part, compare
-from billsmith.storage import agreements, catalogs, subscriptions
+from billsmith.storage import agreements, catalogs, changes, subscriptions
 from billsmith.storage.database import Connection, Database
 from billsmith.storage.subscriptions import Stored
 from billsmith.subscriptions.agreements import CouponGiven
@@ -97,6 +97,14 @@ def migrate(database: Database, issuer: Account, asked: Migration, *, now: int, 
         if len(batch) < CHUNK:
             return moved
         after = batch[-1].seq
+
+
+def ask_to_migrate(connection: Connection, issuer: Account, asked: Migration, *, now: int, actor: str) -> None:
+    """Note in the change log that somebody asked for a migration. Raises :class:`InvalidCatalog` as :func:`migrate` does."""
+    catalogs.load(connection, issuer, asked.catalog).plan(asked.to.code, asked.to.version)
+    facts = {"plan": asked.to.code, "version": asked.to.version, "from": asked.first.isoformat()}
+    noted = changes.Change("catalog.migration", issuer.seq, asked.catalog, now, actor, facts)
+    changes.note(connection, noted)
 
 
 def the_catalog(connection: Connection, issuer: Account, code: str | None) -> str:

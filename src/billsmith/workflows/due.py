@@ -15,7 +15,7 @@ from billsmith.accounts.model import Account
 from billsmith.invoicing.billing import Book
 from billsmith.invoicing.cases import Charged, spans_of_usage, usage_mark
 from billsmith.invoicing.cases import Mark as LineMark
-from billsmith.storage import accounts, catalogs, runs, subscriptions
+from billsmith.storage import accounts, catalogs, issuers, runs, subscriptions
 from billsmith.storage.database import Connection, Database
 from billsmith.storage.subscriptions import Billed, Stored
 from billsmith.subscriptions.learnt import Mark, Step, as_learnt
@@ -34,8 +34,13 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def due(database: Database, issuer: Account, *, at: int, known_at: int, scope: Account | None = None) -> Iterator[Due]:
-    """Every period due at an instant, by what is known at another, and unbilled: by subscription, each by time."""
+    """Every period due at an instant, by what is known at another, and unbilled: by subscription, each by time.
+
+    One that is over, but in the issuer's grace, is not due.
+    """
     after = 0
+    with database.read() as connection:
+        at -= issuers.how(connection, issuer.seq).grace
     while True:
         with database.read() as connection:
             versions = {each.code: each.version for each in catalogs.newest(connection, issuer)}

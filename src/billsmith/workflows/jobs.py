@@ -11,13 +11,19 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from billsmith.storage import drafts, invoices, sync_connections
+from billsmith.accounts.model import Account
+from billsmith.storage import drafts, invoices, runs, sync_connections
 from billsmith.storage.database import Database
+from billsmith.storage.runs import Run
 from billsmith.units.errors import BillsmithError
+from billsmith.units.spans import NamedSpan
 from billsmith.workflows import corrections
+from billsmith.workflows.asked_runs import bring_to_end
+from billsmith.workflows.bill_period import AGAIN_AFTER, bill_period, due_by_the_clock
 from billsmith.workflows.clock import Clock
 from billsmith.workflows.deliveries import Courier
 from billsmith.workflows.drafts import issue_due
+from billsmith.workflows.mail import Postman
 from billsmith.workflows.settle import mark_past_due
 from billsmith.workflows.sync_runs import Puller
 from billsmith.workflows.usage_store import Usage
@@ -40,8 +46,14 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     """``None`` where this process pulls nothing."""
     courier: Courier | None = None
     """``None`` where this process tells no webhooks."""
+    postman: Postman | None = None
+    """``None`` where this process sends no mail."""
     processes: int = 1
     check: Callable[[int], None] = _go_on
+    patient: bool = False
+    """Whether a run that another process may be at work on is left alone until it stands still."""
+    looked: dict[tuple[str, str], int] = msgspec.field(default_factory=dict)
+    """When which issuer's month was looked at in vain, so that it is not every minute; and where a run stood."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +107,57 @@ def _issue(tools: Tools, now: int) -> int:
     return issue_due(tools.database, now, ACTOR)
 
 
+def _open_runs(tools: Tools) -> list[Run]:
+    """The runs to be brought to their end: where patience is due, not those that have moved since they were looked at."""
+    with tools.database.read() as connection:
+        found = runs.open_runs(connection)
+    still = [
+        run
+        for run in found
+        if run.state == runs.WAITING or not tools.patient or tools.looked.get(("run", run.id)) == run.cursor
+    ]
+    tools.looked.update({("run", run.id): run.cursor for run in found})
+    return still
+
+
+def _to_run(tools: Tools, _now: int) -> bool:
+    with tools.database.read() as connection:
+        return bool(runs.open_runs(connection))
+
+
+def _run(tools: Tools, _now: int) -> int:
+    billed = 0
+    for run in _open_runs(tools):
+        usage = tools.usage.catch_up()
+        billed += bring_to_end(tools.database, usage, run, processes=tools.processes, progress=tools.check)
+    return billed
+
+
+def _to_bill(tools: Tools, now: int) -> bool:
+    return bool(_months(tools, now))
+
+
+def _months(tools: Tools, now: int) -> list[tuple[Account, NamedSpan]]:
+    with tools.database.read() as connection:
+        due = list(due_by_the_clock(connection, now))
+    in_vain = {key for key, at in tools.looked.items() if at > now - AGAIN_AFTER}
+    return [(issuer, month) for issuer, month in due if (issuer.id, month.name) not in in_vain]
+
+
+def _bill(tools: Tools, now: int) -> int:
+    billed = 0
+    for issuer, month in _months(tools, now):
+        tools.check(billed)
+        usage = tools.usage.catch_up()
+        reports = bill_period(
+            tools.database, usage, issuer, month, at=now, actor=ACTOR, processes=tools.processes, progress=tools.check
+        )
+        billed += sum(report.billed for report in reports)
+        if not any(report.run for report in reports):
+            tools.looked[issuer.id, month.name] = now
+    return billed
+
+
 def _to_pull(tools: Tools, now: int) -> bool:
     if tools.puller is None:
         return False
@@ -125,6 +188,15 @@ def _tell(tools: Tools, _now: int) -> int:
     return tools.courier.run_due(tools.check)
 
 
+def _to_send(tools: Tools, now: int) -> bool:
+    return tools.postman is not None and tools.postman.is_due(now)
+
+
+def _send(tools: Tools, _now: int) -> int:
+    assert tools.postman is not None
+    return tools.postman.run_due(tools.check)
+
+
 PAST_DUE = Job(
     name="past-due",
     what="Open invoices whose due date has ended where their issuer is become past due.",
@@ -138,6 +210,20 @@ DRAFTS = Job(
     every=30,
     due=_to_issue,
     run=_issue,
+)
+RUNS = Job(
+    name="runs",
+    what="Runs that were asked for are begun; those that nobody goes on with are brought to their end.",
+    every=15,
+    due=_to_run,
+    run=_run,
+)
+BILL = Job(
+    name="bill",
+    what="Months whose grace has ended are billed, for the issuers that bill by the clock.",
+    every=60,
+    due=_to_bill,
+    run=_bill,
 )
 PULLS = Job(
     name="pulls",
@@ -153,6 +239,13 @@ WEBHOOKS = Job(
     due=_to_tell,
     run=_tell,
 )
+MAIL = Job(
+    name="mail",
+    what="Invoices that go by e-mail, and reminders, are handed to the mail server.",
+    every=10,
+    due=_to_send,
+    run=_send,
+)
 
 CORRECTIONS = Job(
     name="corrections",
@@ -163,4 +256,4 @@ CORRECTIONS = Job(
 )
 
 #: All jobs, in the order in which one process does what is due.
-JOBS: tuple[Job, ...] = (PAST_DUE, DRAFTS, PULLS, CORRECTIONS, WEBHOOKS)
+JOBS: tuple[Job, ...] = (PAST_DUE, DRAFTS, CORRECTIONS, RUNS, BILL, PULLS, WEBHOOKS, MAIL)

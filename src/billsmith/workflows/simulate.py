@@ -7,16 +7,14 @@ same span of the same usage by what is known at one instant; wallets and credit 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from billsmith.accounts.model import Account
 from billsmith.catalog.versions import Shelf
-from billsmith.documents.packed import unpack_content
 from billsmith.invoicing.billing import Book
 from billsmith.invoicing.cases import Case, Charged
-from billsmith.invoicing.model import Line
 from billsmith.storage import accounts, subscriptions
 from billsmith.storage.database import Connection, Database
 from billsmith.storage.runs import Run
@@ -30,24 +28,17 @@ from billsmith.usage.store import UsageStore
 from billsmith.workflows.billing_answers import worked_out
 from billsmith.workflows.billing_cases import held_by, load_books, plan_at
 from billsmith.workflows.billing_run import imagined
-from billsmith.workflows.billing_work import Bench, Drafted, Outcome, Parked, bench
+from billsmith.workflows.billing_work import Bench, Make, Parked, bench
+from billsmith.workflows.sides import Compared, charged, compared
+from billsmith.workflows.sides import LineDifference as LineDifference
 
-#: Recipients that are looked at together.
-CHUNK = 500
+#: Recipients that are looked at together: many, as the usage store answers for all of them at once.
+CHUNK = 2_000
+
+R = TypeVar("R")
 
 #: What a subscription becomes on the other side, and by which of the books it is billed there.
 Other = Callable[[Stored], tuple[Subscription, str]]
-
-
-class LineDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of both sides, by what it is for; zero where one side lacks it."""
-
-    subscription: str
-    component: str
-    description: str
-    kind: str
-    old_minor: int
-    new_minor: int
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,10 +114,12 @@ def simulate(
     with database.read() as connection:
         run = imagined(connection, usage, issuer, span, at)
         mine = load_books(connection, issuer, run.catalogs)
-    both = {**mine, **(books or {})}
+    # who would pay more is told by amounts alone
+    both = {code: Book(book.catalog, in_words=False) for code, book in {**mine, **(books or {})}.items()}
     with bench(both, processes) as at_work:
-        ahead: list[_Chunk] = []
-        for chunk in _chunks(database, usage, issuer, run, span, (as_it_is, other), both, at_work, scope, only):
+        ahead: list[_Chunk[Compared]] = []
+        sides = (as_it_is, other)
+        for chunk in _chunks(database, usage, issuer, run, span, sides, both, at_work, compared, scope, only):
             ahead.append(chunk)
             if len(ahead) > 1:
                 yield from _differences(ahead.pop(0), progress)
@@ -149,17 +142,17 @@ def charges(
         run = imagined(connection, usage, issuer, span, at)
         books = load_books(connection, issuer, run.catalogs)
     with bench(books, 1) as at_work:
-        for chunk in _chunks(database, usage, issuer, run, span, (as_it_is,), books, at_work, scope, None):
-            for (recipient, currency), outcome in zip(chunk.keys, chunk.outcomes(), strict=True):
-                reason = outcome.reason if isinstance(outcome, Parked) else ""
-                yield Charge(account=chunk.people[recipient], currency=currency, total_minor=_total(outcome), problem=reason)
+        for chunk in _chunks(database, usage, issuer, run, span, (as_it_is,), books, at_work, charged, scope, None):
+            for (recipient, currency), asked in zip(chunk.keys, chunk.results(), strict=True):
+                problem, total = (asked.reason, 0) if isinstance(asked, Parked) else ("", asked)
+                yield Charge(account=chunk.people[recipient], currency=currency, total_minor=total, problem=problem)
             progress(len(chunk.keys))
 
 
-class _Chunk(msgspec.Struct, kw_only=True):
+class _Chunk(NamedTuple, Generic[R]):
     people: dict[int, Account]
     keys: list[tuple[int, str]]
-    outcomes: Callable[[], list[Outcome]]
+    results: Callable[[], list[R]]
 
 
 def _chunks(
@@ -171,9 +164,10 @@ def _chunks(
     sides: Sequence[Other],
     books: Mapping[str, Book],
     at_work: Bench,
+    make: Make[R],
     scope: Account | None,
     only: str | None,
-) -> Iterator[_Chunk]:
+) -> Iterator[_Chunk[R]]:
     after = 0
     while True:
         with database.read() as connection:
@@ -188,7 +182,7 @@ def _chunks(
         after = recipients[-1]
         cases = [case for of_key in by_key.values() for case in of_key]
         works = worked_out(usage, issuer, cases, people, books, run.as_of_seq)
-        yield _Chunk(people=people, keys=list(by_key), outcomes=at_work.submit(works))
+        yield _Chunk(people, list(by_key), at_work.submit(works, make))
 
 
 def _sides(
@@ -237,47 +231,17 @@ def _charged(each: Stored, subscription: Subscription, catalog: str, run: Run, s
     return Charged(seq=each.seq, subscription=subscription, catalog=catalog, step=step)
 
 
-def _differences(chunk: _Chunk, progress: Callable[[int], None]) -> Iterator[Difference]:
-    outcomes = chunk.outcomes()
-    for place, (recipient, currency) in enumerate(chunk.keys):
-        old, new = outcomes[2 * place : 2 * place + 2]
-        problems = [f"{side}: {each.reason}" for side, each in (("now", old), ("then", new)) if isinstance(each, Parked)]
+def _differences(chunk: _Chunk[Compared], progress: Callable[[int], None]) -> Iterator[Difference]:
+    for (recipient, currency), found in zip(chunk.keys, chunk.results(), strict=True):
         yield Difference(
             account=chunk.people[recipient],
             currency=currency,
-            old_minor=_total(old),
-            new_minor=_total(new),
-            lines=tuple(_lines(old, new)),
-            problem="; ".join(problems),
+            old_minor=found.old_minor,
+            new_minor=found.new_minor,
+            lines=found.lines,
+            problem=found.problem,
         )
     progress(len(chunk.keys))
-
-
-def _total(outcome: Outcome) -> int:
-    return outcome.total_minor if isinstance(outcome, Drafted) else 0
-
-
-def _lines(old: Outcome, new: Outcome) -> Iterator[LineDifference]:
-    sums: dict[tuple[Any, ...], list[Any]] = {}
-    for side, outcome in enumerate((old, new)):
-        if isinstance(outcome, Drafted):
-            for line in unpack_content(outcome.body).lines:
-                entry = sums.setdefault(_identity(line), [line, 0, 0])
-                entry[0] = line
-                entry[1 + side] += line.amount_minor
-    for line, before, then in sums.values():
-        yield LineDifference(
-            subscription=line.subscription,
-            component=line.component,
-            description=line.description,
-            kind=line.kind.value,
-            old_minor=before,
-            new_minor=then,
-        )
-
-
-def _identity(line: Line) -> tuple[Any, ...]:
-    return line.subscription, line.component, line.kind, line.period, "" if line.component else line.description
 
 
 def _moved(subscription: Subscription, new: Shelf) -> Subscription:

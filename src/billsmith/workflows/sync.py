@@ -12,7 +12,7 @@ import datetime as dt
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -23,8 +23,10 @@ from billsmith.storage import invoices, sync, sync_connections
 from billsmith.storage.database import Connection, Database
 from billsmith.storage.sync import Counts, Difference, Problem, Record, Walk, WalkState
 from billsmith.storage.sync_connections import VendorConnection
+from billsmith.units.currency import from_minor
 from billsmith.units.errors import BillsmithError
-from billsmith.units.instants import MINUTE
+from billsmith.units.instants import MINUTE, format_instant
+from billsmith.units.rounding import plain
 from billsmith.workflows.clock import Clock
 from billsmith.workflows.import_invoices import Came, Imported, Plan, RowError, bring_in
 from billsmith.workflows.new_ids import new_id
@@ -320,8 +322,7 @@ class _Chunk:
     def _differences(self, came: Sequence[Came], back: Sequence[str], refused: Sequence[RowError]) -> Iterator[Difference]:
         for each in came:
             if each.moved:
-                detail = ", ".join(f"{name}: {_word(before)} → {_word(after)}" for name, (before, after) in each.moved.items())
-                yield self._difference(each.row.vendor_key, "status", detail)
+                yield self._difference(each.row.vendor_key, "status", moved_words(each.moved, each.row.invoice.currency))
         for vendor_key in back:
             yield self._difference(vendor_key, "back", "")
         for error in refused:
@@ -343,8 +344,30 @@ def _came_as(before: Record | None, hash: bytes) -> bool:
     return before is not None and before.invoice_seq is not None and before.hash == hash
 
 
-def _word(value: Any) -> str:
+def moved_words(moved: Mapping[str, tuple[Any, Any]], currency: str) -> str:
+    """What moved, in words.
+
+    >>> moved_words({"paid_minor": (0, 12375), "status": (InvoiceStatus.ISSUED, InvoiceStatus.PAID)}, "USD")
+    'paid: 0.00 → 123.75, status: issued → paid'
+    """
+    return ", ".join(_change(name, *values, currency) for name, values in moved.items())
+
+
+def _change(name: str, before: Any, after: Any, currency: str) -> str:
+    if name == "extras":
+        return "fields that only the vendor has"
+    what = name.removesuffix("_minor").replace("_", " ")
+    return f"{what}: {_word(name, before, currency)} → {_word(name, after, currency)}"
+
+
+def _word(name: str, value: Any, currency: str) -> str:
     """A field's value in a difference's words."""
+    if value is None or value == "":
+        return "none"
     if isinstance(value, InvoiceStatus):
         return value.word
-    return "" if value is None else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name.endswith("_minor"):
+        return plain(from_minor(value, currency))
+    return format_instant(value, digits=0) if name.endswith("_at") else str(value)

@@ -1,6 +1,6 @@
 """The usage store's copies and checks: what ``backup``, ``restore``, ``verify`` and ``doctor`` do with it.
 
-It lies beside the SQLite database; a store that nobody sent an event to has none, and none is made here.
+It lies beside the SQLite database, or in PostgreSQL; where nobody sent an event there is none, and none is made here.
 """
 
 from __future__ import annotations
@@ -11,73 +11,96 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
+from zipfile import is_zipfile
 
 from billsmith.storage.backup import Described, usage_file
 from billsmith.storage.database import Database
 from billsmith.units.errors import Conflict, Invalid
 from billsmith.usage.duckdb.names import FILE, INDEX, LOCK, LOG
+from billsmith.usage.store import UsageStore
+from billsmith.workflows.usage_store import libpq
 
 
-def home_of(database: Database) -> Path | None:
-    """The data folder, where it holds a usage store."""
-    file = database.file
-    return file.parent if file is not None and (file.parent / FILE).exists() else None
+class _Kept(UsageStore, Protocol):
+    """A store that can be looked after."""
+
+    def backup(self, into: Path) -> None: ...
+    def faults(self) -> list[str]: ...
+
+
+def is_there(database: Database) -> bool:
+    """Whether there is a usage store."""
+    if database.file is not None:
+        return (database.file.parent / FILE).exists()
+    from billsmith.usage.postgres import engine
+
+    return engine.is_there(libpq(database))
+
+
+@contextmanager
+def _opened(database: Database) -> Iterator[_Kept]:
+    """The usage store that is there, also while others have it open."""
+    store = _of_folder(database.file.parent) if database.file is not None else _on_postgresql(database)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _of_folder(home: Path) -> _Kept:
+    from billsmith.usage.duckdb.owner import SharedStore
+
+    return SharedStore(home)
+
+
+def _on_postgresql(database: Database) -> _Kept:
+    from billsmith.usage.postgres.engine import PostgresStore
+
+    return PostgresStore(libpq(database))
 
 
 def copier(database: Database) -> Callable[[Path], None] | None:
-    """What copies the usage store into a file, also while another process has it open; ``None`` where there is none."""
-    home = home_of(database)
-    if home is None:
+    """What copies the usage store into a file, also while others have it open; ``None`` where there is none."""
+    if not is_there(database):
         return None
 
     def copy(into: Path) -> None:
-        from billsmith.usage.duckdb.owner import SharedStore
-
         into.unlink(missing_ok=True)
-        store = SharedStore(home)
-        try:
+        with _opened(database) as store:
             store.backup(into)
-        finally:
-            store.close()
 
     return copy
 
 
 def faults(database: Database) -> tuple[int, list[str]]:
     """How many events in force the usage store has, and what is wrong with it."""
-    home = home_of(database)
-    if home is None:
+    if not is_there(database):
         return 0, []
-    from billsmith.usage.duckdb.owner import SharedStore
-
-    store = SharedStore(home)
-    try:
+    with _opened(database) as store:
         return store.health().events, store.faults()
-    finally:
-        store.close()
 
 
 @contextmanager
 def replacing(database: Database, described: Described, *, force: bool) -> Iterator[None]:
-    """Around a restore: the backup's usage is put in the place of the folder's when the block has ended well.
+    """Around a restore: the backup's usage is put in the place of the store's when the block has ended well.
 
-    No process can open the usage store meanwhile. Where the backup has no usage, the folder's is left alone, or with ``force``
+    No process can open the usage store meanwhile. Where the backup has no usage, the store's is left alone, or with ``force``
     taken away as the rest of the old store was. Before anything is changed it raises :class:`Invalid` where the copy isn't
-    there or the database can't have usage, :class:`Conflict` where usage is there and ``force`` is off, or is in use.
+    there or is another engine's, :class:`Conflict` where usage is there and ``force`` is off, or is in use.
     """
     copy = _copy_of(database, described)
-    home = home_of(database) if copy is None else _folder(database)
-    if home is None or (copy is None and not force):
+    if copy is None and not (force and is_there(database)):
         yield
         return
-    if (home / FILE).exists() and not force:
-        raise Conflict(
-            "the folder holds usage; restore into a new folder (--home NEW), or replace it with --force",
-            code="backup.store_not_empty",
-        )
-    with _locked(home):
+    if database.file is not None:
+        within = _replacing_in(database.file.parent, copy, force=force)
+    else:
+        from billsmith.usage.postgres import copies
+
+        within = copies.replacing(libpq(database), copy, force=force)
+    with within:
         yield
-        _put_in_place(home, copy)
 
 
 def _copy_of(database: Database, described: Described) -> Path | None:
@@ -88,18 +111,26 @@ def _copy_of(database: Database, described: Described) -> Path | None:
         raise Invalid(
             f"the backup has usage, but {copy.name} is not beside it; put it there", code="backup.usage_missing", where="file"
         )
-    if database.file is None:
+    if is_zipfile(copy) != (database.file is None):
+        here, there = ("a data folder", "PostgreSQL") if database.file is not None else ("PostgreSQL", "a data folder")
         raise Invalid(
-            "the backup has usage, which this release keeps in a data folder alone; restore it without --database-url",
+            f"the backup's usage was kept in {there} and can't be restored into {here}; restore it where it came from",
             code="backup.usage_engine",
             where="database_url",
         )
     return copy
 
 
-def _folder(database: Database) -> Path:
-    assert database.file is not None, "a backup with usage is refused elsewhere"
-    return database.file.parent
+@contextmanager
+def _replacing_in(home: Path, copy: Path | None, *, force: bool) -> Iterator[None]:
+    if (home / FILE).exists() and not force:
+        raise Conflict(
+            "the folder holds usage; restore into a new folder (--home NEW), or replace it with --force",
+            code="backup.store_not_empty",
+        )
+    with _locked(home):
+        yield
+        _put_in_place(home, copy)
 
 
 @contextmanager

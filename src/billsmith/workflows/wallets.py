@@ -18,6 +18,7 @@ from billsmith.subscriptions.agreements import Agreement, CommitmentAgreed, Coup
 from billsmith.units.currency import from_minor, to_minor
 from billsmith.units.errors import Conflict, Invalid, InvalidCatalog, NotFound
 from billsmith.workflows.billing_cases import balance_of
+from billsmith.workflows.catalogs import the_catalog
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +85,13 @@ def agree(
     if isinstance(body, CouponGiven):
         offered_coupon(catalogs.load(connection, issuer, body.catalog), body.coupon, body.version)
     return agreements.add(connection, issuer, account, id, body, now=now, actor=actor)
+
+
+def coupon_given(connection: Connection, issuer: Account, coupon: str, catalog: str | None, at: int) -> CouponGiven:
+    """A coupon as it is offered, of the catalog named or of the only one. Raises :class:`InvalidCatalog`, :class:`Invalid`."""
+    code = the_catalog(connection, issuer, catalog)
+    version = offered_coupon(catalogs.load(connection, issuer, code), coupon)
+    return CouponGiven(at=at, catalog=code, coupon=coupon, version=version)
 
 
 def offered_coupon(shelf: Shelf, code: str, version: int | None = None) -> int:

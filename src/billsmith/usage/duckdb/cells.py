@@ -9,18 +9,16 @@ A family whose cells are hardly fewer than its events is not worth its room: its
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from itertools import groupby
 from typing import Any
 
 import duckdb
 import msgspec
 
-from billsmith.metering.measure import Grain
-from billsmith.metering.meter import Meter
 from billsmith.units.instants import DAY, HOUR
-from billsmith.usage.duckdb.compiler import NUMBERS, SUMS, Ahead, Parameters, Shape, key_of
-from billsmith.usage.duckdb.folding import is_linear, shape_of
+from billsmith.usage.duckdb.compiler import SUMS, Ahead, Parameters, key_of
+from billsmith.usage.shapes import MOMENTS, NUMBERS, Shape
 
 #: A family is dropped when it has more than one cell of a length for so many events, once it has enough to tell.
 WORTH = 2
@@ -46,16 +44,6 @@ class Family(msgspec.Struct, frozen=True):
         return (DAY, HOUR) if self.hourly else (DAY,)
 
 
-def wanted(meters: Iterable[Meter]) -> set[tuple[str, Shape]]:
-    """The families that some meters need."""
-    found = set()
-    for meter in meters:
-        shape = shape_of(meter, Grain.TOTAL)
-        if is_linear(meter) and shape is not None:
-            found.add((meter.event_type, shape))
-    return found
-
-
 def families(cursor: duckdb.DuckDBPyConnection) -> list[Family]:
     """All that there are."""
     rows = cursor.execute("SELECT family, type, names, moments, seq, hourly, reason FROM families ORDER BY family").fetchall()
@@ -66,7 +54,7 @@ def families(cursor: duckdb.DuckDBPyConnection) -> list[Family]:
 
 
 def _shape(names: str, moments: bool) -> Shape:
-    return Shape(msgspec.json.decode(names, type=tuple[str, ...]), tuple(SUMS) if moments else NUMBERS)
+    return Shape(msgspec.json.decode(names, type=tuple[str, ...]), MOMENTS if moments else NUMBERS)
 
 
 def ahead(cursor: duckdb.DuckDBPyConnection, found: Sequence[int], seq: int) -> Ahead:
@@ -94,7 +82,7 @@ def declare(cursor: duckdb.DuckDBPyConnection, meant: Collection[tuple[str, Shap
     new = sorted(
         set(meant) - {(family.type, family.shape) for family in known}, key=lambda one: (one[0], one[1].names, one[1].sums)
     )
-    rows = [(type, _json.encode(shape.names).decode(), shape.sums != NUMBERS) for type, shape in new]
+    rows = [(type, _json.encode(shape.names).decode(), shape.moments) for type, shape in new]
     if rows:
         cursor.executemany("INSERT INTO families VALUES (nextval('family_numbers'), ?, ?, ?, 0, true, '')", rows)
 

@@ -9,8 +9,8 @@ import duckdb
 
 from billsmith.usage.duckdb import cells, file
 from billsmith.usage.duckdb.engine import DuckDBStore
-from billsmith.usage.duckdb.index import ABSENT, CORRECTED
 from billsmith.usage.duckdb.replay import CHUNK, hashed
+from billsmith.usage.singly import ABSENT, CORRECTED
 
 #: Each finds rows that can't be; what is wrong with them.
 _RULES = {

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from billsmith.events.event import Event
-from billsmith.usage.duckdb.hashing import Hashes, Hashing, Words
-from billsmith.usage.duckdb.limbs import split
+from billsmith.usage.hashing import Hashes, Hashing, Words
+from billsmith.usage.limbs import split
 
 Texts = NDArray[np.object_]
 Numbers = NDArray[np.int64]
@@ -35,8 +35,13 @@ class Columns(NamedTuple):
         return Columns(*(column[which] for column in self))
 
 
-def columns_of(events: Sequence[Event]) -> Columns:
-    """The columns of some events.
+def dims_of(events: Sequence[Event]) -> bytes:
+    """The dimensions of events as the table has them, a line each."""
+    return _encode_lines([event.dimensions for event in events])
+
+
+def columns_of(events: Sequence[Event], dims: bytes | None = None) -> Columns:
+    """The columns of some events; ``dims`` if these are known already.
 
     >>> from decimal import Decimal
     >>> event = Event(owner="o", source="s", id="1", type="t", account="a", time=5, value=Decimal("1.5"))
@@ -44,7 +49,7 @@ def columns_of(events: Sequence[Event]) -> Columns:
     [['t'], ['s'], ['1'], [5], [0], [1500000000000], ['{}']]
     """
     high, low = split([event.value for event in events])
-    dims = _encode_lines([event.dimensions for event in events]).decode().split("\n")
+    lines = (dims_of(events) if dims is None else dims).decode().split("\n")
     return Columns(
         texts([event.type for event in events]),
         texts([event.source for event in events]),
@@ -52,7 +57,7 @@ def columns_of(events: Sequence[Event]) -> Columns:
         np.array([event.time for event in events], np.int64),
         high,
         low,
-        texts(dims[: len(events)]),
+        texts(lines[: len(events)]),
     )
 
 

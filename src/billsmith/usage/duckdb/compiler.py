@@ -11,8 +11,9 @@ import msgspec
 from billsmith.metering.measure import Grain, windows
 from billsmith.units.instants import HOUR, MINUTE, SECOND
 from billsmith.units.periods import Period
-from billsmith.usage.duckdb.limbs import LIMB
-from billsmith.usage.duckdb.pieces import ROWS, Piece, cut
+from billsmith.usage.limbs import LIMB
+from billsmith.usage.pieces import ROWS, Piece, cut
+from billsmith.usage.shapes import BEFORE, Shape
 from billsmith.usage.store import Place, Query, Selection
 
 #: Most subjects that are named one by one.
@@ -114,14 +115,6 @@ def _clock(piece: Piece, start: int) -> Iterator[tuple[int, int, int, int]]:
         yield hour, start, piece.start, piece.end
 
 
-class Shape(msgspec.Struct, frozen=True):
-    """What rows are added up by, and what of them: ``names`` of dimensions, further columns, and sums by their names."""
-
-    names: tuple[str, ...]
-    sums: tuple[str, ...]
-    by: tuple[str, ...] = ()
-
-
 class Ahead(msgspec.Struct, frozen=True):
     """What is counted ahead for the types of a statement: the family of each, up to which ``seq``, in which lengths."""
 
@@ -141,12 +134,6 @@ SUMS = {
     "high_ns": f"sum((sign * high)::HUGEINT * (time % {SECOND}))",
     "low_ns": f"sum((sign * low)::HUGEINT * (time % {SECOND}))",
 }
-#: How many columns a pair of sums, high and low, is given out as: the first × LIMB² + the second × LIMB + the third.
-PARTS = 3
-#: What suffices where times don't matter.
-NUMBERS = ("n", "high", "low")
-#: The window of what came before a period.
-BEFORE = -1
 
 
 class Statement(msgspec.Struct, frozen=True):
@@ -210,7 +197,7 @@ def add_up(
     """Rows of some event types, added up by account, period, window, dimensions.
 
     A row of the answer is the place of its type, its account, the place of its period, the start of its window, the key of its
-    dimensions, the shape's further columns and its sums (:data:`PARTS`); they come by the first three. Where the shape sums
+    dimensions, the shape's further columns and its sums (see ``shapes``); they come by the first three. Where the shape sums
     times, what came before each period comes too, as window :data:`BEFORE`.
 
     Of a few subjects, rows name the subject instead of its account, come in any order, and may have to be added once more:
@@ -239,7 +226,7 @@ def add_up(
 
     for place, period in enumerate(query.periods):
         read(place, Windows(period, query.grain, query.zone), False)
-        if "low_s" in shape.sums and period.start > 0:
+        if shape.moments and period.start > 0:
             read(place, Windows(Period(0, period.start), Grain.TOTAL, "UTC"), True)
     if not branches:
         return None
@@ -262,7 +249,7 @@ def add_up(
 
 
 def _given(shape: Shape) -> str:
-    """The sums as they are given out: 64 bits each, which cost Python a fifth of what wider ones do; see :data:`PARTS`."""
+    """The sums as they are given out: 64 bits each, which cost Python a fifth of what wider ones do; see ``shapes``."""
     return "".join(f", {part}" for part in _parts(shape))
 
 

@@ -12,13 +12,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from billsmith.usage.duckdb.columns import join
-from billsmith.usage.duckdb.hashing import Hashes, Words
-from billsmith.usage.duckdb.index import ABSENT
+from billsmith.usage.duckdb.columns import columns_of, join
 from billsmith.usage.duckdb.prepare import Prepared
 from billsmith.usage.duckdb.rows import Rows
-from billsmith.usage.duckdb.singly import History, Identity, Outcome, Singly, identity_of
 from billsmith.usage.duckdb.subjects import Numbering
+from billsmith.usage.hashing import Hashes, Words
+from billsmith.usage.singly import ABSENT, History, Identity, Outcome, Singly, identity_of
 from billsmith.usage.store import Clash, Name, Receipt, Rejection
 
 Mask = NDArray[np.bool_]
@@ -56,7 +55,7 @@ def decide(
     fresh, again = alone & (known == ABSENT), alone & (known == bodies)
     follows = (leader != _MIXED) & ~alone
     again[follows] = (fresh | again)[leader[follows]]
-    others = Singly(numbering)
+    others = Singly()
     others.learn(_to_look_up(group, ~fresh & ~again & (known != ABSENT)), history)
     fresh_before = np.concatenate(([0], np.cumsum(fresh)))
     receipts, start = [], 0
@@ -85,7 +84,7 @@ def decide(
         )
         start = end
     return Decided(
-        rows=Rows.join(_fresh_rows(group, fresh, seq, others.places, numbering), others.as_rows()),
+        rows=Rows.join(_fresh_rows(group, fresh, seq, others.places, numbering), _other_rows(others, numbering)),
         names=numbering.new,
         hashes=np.concatenate((hashes[:, fresh], hashes[:, [place for place, _ in others.entries.values()]]), axis=1),
         entries=np.concatenate((bodies[fresh], np.array([entry for _, entry in others.entries.values()], np.uint64))),
@@ -136,4 +135,15 @@ def _fresh_rows(group: Sequence[Prepared], fresh: Mask, seq: int, others: list[i
         undoes=np.zeros(len(places), np.int64),
         subject=np.concatenate(subjects),
         columns=join(columns),
+    )
+
+
+def _other_rows(others: Singly, numbering: Numbering) -> Rows:
+    seqs, signs, undone, events = zip(*others.rows, strict=True) if others.rows else ((), (), (), ())
+    return Rows(
+        seq=np.array(seqs, np.int64),
+        sign=np.array(signs, np.int8),
+        undoes=np.array(undone, np.int64),
+        subject=np.array([numbering.number((event.owner, event.account)) for event in events], np.int32),
+        columns=columns_of(events),
     )

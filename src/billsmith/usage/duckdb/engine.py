@@ -16,18 +16,17 @@ import numpy as np
 from billsmith.metering.meter import Meter
 from billsmith.units.errors import TooLarge, Unavailable
 from billsmith.usage.duckdb import file
-from billsmith.usage.duckdb.cells import wanted
 from billsmith.usage.duckdb.decide import Decided, decide
-from billsmith.usage.duckdb.hashing import Hashing
 from billsmith.usage.duckdb.index import IdentityIndex
 from billsmith.usage.duckdb.keeper import Keeper
-from billsmith.usage.duckdb.memory import MEMORY, shares, weight
-from billsmith.usage.duckdb.prepare import Prepared, prepare
+from billsmith.usage.duckdb.memory import MEMORY, shares
+from billsmith.usage.duckdb.prepare import Batch, Prepared, prepare
 from billsmith.usage.duckdb.reading import Reading
 from billsmith.usage.duckdb.replay import replay
 from billsmith.usage.duckdb.rows import append
 from billsmith.usage.duckdb.subjects import Numbering, Subjects
-from billsmith.usage.duckdb.writer import Writer
+from billsmith.usage.folding import families
+from billsmith.usage.hashing import Hashing
 from billsmith.usage.store import (
     MAX_BATCH,
     Binding,
@@ -35,6 +34,7 @@ from billsmith.usage.store import (
     Item,
     Receipt,
 )
+from billsmith.usage.writer import Writer
 
 
 class DuckDBStore(Reading):
@@ -87,7 +87,8 @@ class DuckDBStore(Reading):
         """See :class:`UsageStore`."""
         if len(items) > MAX_BATCH:
             raise TooLarge(f"{len(items)} items; at most {MAX_BATCH} in one batch", code="usage.batch_too_large")
-        return self._writer.submit(len(items), weight(items), lambda: prepare(items, self.hashing))
+        batch = Batch(items)
+        return self._writer.submit(len(items), batch.weight, lambda: prepare(batch, self.hashing))
 
     def _write(self, group: list[Prepared]) -> list[Receipt]:
         if self._reason:
@@ -168,7 +169,7 @@ class DuckDBStore(Reading):
 
     def keep(self, meters: Collection[Meter]) -> None:
         """See :class:`UsageStore`. Roll-ups of them are filled in the background."""
-        self._keeper.keep(wanted(meters))
+        self._keeper.keep(families(meters))
 
     def catch_up(self, least: int | None = None) -> None:
         """Do now what the background has to do; ``least`` rows are sorted, if there are as many."""
@@ -193,6 +194,7 @@ class DuckDBStore(Reading):
             writable=not self._reason,
             reason=self._reason,
             waiting=self._writer.waiting,
+            behind=self._keeper.behind(),
             notes=(*self._keeper.notes(), *([self.index.failure] if self.index.failure else ())),
         )
 

@@ -19,12 +19,9 @@ import msgspec
 import numpy as np
 
 from billsmith.usage.duckdb import sieve
-from billsmith.usage.duckdb.hashing import Hashes, Words
-from billsmith.usage.duckdb.recent import ABSENT as ABSENT
 from billsmith.usage.duckdb.recent import Recent
-
-#: The mark of an identity that was corrected: ask the table. No body has it, nor :data:`ABSENT` (see ``hashing``).
-CORRECTED = 0
+from billsmith.usage.hashing import Hashes, Words
+from billsmith.usage.singly import ABSENT
 
 #: Identities in memory before they become a run, at most; runs of one level before they are merged.
 MEMORY_LIMIT = 250_000
@@ -176,8 +173,9 @@ class IdentityIndex:
             self._start_merge()
 
     def close(self) -> None:
-        """Write what is in memory and wait for a merge."""
-        self.flush()
+        """Write what is in memory, if the disk has room (the table has it all), and wait for a merge."""
+        with suppress(OSError):
+            self.flush()
         with self._lock:
             self._closed = True
         if self._merging is not None:

@@ -15,7 +15,7 @@ import duckdb
 from billsmith.units.errors import Unavailable
 from billsmith.usage.duckdb import cells, runs
 from billsmith.usage.duckdb.cells import Family
-from billsmith.usage.duckdb.compiler import Shape
+from billsmith.usage.shapes import Shape
 
 #: Seconds after which a step that failed is tried again.
 PAUSE = 30.0
@@ -66,6 +66,11 @@ class Keeper:
     def family(self, type: str, shape: Shape) -> Family | None:
         """What counts a type ahead, and how far it came, lately. What holds is in the tables."""
         return self._families.get((type, shape))
+
+    def behind(self) -> int:
+        """How many rows are not yet sorted, or not in all roll-ups that are kept."""
+        done = min((family.seq for family in self._families.values()), default=self._sealed)
+        return self._readable() - min(done, self._sealed)
 
     def notes(self) -> tuple[str, ...]:
         """What an operator should know."""

@@ -140,9 +140,11 @@ class SharedStore:
         """See :class:`UsageStore`."""
         return self._call(lambda store: store.histories(owner, names))
 
-    def unknown(self, types: Collection[str], *, limit: int = 1_000) -> tuple[Unknown, ...]:
+    def unknown(
+        self, types: Collection[str], *, owners: Collection[str] | None = None, limit: int = 1_000
+    ) -> tuple[Unknown, ...]:
         """See :class:`UsageStore`."""
-        return self._call(lambda store: store.unknown(types, limit=limit))
+        return self._call(lambda store: store.unknown(types, owners=owners, limit=limit))
 
     def watermark(self) -> int:
         """See :class:`UsageStore`."""
@@ -268,7 +270,7 @@ def _perform(store: DuckDBStore, call: Call, connection: socket.socket) -> None:
         case "waiting":
             answer = store.waiting(arguments.names, limit=arguments.limit)
         case "unknown":
-            answer = store.unknown(arguments.types, limit=arguments.limit)
+            answer = store.unknown(arguments.types, owners=arguments.owners, limit=arguments.limit)
         case "history":
             answer = store.history(*arguments)
         case "histories":
@@ -376,9 +378,12 @@ class Client:
         found: tuple[Entry, ...] = self._one("histories", (owner, list(names)))
         return found
 
-    def unknown(self, types: Collection[str], *, limit: int = 1_000) -> tuple[Unknown, ...]:
+    def unknown(
+        self, types: Collection[str], *, owners: Collection[str] | None = None, limit: int = 1_000
+    ) -> tuple[Unknown, ...]:
         """See :class:`UsageStore`."""
-        found: tuple[Unknown, ...] = self._one("unknown", protocol.Types(sorted(types), limit))
+        asked = protocol.Types(sorted(types), None if owners is None else sorted(owners), limit)
+        found: tuple[Unknown, ...] = self._one("unknown", asked)
         return found
 
     def watermark(self) -> int:

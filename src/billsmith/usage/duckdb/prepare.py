@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from billsmith.events.event import Event
-from billsmith.usage.duckdb.columns import Columns, bodies, columns_of, identities
-from billsmith.usage.duckdb.hashing import Hashes, Hashing, Words
+from billsmith.usage.duckdb.columns import Columns, bodies, columns_of, dims_of, identities
+from billsmith.usage.hashing import Hashes, Hashing, Words
 from billsmith.usage.store import Item, Name, Replace
 
 
@@ -29,21 +29,42 @@ class Prepared(msgspec.Struct, frozen=True):
     named: NDArray[np.intp]
 
 
-def prepare(items: Sequence[Item], hashing: Hashing) -> Prepared:
+#: Bytes of an item that waits, beside its dimensions: the event as it came, and as it will be written.
+_ITEM = 1_024
+
+
+class Batch:
+    """A batch as it came. ``dims`` are its events' dimensions as stored; ``weight`` is the bytes it takes, about."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.items = items
+        replaced: Sequence[Event] = ()
+        if set(map(type, items)) <= {Event}:
+            self.events: Sequence[Event] = items  # type: ignore[assignment]
+        else:
+            self.events = [item for item in items if isinstance(item, Event)]
+            replaced = [item.event for item in items if isinstance(item, Replace)]
+        self.dims = dims_of(self.events)
+        self.weight = _ITEM * len(items) + 2 * (len(self.dims) + len(dims_of(replaced)))
+
+
+def prepare(batch: Batch, hashing: Hashing) -> Prepared:
     """Hash every item, and spell every event as its row."""
-    events = [item for item in items if isinstance(item, Event)]
-    columns = columns_of(events)
-    said = bodies(hashing, [event.account for event in events], columns)
+    items, events = batch.items, batch.events
+    columns = columns_of(events, batch.dims)
+    owners, references = [event.owner for event in events], [event.account for event in events]
+    said = bodies(hashing, references, columns)
     if len(events) == len(items):
-        who = identities(hashing, [event.owner for event in events], columns)
+        who = identities(hashing, owners, columns)
     else:
         who = hashing.identities([_identity(item) for item in items])
         every = np.zeros(len(items), np.uint64)
         every[[isinstance(item, Event) for item in items]] = said
         said = every
-    names: dict[Name, int] = {}
-    named = [names.setdefault((event.owner, event.account), len(names)) for event in events]
-    return Prepared(items, who, said, columns, list(names), np.array(named, np.intp))
+    places: dict[str, int] = {}
+    named = [places.setdefault(f"{owner}\0{to}", len(places)) for owner, to in zip(owners, references, strict=True)]
+    names = [(owner, to) for owner, _, to in (name.partition("\0") for name in places)]
+    return Prepared(items, who, said, columns, names, np.array(named, np.intp))
 
 
 def _identity(item: Item) -> str:

@@ -125,6 +125,7 @@ class Types(msgspec.Struct, array_like=True):
     """The arguments of ``unknown``."""
 
     types: list[str]
+    owners: list[str] | None
     limit: int
 
 

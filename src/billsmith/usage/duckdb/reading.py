@@ -16,14 +16,16 @@ import msgspec
 from billsmith.events.event import Event
 from billsmith.units.errors import Invalid, Unavailable
 from billsmith.units.periods import Period
-from billsmith.usage.duckdb import cells, compiler, counting, sheets
-from billsmith.usage.duckdb.compiler import Ahead, Parameters, Shape, Statement
-from billsmith.usage.duckdb.folding import Fold, nothing, shape_of
+from billsmith.usage import counting
+from billsmith.usage.duckdb import cells, compiler, sheets
+from billsmith.usage.duckdb.compiler import Ahead, Parameters, Statement
 from billsmith.usage.duckdb.keeper import Keeper
 from billsmith.usage.duckdb.rows import EVENT, event_of
-from billsmith.usage.duckdb.singly import Identity
 from billsmith.usage.duckdb.subjects import Subjects
+from billsmith.usage.folding import Fold, nothing, shape_of
+from billsmith.usage.shapes import Shape
 from billsmith.usage.sheets import Sheets
+from billsmith.usage.singly import Identity
 from billsmith.usage.store import MAX_PAGE, Entry, Kept, Measured, Name, Place, Query, Selection, Unknown
 
 _FETCH = 10_000
@@ -235,20 +237,35 @@ class Reading:
         """See :class:`UsageStore`."""
         return self._subjects.waiting(names, limit)
 
-    def unknown(self, types: Collection[str], *, limit: int = 1_000) -> tuple[Unknown, ...]:
+    def unknown(
+        self, types: Collection[str], *, owners: Collection[str] | None = None, limit: int = 1_000
+    ) -> tuple[Unknown, ...]:
         """See :class:`UsageStore`."""
+        parameters = Parameters(types=sorted(types), limit=limit)
+        of = "" if owners is None else f" AND s.owner IN (SELECT unnest({parameters.add(sorted(owners))}::VARCHAR[]))"
         with self.reading() as cursor:
             rows = cursor.execute(
-                "SELECT s.owner, s.reference, b.account, e.type, n FROM (SELECT subject, type, sum(sign) AS n FROM events"
-                " WHERE seq <= $seq GROUP BY ALL HAVING n > 0) e"
+                "SELECT s.owner, s.reference, b.account, e.type, count(*), max(time),"
+                " min({'time': time, 'source': source, 'id': id}) AS first"
+                f" FROM {compiler.in_force('true', self._seq)} e"
                 " JOIN subjects s USING (subject) LEFT JOIN bindings b USING (subject)"
-                " WHERE b.account IS NULL OR e.type NOT IN (SELECT unnest($types))"
-                " ORDER BY s.owner, s.reference, e.type LIMIT $limit",
-                {"seq": self._seq, "types": sorted(types), "limit": limit},
+                f" WHERE (b.account IS NULL OR e.type NOT IN (SELECT unnest($types))){of}"
+                " GROUP BY ALL ORDER BY s.owner, s.reference, e.type LIMIT $limit",
+                parameters,
             ).fetchall()
         return tuple(
-            Unknown(owner=owner, reference=reference, account=account, type=type, events=int(events))
-            for owner, reference, account, type, events in rows
+            Unknown(
+                owner=owner,
+                reference=reference,
+                account=account,
+                type=type,
+                events=events,
+                first=first["time"],
+                last=last,
+                source=first["source"],
+                id=first["id"],
+            )
+            for owner, reference, account, type, events, last, first in rows
         )
 
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from billsmith.usage.duckdb.hashing import Hashes, Words
-
-#: What a look-up gives for an identity that isn't there.
-ABSENT = 1
+from billsmith.usage.hashing import Hashes, Words
+from billsmith.usage.singly import ABSENT
 
 #: Slots for an identity, at least; more are made beyond it.
 _SPARSE = 2

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from billsmith.usage.duckdb.columns import Columns, bodies, identities
-from billsmith.usage.duckdb.hashing import Hashes, Hashing, Words
-from billsmith.usage.duckdb.index import ABSENT, CORRECTED, IdentityIndex
+from billsmith.usage.duckdb.index import IdentityIndex
+from billsmith.usage.hashing import Hashes, Hashing, Words
+from billsmith.usage.singly import ABSENT, CORRECTED
 from billsmith.usage.store import Name
 
 #: Rows read at a time.

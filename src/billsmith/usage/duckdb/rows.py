@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from billsmith.events.event import Event
 from billsmith.usage.duckdb.columns import Columns, Numbers, join
-from billsmith.usage.duckdb.limbs import LIMB, number
+from billsmith.usage.limbs import LIMB, number
 
 #: What an event is made of, as ``event_of`` reads it.
 EVENT = "subject, type, source, id, time, high, low, dims"

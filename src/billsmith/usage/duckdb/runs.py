@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import duckdb
 
+from billsmith.usage import merging
 from billsmith.usage.duckdb import cells
 
 #: Rows that make a run, and of a run that is merged no more (so less than twice as many are sorted at once); how many times
@@ -26,35 +27,9 @@ def highs(cursor: duckdb.DuckDBPyConnection) -> list[int]:
     return [high for (high,) in cursor.execute("SELECT high FROM runs ORDER BY high").fetchall()]
 
 
-def to_merge(runs: Sequence[int]) -> tuple[int, int] | None:
-    """The first place, and the place after the last, of adjacent runs that should be one; ``None`` if there are none.
-
-    Small runs first. Each merge takes a row to a size ``FAN_IN`` times larger, so a row is written a few times in its life; and
-    runs of less than a size never stand side by side in such numbers that they would make it up.
-
-    >>> to_merge([8_000_000, 8_500_000, 9_000_000, 9_500_000, 10_000_000])
-    (1, 5)
-    """
-    sizes = [high - low for low, high in zip([0, *runs], runs, strict=False)]
-    size = RUN * FAN_IN
-    while size <= FULL:
-        if found := _making_up(size, sizes):
-            return found
-        size *= FAN_IN
-    return None
-
-
-def _making_up(size: int, sizes: Sequence[int]) -> tuple[int, int] | None:
-    """The first smaller neighbours that together have the size."""
-    first = rows = 0
-    for place, one in enumerate(sizes):
-        if one >= size:
-            first, rows = place + 1, 0
-            continue
-        rows += one
-        if rows >= size:
-            return first, place + 1
-    return None
+def to_merge(sealed: Sequence[int]) -> tuple[int, int] | None:
+    """The first place, and the place after the last, of adjacent runs that should be one; ``None`` if there are none."""
+    return merging.to_merge(sealed, least=RUN * FAN_IN, full=FULL, fan_in=FAN_IN)
 
 
 def seal(cursor: duckdb.DuckDBPyConnection, low: int, high: int) -> None:

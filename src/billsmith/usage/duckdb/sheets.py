@@ -11,9 +11,9 @@ from functools import lru_cache
 
 import msgspec
 
-from billsmith.usage.duckdb.compiler import NUMBERS
-from billsmith.usage.duckdb.folding import Fold, nothing, shape_of
 from billsmith.usage.duckdb.protocol import WireMeasured, pack_measured, unpack_measured
+from billsmith.usage.folding import Fold, nothing, shape_of
+from billsmith.usage.shapes import NUMBERS
 from billsmith.usage.sheets import Read
 from billsmith.usage.store import Measured, Query
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from billsmith.usage.duckdb.hashing import Hashes, Words
+from billsmith.usage.hashing import Hashes, Words
 
 #: Rows for a word: of the hashes that a run doesn't have, about one in sixty is looked for in vain.
 _ROWS = 5

@@ -144,6 +144,19 @@ def upgrade() -> None:
         sa.UniqueConstraint("issuer_seq", "number", name="billing_run_number"),
     )
     op.create_table(
+        "billing_setting",
+        sa.Column("account_seq", _seq(), autoincrement=False, nullable=False),
+        sa.Column("grace_hours", sa.BigInteger(), nullable=False),
+        sa.Column("automatic", sa.SmallInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_by", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("account_seq"),
+    )
+    op.create_table(
         "catalog_part",
         sa.Column("seq", _seq(), nullable=False),
         sa.Column("issuer_seq", _seq(), nullable=False),
@@ -676,6 +689,43 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("viewer_seq", "created_at", "invoice_seq"),
         sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "mail",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("invoice_seq", _seq(), nullable=False),
+        sa.Column("what", _key(64), nullable=False),
+        sa.Column("recipient_seq", _seq(), nullable=False),
+        sa.Column("address", sa.String(length=254), nullable=False),
+        sa.Column("state", _key(12), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("failing_since", sa.BigInteger(), nullable=True),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("problem", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["invoice_seq"],
+            ["invoice.seq"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["recipient_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+        sa.UniqueConstraint("invoice_seq", "what", name="mail_once"),
+    )
+    op.create_index(op.f("ix_mail_recipient_seq"), "mail", ["recipient_seq"], unique=False)
+    op.create_index(
+        "mail_waiting",
+        "mail",
+        ["due_at"],
+        unique=False,
+        sqlite_where=sa.text("state = 'waiting'"),
+        postgresql_where=sa.text("state = 'waiting'"),
     )
     op.create_table(
         "payment",

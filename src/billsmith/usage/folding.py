@@ -19,8 +19,8 @@ from billsmith.units.instants import SECOND
 from billsmith.units.periods import Period
 from billsmith.units.rounding import ZERO, trimmed
 from billsmith.usage import tally
-from billsmith.usage.duckdb.compiler import BEFORE, NUMBERS, PARTS, SUMS, Shape
-from billsmith.usage.duckdb.limbs import LIMB, SCALE, number
+from billsmith.usage.limbs import LIMB, SCALE, number
+from billsmith.usage.shapes import BEFORE, MOMENTS, NUMBERS, PARTS, Shape
 from billsmith.usage.store import Query
 
 #: Meters whose answer is made of sums alone: these are counted ahead.
@@ -45,7 +45,7 @@ def shape_of(meter: Meter, grain: Grain) -> Shape | None:
     if is_linear(meter):
         names = tuple(sorted({*meter.where, *meter.unless, *meter.group_by}))
         levels = meter.aggregation is Aggregation.TIME_WEIGHTED_SUM
-        return Shape(names, tuple(SUMS) if levels else NUMBERS)
+        return Shape(names, MOMENTS if levels else NUMBERS)
     if meter.aggregation in ORDERED:
         return None
     needed = tally.reads(meter)
@@ -56,6 +56,16 @@ def is_linear(meter: Meter) -> bool:
     """Whether sums of the events' own values and times are all that a meter needs."""
     counts = meter.aggregation is Aggregation.COUNT or meter.field == "value"
     return meter.aggregation in LINEAR and counts and not meter.amount_field
+
+
+def families(meters: Iterable[Meter]) -> set[tuple[str, Shape]]:
+    """What has to be counted ahead for some meters: event types, and what of them."""
+    found = set()
+    for meter in meters:
+        shape = shape_of(meter, Grain.TOTAL)
+        if is_linear(meter) and shape is not None:
+            found.add((meter.event_type, shape))
+    return found
 
 
 class Fold:

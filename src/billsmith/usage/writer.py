@@ -1,43 +1,53 @@
 """The one thread that writes: it takes all batches that wait, commits them as one, and acknowledges each.
 
-Order: look up → commit to the table → index → acknowledge. A commit that fails leaves nothing: its batches are told so, the
-file is opened anew, and what the table then has (a failed commit may have come through) is put into the index.
+A batch is acknowledged when it is durable. A commit that fails leaves nothing, and its batches are told so; or it came through
+in spite of its error, which the store finds when they are sent again.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from billsmith.units.errors import Busy, Unavailable
-from billsmith.usage.duckdb.prepare import Prepared
-from billsmith.usage.store import Receipt
+from billsmith.usage.store import Item, Receipt
 
 #: Most items in one commit.
 GROUP = 50_000
 
 
-class _Waiting(NamedTuple):
+class Batch(Protocol):
+    """A batch made ready, in its store's own way."""
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """What it is made of."""
+
+
+Ready = TypeVar("Ready", bound=Batch)
+
+
+class _Waiting(NamedTuple, Generic[Ready]):
     """A batch that waits, how many bytes it takes, and who is told of it."""
 
-    batch: Prepared
+    batch: Ready
     weight: int
     future: Future[Receipt]
 
 
-class Writer:
+class Writer(Generic[Ready]):
     """Groups batches for ``write``, which commits a group and gives a receipt for each batch.
 
     ``room`` is how many bytes may wait, those of the group being written among them.
     """
 
-    def __init__(self, write: Callable[[list[Prepared]], list[Receipt]], room: int) -> None:
+    def __init__(self, write: Callable[[list[Ready]], list[Receipt]], room: int) -> None:
         self._write = write
         self._room = room
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[_Waiting[Ready]] = deque()
         self._changed = threading.Condition()
         self._items = self._bytes = 0
         self._closed = False
@@ -49,7 +59,7 @@ class Writer:
         """Items that wait."""
         return self._items
 
-    def submit(self, items: int, weight: int, prepare: Callable[[], Prepared]) -> Receipt:
+    def submit(self, items: int, weight: int, prepare: Callable[[], Ready]) -> Receipt:
         """Make a batch ready and queue it; gives its receipt when it is durable. Raises :class:`Busy`, :class:`Unavailable`.
 
         A batch of ``items`` that takes ``weight`` bytes is let in before it is made ready, so that what is refused costs
@@ -104,11 +114,11 @@ class Writer:
                     waiting.future.set_result(receipt)
             self._let_out(sum(len(waiting.batch.items) for waiting in group), sum(waiting.weight for waiting in group))
 
-    def _next_group(self) -> list[_Waiting]:
+    def _next_group(self) -> list[_Waiting[Ready]]:
         with self._changed:
             while not self._queue and not self._closed:
                 self._changed.wait()
-            group: list[_Waiting] = []
+            group: list[_Waiting[Ready]] = []
             items = 0
             while self._queue and (not group or items + len(self._queue[0].batch.items) <= GROUP):
                 group.append(self._queue.popleft())

@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterable
 from enum import Enum, auto
 
 import msgspec
-import numpy as np
 
 from billsmith.events.canonical import canonical
 from billsmith.events.event import Event
-from billsmith.usage.duckdb.columns import columns_of
-from billsmith.usage.duckdb.index import CORRECTED
-from billsmith.usage.duckdb.rows import Rows
-from billsmith.usage.duckdb.subjects import Numbering
 from billsmith.usage.store import Clash, Entry, Item, Rejection, Replace, Void
+
+#: What is known of an identity that was corrected: ask for its rows. And of one that isn't there. No body has either (see
+#: ``hashing``).
+CORRECTED, ABSENT = 0, 1
 
 Identity = tuple[str, str, str]
 History = Callable[[Iterable[Identity]], dict[Identity, list[Entry]]]
@@ -45,10 +44,10 @@ class Outcome(Enum):
 class Singly:
     """The items that have to be looked at one by one."""
 
-    def __init__(self, numbering: Numbering) -> None:
-        self._numbering = numbering
+    def __init__(self) -> None:
+        #: seq, sign, the row that it takes back, and the event.
         self.rows: list[tuple[int, int, int, Event]] = []
-        #: The items that made the rows; of each identity the item that changed it last, and its new entry in the index.
+        #: The items that made the rows; of each identity the item that changed it last, and what is to be known of it now.
         self.places: list[int] = []
         self.entries: dict[Identity, tuple[int, int]] = {}
         self._states: dict[Identity, _State] = {}
@@ -110,21 +109,10 @@ class Singly:
         state.live, state.row = False, self._last
 
     def _put(self, event: Event, entry: int, sign: int = 1, undoes: int = 0) -> None:
-        """A row more, and what the index is to say of its identity from now on."""
+        """A row more, and what is to be known of its identity from now on."""
         self.rows.append((self._seq + len(self.rows) + 1, sign, undoes, event))
         self.places.append(self._place)
         self.entries[event.identity] = (self._place, entry)
-
-    def as_rows(self) -> Rows:
-        """The rows."""
-        seqs, signs, undone, events = zip(*self.rows, strict=True) if self.rows else ((), (), (), ())
-        return Rows(
-            seq=np.array(seqs, np.int64),
-            sign=np.array(signs, np.int8),
-            undoes=np.array(undone, np.int64),
-            subject=np.array([self._numbering.number((event.owner, event.account)) for event in events], np.int32),
-            columns=columns_of(events),
-        )
 
     @property
     def _last(self) -> int:

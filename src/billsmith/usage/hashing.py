@@ -47,8 +47,8 @@ class Hashing:
         """
         return self._hashes(texts, None, slice(4))
 
-    def bodies(self, texts: Sequence[str], numbers: NDArray[np.int64]) -> Words:
-        """64 bits of each text and the :data:`NUMBERS` numbers in its column; none is 0 or 1."""
+    def bodies(self, texts: Sequence[str], numbers: NDArray[np.int64] | None = None) -> Words:
+        """64 bits of each text and the :data:`NUMBERS` numbers in its column, if any; none is 0 or 1."""
         found: Words = self._hashes(texts, numbers, slice(4, 6))[0] | np.uint64(2)
         return found
 

@@ -1,0 +1,118 @@
+"""What becomes of each item of a group of batches: the rows to write, and a receipt for each batch.
+
+An event that is new, or the body that is known again, needs nothing but what the identities say; the others go one by one, in
+their order, by the rows of their identities (``singly``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from billsmith.events.event import Event
+from billsmith.usage.postgres.prepare import Prepared
+from billsmith.usage.postgres.rows import end_of
+from billsmith.usage.singly import ABSENT, CORRECTED, History, Identity, Outcome, Singly, identity_of
+from billsmith.usage.store import Clash, Name, Receipt, Rejection
+
+
+class Row(NamedTuple):
+    """A row to be: its ``seq``, how it counts, whom it bills, the end of its line."""
+
+    seq: int
+    sign: int
+    subject: int
+    end: str
+
+
+class Amendment(NamedTuple):
+    """A row of an identity that was corrected: its ``seq``, the event, whom it bills, the ``seq`` that it takes back or 0."""
+
+    seq: int
+    event: Event
+    subject: int
+    undoes: int
+
+
+class Decided(msgspec.Struct):
+    """What a group changes."""
+
+    rows: list[Row] = []
+    amended: list[Amendment] = []
+    receipts: list[Receipt] = []
+
+
+def decide(
+    group: Sequence[Prepared],
+    known: Mapping[bytes, int],
+    *,
+    seq: int,
+    subjects: Sequence[int],
+    subject: Callable[[Name], int],
+    history: History,
+) -> Decided:
+    """Go through a group. ``known`` is what is known of its identities that were there before, ``seq`` the last before it.
+
+    ``subjects`` are those of its events, in their order, ``subject`` gives that of any name; ``history`` reads the rows of
+    identities.
+    """
+    times = Counter(hash for batch in group for hash in batch.identities)
+    decided, others, fresh = Decided(), Singly(), 0
+    others.learn(_to_look_up(group, known, times), history)
+    of_events = iter(subjects)
+    for batch in group:
+        duplicates: list[int] = []
+        conflicts: list[Clash] = []
+        rejected: list[Rejection] = []
+        for index, (item, hash, body, end) in enumerate(
+            zip(batch.items, batch.identities, batch.bodies, batch.ends, strict=True)
+        ):
+            number = next(of_events) if body else 0
+            entry = known.get(hash, ABSENT)
+            if body and times[hash] == 1 and entry in (ABSENT, body):
+                if entry == body:
+                    duplicates.append(index)
+                    continue
+                fresh += 1
+                decided.rows.append(Row(seq + fresh + len(others.rows), 1, number, end))
+                continue
+            before = len(others.rows)
+            others.at(0, seq + fresh)
+            outcome = others.take(index, item, body)
+            for at, sign, _, event in others.rows[before:]:
+                decided.rows.append(Row(at, sign, subject((event.owner, event.account)), end_of(event)))
+            if isinstance(outcome, Clash):
+                conflicts.append(outcome)
+            elif isinstance(outcome, Rejection):
+                rejected.append(outcome)
+            elif outcome is Outcome.DUPLICATE:
+                duplicates.append(index)
+        decided.receipts.append(
+            Receipt(
+                accepted=len(batch.items) - len(duplicates) - len(conflicts) - len(rejected),
+                seq=seq + fresh + len(others.rows),
+                duplicates=tuple(duplicates),
+                conflicts=tuple(conflicts),
+                rejected=tuple(rejected),
+            )
+        )
+    amended = {identity for identity, (_, entry) in others.entries.items() if entry == CORRECTED}
+    decided.amended += (
+        Amendment(at, event, subject((event.owner, event.account)), undoes)
+        for at, _, undoes, event in others.rows
+        if event.identity in amended
+    )
+    return decided
+
+
+def _to_look_up(group: Sequence[Prepared], known: Mapping[bytes, int], times: Counter[bytes]) -> set[Identity]:
+    """The identities that were there, and of which ``known`` doesn't say enough."""
+    return {
+        identity_of(item)
+        for batch in group
+        for item, hash, body in zip(batch.items, batch.identities, batch.bodies, strict=True)
+        if hash in known and (not body or known[hash] != body or times[hash] > 1)
+    }
