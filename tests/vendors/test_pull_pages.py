@@ -69,7 +69,7 @@ def test_acronis(sqlite_house: House) -> None:
             found = list(
                 client.invoices(InvoiceFilter(payment_status_not_confirmed=True), sort="InvoiceTotal", descending=True)
             )
-            assert [str(each.Total) for each in found] == ["123.75", "100.16", "18.9"]
+            assert [str(each.total) for each in found] == ["123.75", "100.16", "18.9"]
         asked = server.requests[-1].query
         assert (asked["PaymentStatusNotConfirmed"], asked["SortColumn"], asked["SortDirection"]) == (
             "true",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy.event import listen
 
 from billsmith.accounts.model import Account
 from billsmith.invoicing import comparison
@@ -158,3 +159,18 @@ def test_duplicates_across_connections(house: House) -> None:
         ("the same customer, amount and date", "7.00 EUR", ["cloud", "other"]),
     ]
     assert alone == []
+
+
+def test_many_duplicates_are_found_by_few_questions(sqlite_house: House) -> None:
+    """A question for each of them would read the whole list again for each."""
+    one = Desk(sqlite_house)
+    other = Desk(sqlite_house, "other", sqlite_house.account("Branch", one.account, external_id="branch"))
+    for desk in (one, other):
+        desk.list.rows = [row(number, customer=desk.of.name) for number in range(40)]
+        desk.pull()
+    asked: list[str] = []
+    listen(sqlite_house.database.engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    with sqlite_house.database.read() as connection:
+        found = reconcile.duplicates(connection, [one.of, other.of])
+    assert (len(found), {len(each.invoices) for each in found}) == (40, {2})
+    assert len(asked) < 12

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby, islice
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, exists, func, select
+from sqlalchemy import Connection, and_, exists, func, select
 
 from billsmith.accounts.model import Account
 from billsmith.storage import schema
@@ -16,6 +17,8 @@ from billsmith.storage.sync_connections import VendorConnection
 
 #: Groups of duplicates that are told at most.
 MAX_DUPLICATES = 1_000
+#: Invoices of one group that are told at most.
+MAX_MEMBERS = 100
 
 
 class Met(NamedTuple):
@@ -137,19 +140,15 @@ def _groups(
     if not one:
         several &= func.count(table.c.seq.distinct()) > 1
     grouped = select(*key).select_from(joined).where(*live).group_by(*key).having(several).order_by(*key).limit(MAX_DUPLICATES)
+    groups = grouped.subquery()
+    of_a_group = and_(*(column == groups.c[column.name] for column in key))
+    members = select(*key, sync_record.c.connection_seq, table.c.seq.label("member"))
+    query = members.select_from(joined.join(groups, of_a_group)).where(*live).order_by(*key, table.c.seq)
     found = []
-    for values in connection.execute(grouped).all():
-        of_group = [column == value for column, value in zip(key, values, strict=True)]
-        rows = connection.execute(
-            select(sync_record.c.connection_seq, table.c.seq).select_from(joined).where(*live, *of_group).limit(100)
-        ).all()
-        found.append(
-            Duplicate(
-                why,
-                tuple(sorted({row.connection_seq for row in rows})),
-                tuple(sorted({row.seq for row in rows})),
-            )
-        )
+    for _, group in groupby(connection.execute(query), lambda row: row[: len(key)]):
+        some = list(islice(group, MAX_MEMBERS))
+        connections, seqs = {row.connection_seq for row in some}, {row.member for row in some}
+        found.append(Duplicate(why, tuple(sorted(connections)), tuple(sorted(seqs))))
     return found
 
 

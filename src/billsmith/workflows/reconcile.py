@@ -11,6 +11,7 @@ from billsmith.invoicing.comparison import Coverage, State, Verdict, count, verd
 from billsmith.invoicing.model import Invoice, InvoiceStatus
 from billsmith.storage import accounts, invoices, reconcile, sync
 from billsmith.storage.database import Connection
+from billsmith.storage.invoices import Stored
 from billsmith.storage.reconcile import Met
 from billsmith.storage.sync import Difference, Walk, WalkState
 from billsmith.storage.sync_connections import VendorConnection
@@ -101,19 +102,20 @@ def reconcile_one(connection: Connection, of: VendorConnection) -> Reconciliatio
 def duplicates(connection: Connection, of: Sequence[VendorConnection]) -> list[DuplicateInvoices]:
     """What looks like one invoice that came through several of these connections."""
     names = {each.seq: each.name for each in of}
-    found = []
-    for group in reconcile.duplicates(connection, list(names)):
-        named = invoices.by_seqs(connection, group.invoice_seqs)
-        first = named[group.invoice_seqs[0]].invoice
-        found.append(
-            DuplicateInvoices(
-                why=group.why,
-                connections=[names[seq] for seq in group.connection_seqs],
-                invoices=[named[seq].invoice.id for seq in group.invoice_seqs],
-                amount=_money(first.total_minor, first.currency),
-            )
+    groups = reconcile.duplicates(connection, list(names))
+    seqs = sorted({seq for group in groups for seq in group.invoice_seqs})
+    named: dict[int, Stored] = {}
+    for start in range(0, len(seqs), invoices.CHUNK):
+        named |= invoices.by_seqs(connection, seqs[start : start + invoices.CHUNK])
+    return [
+        DuplicateInvoices(
+            why=group.why,
+            connections=[names[seq] for seq in group.connection_seqs],
+            invoices=[named[seq].invoice.id for seq in group.invoice_seqs],
+            amount=_money(named[group.invoice_seqs[0]].invoice.total_minor, named[group.invoice_seqs[0]].invoice.currency),
         )
-    return found
+        for group in groups
+    ]
 
 
 def judge(met: Met, audited_since: int) -> Judged:
