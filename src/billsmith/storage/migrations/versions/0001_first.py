@@ -409,6 +409,19 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_pair_tally_recipient_seq"), "pair_tally", ["recipient_seq"], unique=False)
     op.create_table(
+        "reminder_plan",
+        sa.Column("issuer_seq", _seq(), autoincrement=False, nullable=False),
+        sa.Column("steps", sa.Text(), nullable=False),
+        sa.Column("done_until", sa.Integer(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_by", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("issuer_seq"),
+    )
+    op.create_table(
         "subscription",
         sa.Column("seq", _seq(), nullable=False),
         sa.Column("id", _id(), nullable=False),
@@ -793,6 +806,18 @@ def upgrade() -> None:
             ["account.seq"],
         ),
         sa.PrimaryKeyConstraint("issuer_seq", "invoice_seq", "line"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "reminder",
+        sa.Column("invoice_seq", _seq(), nullable=False),
+        sa.Column("step", _key(32), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["invoice_seq"],
+            ["invoice.seq"],
+        ),
+        sa.PrimaryKeyConstraint("invoice_seq", "step"),
         sqlite_with_rowid=False,
     )
     op.create_table(
