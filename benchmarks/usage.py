@@ -44,11 +44,12 @@ START = parse_instant("2026-10-01T00:00:00Z")
 ACCOUNTS = 10_000
 
 
-def batches(count: int, size: int, seed: int = 20261031) -> Iterator[list[Event]]:
+def batches(count: int, size: int, seed: int = 20261031, *, first: int = 0, of: int = 0) -> Iterator[list[Event]]:
+    """A month's events in batches; with ``of``, ``count`` of them from the place ``first`` on."""
     chance = random.Random(seed)
     before: list[Event] = []
-    for first in range(0, count, size):
-        batch = [_event(chance, first + place, count) for place in range(size)]
+    for start in range(first, first + count, size):
+        batch = [_event(chance, start + place, of or count) for place in range(size)]
         for place in range(0, size, 100):
             if before:
                 batch[place] = chance.choice(before)

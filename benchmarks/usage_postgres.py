@@ -51,8 +51,8 @@ ASKED = ("c3", "c300", "c3000")
 _SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "8GB", "checkpoint_timeout": "15min"}
 _PLAIN = """
 CREATE TABLE {name} (
-    owner text NOT NULL, account text NOT NULL, time bigint NOT NULL, value numeric(38, 12) NOT NULL, type text NOT NULL,
-    source text NOT NULL, id text NOT NULL, dims jsonb NOT NULL, PRIMARY KEY (owner, source, id)
+    owner text NOT NULL, account text NOT NULL, source text NOT NULL, id text NOT NULL, time bigint NOT NULL,
+    value numeric(38, 12) NOT NULL, type text NOT NULL, dims jsonb NOT NULL, PRIMARY KEY (owner, source, id)
 )
 """
 

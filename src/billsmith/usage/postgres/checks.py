@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from billsmith.usage.hashing import Hashing
 from billsmith.usage.postgres import cells
 from billsmith.usage.postgres.connections import Connection
-from billsmith.usage.postgres.prepare import HASH_BYTES, prepare
+from billsmith.usage.postgres.prepare import HASH_BYTES, Batch, prepare
 from billsmith.usage.postgres.rows import EVENT, event_of
 from billsmith.usage.postgres.schema import SCHEMA
 from billsmith.usage.singly import CORRECTED
@@ -65,7 +65,7 @@ def _against_identities(connection: Connection, hashing: Hashing) -> tuple[int, 
     with connection.cursor("rows") as cursor:
         cursor.execute(f"SELECT {EVENT} FROM {SCHEMA}.events e JOIN {SCHEMA}.subjects s USING (subject)")
         while rows := cursor.fetchmany(_CHUNK):
-            sent = prepare([event_of(event) for event in rows], hashing)
+            sent = prepare(Batch([event_of(event) for event in rows]), hashing)
             found = connection.execute(
                 f"SELECT hash, body FROM {SCHEMA}.identities WHERE hash = ANY(string_to_array(%s, ',')::uuid[])",
                 [b"".join(sent.identities).hex(",", HASH_BYTES)],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 import msgspec
@@ -15,17 +16,11 @@ import msgspec
 from billsmith.events.event import Event
 from billsmith.usage.postgres.prepare import Prepared
 from billsmith.usage.postgres.rows import end_of
-from billsmith.usage.singly import ABSENT, CORRECTED, History, Identity, Outcome, Singly, identity_of
+from billsmith.usage.singly import CORRECTED, History, Identity, Outcome, Singly, identity_of
 from billsmith.usage.store import Clash, Name, Receipt, Rejection
 
-
-class Row(NamedTuple):
-    """A row to be: its ``seq``, how it counts, whom it bills, the end of its line."""
-
-    seq: int
-    sign: int
-    subject: int
-    end: str
+#: A row to be: its ``seq``, how it counts, whom it bills, the end of its line.
+Row = tuple[int, int, int, str]
 
 
 class Amendment(NamedTuple):
@@ -59,31 +54,34 @@ def decide(
     ``subjects`` are those of its events, in their order, ``subject`` gives that of any name; ``history`` reads the rows of
     identities.
     """
-    times = Counter(hash for batch in group for hash in batch.identities)
-    decided, others, fresh = Decided(), Singly(), 0
-    others.learn(_to_look_up(group, known, times), history)
-    of_events = iter(subjects)
+    repeated = _repeated([hash for batch in group for hash in batch.identities])
+    decided, others, fresh, after = Decided(), Singly(), 0, 0
+    others.learn(_to_look_up(group, known, repeated), history)
     for batch in group:
         duplicates: list[int] = []
         conflicts: list[Clash] = []
         rejected: list[Rejection] = []
-        for index, (item, hash, body, end) in enumerate(
-            zip(batch.items, batch.identities, batch.bodies, batch.ends, strict=True)
-        ):
-            number = next(of_events) if body else 0
-            entry = known.get(hash, ABSENT)
-            if body and times[hash] == 1 and entry in (ABSENT, body):
-                if entry == body:
-                    duplicates.append(index)
-                    continue
-                fresh += 1
-                decided.rows.append(Row(seq + fresh + len(others.rows), 1, number, end))
+        start = 0
+        for index in (*_to_look_at(batch, known, repeated), len(batch.items)):
+            # all from the one before up to here are new
+            last, count = seq + fresh + len(others.rows), index - start
+            ends = batch.ends[start:index]
+            decided.rows += zip(
+                range(last + 1, last + count + 1), repeat(1), subjects[after : after + count], ends, strict=False
+            )
+            fresh, after, start = fresh + count, after + count, index + 1
+            if index == len(batch.items):
+                break
+            body = batch.bodies[index]
+            after += body != 0
+            if body and known.get(batch.identities[index]) == body and batch.identities[index] not in repeated:
+                duplicates.append(index)
                 continue
             before = len(others.rows)
             others.at(0, seq + fresh)
-            outcome = others.take(index, item, body)
+            outcome = others.take(index, batch.items[index], body)
             for at, sign, _, event in others.rows[before:]:
-                decided.rows.append(Row(at, sign, subject((event.owner, event.account)), end_of(event)))
+                decided.rows.append((at, sign, subject((event.owner, event.account)), end_of(event)))
             if isinstance(outcome, Clash):
                 conflicts.append(outcome)
             elif isinstance(outcome, Rejection):
@@ -108,11 +106,26 @@ def decide(
     return decided
 
 
-def _to_look_up(group: Sequence[Prepared], known: Mapping[bytes, int], times: Counter[bytes]) -> set[Identity]:
+def _repeated(hashes: Sequence[bytes]) -> set[bytes]:
+    if len(set(hashes)) == len(hashes):
+        return set()
+    return {hash for hash, times in Counter(hashes).items() if times > 1}
+
+
+def _to_look_at(batch: Prepared, known: Mapping[bytes, int], repeated: set[bytes]) -> list[int]:
+    """The places of those that are not plainly new."""
+    odd = known.keys() | repeated
+    if all(batch.bodies) and odd.isdisjoint(batch.identities):
+        return []
+    pairs = zip(batch.identities, batch.bodies, strict=True)
+    return [place for place, (hash, body) in enumerate(pairs) if not body or hash in odd]
+
+
+def _to_look_up(group: Sequence[Prepared], known: Mapping[bytes, int], repeated: set[bytes]) -> set[Identity]:
     """The identities that were there, and of which ``known`` doesn't say enough."""
     return {
         identity_of(item)
         for batch in group
         for item, hash, body in zip(batch.items, batch.identities, batch.bodies, strict=True)
-        if hash in known and (not body or known[hash] != body or times[hash] > 1)
+        if hash in known and (not body or known[hash] != body or hash in repeated)
     }

@@ -13,7 +13,7 @@ from billsmith.usage.postgres import cells, checks, copies, schema, subjects
 from billsmith.usage.postgres.answers import Answers
 from billsmith.usage.postgres.connections import Connection, Pool, connect, translated
 from billsmith.usage.postgres.keeper import Keeper
-from billsmith.usage.postgres.prepare import hashes, prepare, weight
+from billsmith.usage.postgres.prepare import Batch, hashes, prepare
 from billsmith.usage.postgres.schema import SCHEMA
 from billsmith.usage.postgres.states import histories
 from billsmith.usage.postgres.writing import Writing
@@ -62,7 +62,8 @@ class PostgresStore:
         """See :class:`UsageStore`."""
         if len(items) > MAX_BATCH:
             raise TooLarge(f"{len(items)} items; at most {MAX_BATCH} in one batch", code="usage.batch_too_large")
-        receipt = self._writer.submit(len(items), weight(items), lambda: prepare(items, self._hashing))
+        batch = Batch(items)
+        receipt = self._writer.submit(len(items), batch.weight, lambda: prepare(batch, self._hashing))
         self._keeper.written(receipt.seq)
         return receipt
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 
 import msgspec
 
 from billsmith.events.event import Event
 from billsmith.usage.hashing import Hashing
-from billsmith.usage.postgres.rows import spell
+from billsmith.usage.postgres.rows import dims_of, spell
 from billsmith.usage.singly import identity_of
-from billsmith.usage.store import Item, Replace, Void
+from billsmith.usage.store import Item, Replace
 
 #: Bytes of an identity's hash.
 HASH_BYTES = 16
@@ -31,9 +30,20 @@ class Prepared(msgspec.Struct, frozen=True):
     ends: list[str]
 
 
-def prepare(items: Sequence[Item], hashing: Hashing) -> Prepared:
+class Batch:
+    """A batch as it came. ``dims`` are its events' dimensions as stored; ``weight`` is the bytes that it takes, about."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.items = items
+        self.events = [item for item in items if isinstance(item, Event)]
+        self.dims = dims_of(self.events)
+        replaced = dims_of([item.event for item in items if isinstance(item, Replace)])
+        self.weight = _ITEM * len(items) + 2 * (sum(map(len, self.dims)) + sum(map(len, replaced)))
+
+
+def prepare(batch: Batch, hashing: Hashing) -> Prepared:
     """Hash every item, and spell every event."""
-    spelled = [spell(item) for item in items if isinstance(item, Event)]
+    items, spelled = batch.items, list(map(spell, batch.events, batch.dims))
     ends = [end for end, _ in spelled]
     bodies: list[int] = hashing.bodies([body for _, body in spelled]).tolist() if spelled else []
     if len(spelled) < len(items):
@@ -41,17 +51,6 @@ def prepare(items: Sequence[Item], hashing: Hashing) -> Prepared:
         pairs = [next(by_event) if isinstance(item, Event) else ("", 0) for item in items]
         ends, bodies = [end for end, _ in pairs], [body for _, body in pairs]
     return Prepared(items, hashes(hashing, [identity_of(item) for item in items]), bodies, ends)
-
-
-def weight(items: Sequence[Item]) -> int:
-    """Bytes that a batch takes while it waits, about.
-
-    >>> weight([Void(owner="o", source="s", id="1")] * 10)
-    10240
-    """
-    events: list[Event] = [item.event if isinstance(item, Replace) else item for item in items if not isinstance(item, Void)]
-    texts = chain.from_iterable([(*event.dimensions, *event.dimensions.values()) for event in events])
-    return _ITEM * len(items) + 2 * sum(map(len, texts))
 
 
 def hashes(hashing: Hashing, identities: Sequence[tuple[str, str, str]]) -> list[bytes]:

@@ -23,10 +23,16 @@ _TABS = 5
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def spell(event: Event) -> tuple[str, str]:
+def dims_of(events: Sequence[Event]) -> list[str]:
+    """The dimensions of events, as the table has them."""
+    return _json.encode_lines([event.dimensions for event in events]).decode().split("\n")[: len(events)]
+
+
+def spell(event: Event, dims: str) -> tuple[str, str]:
     """The end of an event's line, which is the same wherever it goes, and a text for its body: equal where two bodies are.
 
-    >>> for text in spell(Event(owner="o", source="s", id="1", type="t", account="a", time=5, dimensions={"b": "", "a": "x"})):
+    >>> event = Event(owner="o", source="s", id="1", type="t", account="a", time=5, dimensions={"b": "", "a": "x"})
+    >>> for text in spell(event, *dims_of([event])):
     ...     print(text.replace("\\t", "|"))
     s|1|5|1|t|{"a":"x","b":""}
     5|1|t|{"a":"x","b":""}|a
@@ -34,7 +40,6 @@ def spell(event: Event) -> tuple[str, str]:
     value = f"{event.value:f}" if event.value else "0"
     if "." in value:
         value = value.rstrip("0").rstrip(".")
-    dims = _json.encode(event.dimensions).decode() if event.dimensions else "{}"
     what = f"{event.time}\t{value}\t{event.type}\t{dims}"
     end = f"{event.source}\t{event.id}\t{what}"
     if "\\" in end or "\n" in end or "\r" in end or end.count("\t") != _TABS:
@@ -46,7 +51,7 @@ def spell(event: Event) -> tuple[str, str]:
 
 def end_of(event: Event) -> str:
     """The end of an event's line."""
-    return spell(event)[0]
+    return spell(event, *dims_of([event]))[0]
 
 
 def line(batch: int, place: int, sign: int, subject: int, end: str) -> str:

@@ -151,7 +151,7 @@ class Writing:
         return histories(connection, list(zip(hashes(self._hashing, wanted), wanted, strict=True)))
 
     def _put(self, connection: Connection, batch: int, decided: Decided) -> None:
-        lines = [line(batch, row.seq - _HERE, row.sign, row.subject, row.end) for row in decided.rows]
+        lines = [line(batch, seq - _HERE, sign, subject, end) for seq, sign, subject, end in decided.rows]
         with connection.cursor() as cursor, cursor.copy(f"COPY {SCHEMA}.events {COPY} FROM STDIN") as copy:
             copy.write("".join(lines))
         if not decided.amended:
@@ -252,7 +252,7 @@ def _owners(group: Sequence[Prepared]) -> dict[int, bool]:
 
 def commit(connection: Connection, batch: int, rows: Sequence[Row]) -> int:
     """Give the batch its seqs, and commit. Gives the seq before them."""
-    live = sum(row.sign for row in rows)
+    live = sum(sign for _, sign, _, _ in rows)
     with connection.pipeline():
         connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCKS, NUMBERING])
         cursor = connection.execute(_NUMBER, [batch, len(rows), live])
