@@ -157,9 +157,9 @@ class Postgres:
     def __init__(self, home: Path) -> None:
         import psycopg
 
-        from benchmarks.lists.stores import _postgres_server
+        from benchmarks.lists.stores import postgres_server
 
-        self._connection = psycopg.connect(_postgres_server(home).get_uri(), autocommit=True)
+        self._connection = psycopg.connect(postgres_server(home).get_uri(), autocommit=True)
         self._connection.execute(f"CREATE TABLE events ({self._COLUMNS}, PRIMARY KEY (owner, source, id))")
         self._connection.execute(f"CREATE TEMP TABLE sent ({self._COLUMNS})")
 

@@ -323,6 +323,7 @@ def fail_to_sync(home: Path, rounds: int, seed: int, *, lying: bool = False) -> 
 
         def write(say: Callable[[Any], None], run: str = run, before: int = before, during: int = during) -> None:
             store = DuckDBStore(home / "live")
+            store.bind([Binding("o", "a", "A")])
             for batch in range(before):
                 store.ingest([event(run, batch)])
             fault.write_text("lie" if lying else "")
