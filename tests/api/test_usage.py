@@ -314,6 +314,8 @@ def test_what_can_not_be_counted_parks_that_account_alone(counted: World) -> Non
     answer = counted.ask("/v1/meters/sizes/query").json()
     assert {each["account_id"] for each in answer["parked"]} == {counted.north.id, counted.south.id}
     assert all(each["code"].startswith("event.") and each["message"] for each in answer["parked"])
+    # who might be among the most, and can't be counted, is told of
+    assert counted.ask("/v1/meters/sizes/query", top=1).json()["parked"] == answer["parked"]
 
 
 def test_events_wait_for_their_account(world: World) -> None:

@@ -106,12 +106,12 @@ def ask(store: UsageStore, counted: Sequence[Counting], about: Sequence[str], qu
     windows, grain = _windows(question)
     lone = len(about) == 1
     leaders = None
-    if question.top is not None:
-        leaders = _leaders(store, counted, about, question, seq)
-        about = sorted({account for _, account, _ in leaders})
-    with_nothing = grain is Grain.TOTAL and (question.fill or lone)
     rows: list[Row] = []
     parked: set[Parked] = set()
+    if question.top is not None:
+        leaders = _leaders(store, counted, about, question, seq, parked)
+        about = sorted({account for _, account, _ in leaders})
+    with_nothing = grain is Grain.TOTAL and (question.fill or lone)
     for one in counted:
         for found in _counted(store, one, about, question, windows, grain, seq, with_nothing=with_nothing):
             if isinstance(found, Parked):
@@ -119,16 +119,20 @@ def ask(store: UsageStore, counted: Sequence[Counting], about: Sequence[str], qu
             elif leaders is None or _key(found) in leaders:
                 rows.append(found)
             if len(rows) + len(parked) > MAX_ROWS:
-                raise TooLarge(
-                    f"more than {MAX_ROWS} rows; ask for a shorter period, coarser windows, fewer groups or one account",
-                    code="usage.too_many_rows",
-                )
+                raise _too_many_rows()
     if question.fill:
         rows = _filled(rows, counted, question, windows, grain)
     rows.sort(key=lambda row: (row.meter, row.account, sorted(row.dimensions.items()), row.start))
     if question.top is not None and question.by == "total":
         rows.sort(key=lambda row: (row.meter, -(row.value or 0), row.account))
     return UsageAnswer(rows=rows, parked=sorted(parked, key=lambda each: (each.meter, each.account)), seq=seq)
+
+
+def _too_many_rows() -> TooLarge:
+    return TooLarge(
+        f"more than {MAX_ROWS} rows; ask for a shorter period, coarser windows, fewer groups or one account",
+        code="usage.too_many_rows",
+    )
 
 
 def _counted(
@@ -360,16 +364,27 @@ def _key(row: Row) -> _Key:
     return row.meter, row.account, tuple(sorted(row.dimensions.items()))
 
 
-def _leaders(store: UsageStore, counted: Sequence[Counting], about: Sequence[str], question: Question, seq: int) -> set[_Key]:
-    """The accounts and groups with the most over the whole period, by meter."""
+def _leaders(
+    store: UsageStore, counted: Sequence[Counting], about: Sequence[str], question: Question, seq: int, parked: set[Parked]
+) -> set[_Key]:
+    """The accounts and groups with the most over the whole period, by meter; those that can't be counted are put by."""
+
+    def rows(found: Iterator[Row | Parked]) -> Iterator[Row]:
+        for each in found:
+            if isinstance(each, Row):
+                yield each
+                continue
+            parked.add(each)
+            if len(parked) > MAX_ROWS:
+                raise _too_many_rows()
+
     assert question.top is not None
     leaders: set[_Key] = set()
     whole = msgspec.structs.replace(question, by="total", fill=False)
     for one in counted:
         found = _counted(store, one, about, whole, [question.period], Grain.TOTAL, seq, with_nothing=len(about) == 1)
-        rows = (row for row in found if isinstance(row, Row))
         most = heapq.nsmallest(
-            question.top, rows, key=lambda row: (-(row.value or 0), row.account, sorted(row.dimensions.items()))
+            question.top, rows(found), key=lambda row: (-(row.value or 0), row.account, sorted(row.dimensions.items()))
         )
         leaders |= set(map(_key, most))
     return leaders
