@@ -81,6 +81,8 @@ def known(caller: Caller, operation_id: str) -> dict[str, str]:
     """Ids of what is there, for the places of the operation's path."""
     made = {
         "invoice": lambda: caller.post("/v1/invoices", {**_DRAFT, "draft": operation_id.endswith("Draft")})["id"],
+        "agreement": lambda: caller.post("/v1/agreements", {"account": "c-1", "terms": {}})["id"],
+        "simulation": lambda: caller("POST", "/v1/simulations", _BODIES["createSimulation"]).json()["id"],
         "meter": lambda: caller.post("/v1/meters", {"code": "calls", "event_type": "call"})["code"],
         "account": lambda: caller.post("/v1/accounts", {"name": "New"})["id"],
         "credential": lambda: caller.post("/v1/credentials", {"kind": "api-key"})["id"],
@@ -89,8 +91,6 @@ def known(caller: Caller, operation_id: str) -> dict[str, str]:
         "catalog": lambda: "acme",
         "connection": lambda: caller.post("/v1/connections", {**CONNECTION, "name": secrets.token_hex(8)})["id"],
         "correction": lambda: caller.post("/v1/events/void", {"events": [{"id": "1"}], "expected": 0})["id"],
-        "agreement": lambda: caller.post("/v1/agreements", {"account": "c-1", "terms": {}})["id"],
-        "simulation": lambda: caller("POST", "/v1/simulations", _BODIES["createSimulation"]).json()["id"],
         "run": lambda: caller.get("/v1/runs")["items"][0]["id"],
     }
     [operation] = [each for each in OPERATIONS if each.id == operation_id]
