@@ -116,7 +116,7 @@ def sensible(body: Any) -> Any:
     for name, value in _OURS.items():
         if name in kept:
             kept[name] = value
-    if "description" in kept:
+    if "description" in kept and "url" not in kept and "kinds" not in kept:
         kept["amount"] = 3
     elif "amount" in kept and "account" not in kept:
         kept["reference"] = "r"
@@ -151,6 +151,7 @@ _OURS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")  # schemathesis draws from what earlier answers held
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["good", "bad"])
 @pytest.mark.parametrize("operation_id", [each.id for each in OPERATIONS])
 def test_generated_requests(caller: Caller, operation_id: str, mode: GenerationMode) -> None:
