@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import pytest
 
-from billsmith.accounts.model import Account
+from billsmith.accounts.model import Account, AccountStatus
 from billsmith.outbound import session as outbound
 from billsmith.outbound.origins import parse
-from billsmith.storage import change_log, changes, webhooks
+from billsmith.storage import accounts, change_log, changes, webhooks
 from billsmith.storage.database import Database
 from billsmith.storage.webhooks import DISABLED, OPEN, Webhook
 from billsmith.units.errors import Invalid, Unavailable
@@ -330,6 +330,15 @@ def test_a_test_goes_to_that_webhook_alone(house: House, hooks: Hooks, top: Acco
     courier(house, hooks).run_due()
     tests = [each.path for each in hooks.received if each.message["type"] == "webhook.test"]
     assert tests == ["/asked"]
+
+
+def test_an_account_that_is_not_open_is_told_nothing(house: House, hooks: Hooks, top: Account) -> None:
+    child = house.account("Child", top)
+    hook(house, hooks, child, ["account.*"])
+    for status, arrived in ((AccountStatus.SUSPENDED, 0), (AccountStatus.OPEN, 2), (AccountStatus.CLOSED, 0)):
+        with house.database.write() as connection:
+            accounts.change(connection, child, now=house.now, status=status)
+        assert courier(house, hooks).run_due() == arrived
 
 
 def test_a_replay_while_it_is_told_wins(sqlite_house: House) -> None:

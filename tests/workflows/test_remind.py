@@ -210,6 +210,7 @@ def test_a_late_fee_is_an_invoice_and_asks_no_fee_itself(house: House) -> None:
         ([Step(days=0, do=Deed.FEE, amount=Decimal(1), currency="EUR")], "reminder.days"),
         ([Step(days=1, do=Deed.FEE)], "reminder.amount"),
         ([Step(days=1, do=Deed.FEE, amount=Decimal("0.001"), currency="EUR")], "reminder.amount"),
+        ([Step(days=1, do=Deed.FEE, amount=Decimal("1E+40"), currency="EUR")], "reminder.amount"),
         ([Step(days=1, do=Deed.MAIL, amount=Decimal(1))], "reminder.amount"),
         ([Step(days=1, do=Deed.MAIL)] * 2, "reminder.twice"),
         ([Step(days=day, do=Deed.TELL) for day in range(13)], "reminder.too_many"),

@@ -17,6 +17,7 @@ from billsmith.units.rounding import parse_decimal, plain
 MAX_BEFORE = 60
 MAX_AFTER = 365
 MAX_STEPS = 12
+MAX_FEE = 1_000_000
 
 
 class Deed(StrEnum):
@@ -73,8 +74,10 @@ def _check(step: Step) -> None:
     if step.days <= 0:
         raise Invalid("a fee is asked for after the due date, not before", code="reminder.days", where="steps")
     places = currency_exponent(step.currency)
-    if step.amount is None or step.amount <= 0 or step.amount % Decimal(1).scaleb(-places):
-        raise Invalid("a fee is an amount above zero that its currency can pay", code="reminder.amount", where="steps")
+    if step.amount is None or not 0 < step.amount <= MAX_FEE or step.amount % Decimal(1).scaleb(-places):
+        raise Invalid(
+            "a fee is an amount above zero, up to a million, that its currency can pay", code="reminder.amount", where="steps"
+        )
 
 
 def steps_of(plan: Sequence[Step], due_date: dt.date, after: dt.date, today: dt.date) -> list[Step]:

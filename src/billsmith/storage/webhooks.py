@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from billsmith.accounts.model import Account
+from billsmith.accounts.model import Account, AccountStatus
 from billsmith.storage import change_log
 from billsmith.storage.accounts import path_range
 from billsmith.storage.schema import account as account_table
@@ -123,9 +123,18 @@ def count(connection: Connection, account: Account) -> int:
 
 
 def due(connection: Connection, now: int) -> list[Webhook]:
-    """Webhooks that have something to be told of now, the longest waiting first."""
+    """Webhooks of open accounts that have something to be told of now, the longest waiting first."""
     head = select(func.max(change_table.c.seq)).scalar_subquery()
-    query = select(table).where(table.c.state == OPEN, table.c.due_at <= now, table.c.cursor < head)
+    query = (
+        select(table)
+        .join(account_table, account_table.c.seq == table.c.account_seq)
+        .where(
+            table.c.state == OPEN,
+            table.c.due_at <= now,
+            table.c.cursor < head,
+            account_table.c.status == AccountStatus.OPEN.value,
+        )
+    )
     return [_webhook(row) for row in connection.execute(query.order_by(table.c.due_at, table.c.seq))]
 
 
