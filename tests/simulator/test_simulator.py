@@ -11,14 +11,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.simulator.auditor.audit import audit
+from tests.simulator.auditor.audit import Fault, audit
 from tests.simulator.driver import Driver
 from tests.simulator.life import company
-from tests.simulator.script import Company
-from tests.simulator.stories import told
+from tests.simulator.script import Apply, Bill, Company, Pay, SignUp, Subscribe
+from tests.simulator.stories import shortest, story, told
+from tests.support import postgres
 
-#: Two companies of 200 customers over 13 months: 5,200 customer-months.
-LIVES = ((1, 200), (6, 200))
+#: Companies by seed, with so many customers over 13 months: 5,200 customer-months together.
+LIVES = ((1, 300), (6, 100))
 
 
 def lived(script: Company, home: Path, url: str = "") -> dict[str, Any]:
@@ -35,7 +36,7 @@ def lived(script: Company, home: Path, url: str = "") -> dict[str, Any]:
 def test_every_customer_owes_what_the_auditor_says(seed: int, customers: int, tmp_path: Path) -> None:
     script = company(seed, customers=customers)
     faults = audit(script, lived(script, tmp_path))
-    assert not faults, told(script, faults)
+    assert not faults, told(shortest(script, faults), faults)
 
 
 @pytest.fixture(scope="module")
@@ -128,10 +129,39 @@ def test_a_fault_comes_with_its_seed_and_the_customers_story(small: tuple[Compan
     assert not any(f"customer='{other}'" in story for other in others)
 
 
+def test_the_shortest_story_has_only_what_the_fault_needs(small: tuple[Company, dict[str, Any]]) -> None:
+    """Of a fault that a payment and its run make, these two are left."""
+    script, _ = small
+    paid = next(action for action in script.actions if isinstance(action, Pay))
+
+    def wrong(company: Company) -> bool:
+        bills = [action for action in company.actions if isinstance(action, Bill)]
+        return paid in company.actions and any(bill.month == paid.month for bill in bills)
+
+    short = shortest(script, [Fault(paid.customer, "")], wrong)
+    assert len(story(script, paid.customer)) > 8
+    told_of = [action for action in short.actions if not isinstance(action, Apply | SignUp | Subscribe)]
+    assert [type(action) for action in told_of] == [Bill, Pay]
+    assert shortest(script, [Fault(paid.customer, "")], lambda _: False) is script
+
+
 def test_the_same_seed_is_the_same_life(small: tuple[Company, dict[str, Any]], tmp_path: Path) -> None:
     script, seen = small
     assert company(11, customers=12, months=6) == script
     assert lived(script, tmp_path)["hash"] == seen["hash"]
+
+
+def test_the_same_year_on_postgresql_gives_the_same_hash(tmp_path: Path, postgres_template: str) -> None:
+    """Billing's data on SQLite and on PostgreSQL: every document and posting of a year, ids and all."""
+    script = company(12, customers=20)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    url = postgres.fresh_database(postgres_template)
+    here, there = lived(script, tmp_path / "one"), lived(script, tmp_path / "other", url)
+    postgres.drop_database(url)
+    assert len(here["documents"]) > 200
+    assert there["hash"] == here["hash"]
+    assert not audit(script, there)
 
 
 def test_the_auditor_shares_no_code_with_the_engine() -> None:
