@@ -49,6 +49,8 @@ class Who:
             self.few, self.condition = True, f" AND subject IN ({', '.join(map(str, subjects)) or 'NULL'})"
             return
         numbers, accounts = parameters.add(list(subjects)), parameters.add(list(subjects.values()))
+        # what is sorted by subject is passed over beyond these, instead of added up and then left out
+        self.condition = f" AND subject >= {min(subjects)} AND subject <= {max(subjects)}" if subjects else ""
         self.relation = f"(SELECT unnest({numbers}::INTEGER[]) AS subject, unnest({accounts}::VARCHAR[]) AS account)"
 
 
