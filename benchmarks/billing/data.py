@@ -67,7 +67,8 @@ class Company(msgspec.Struct, frozen=True):
 @contextmanager
 def company(engine: str, size: Size) -> Iterator[Company]:
     """A store of its own to bill. What takes long to make is kept in ``benchmarks/.data/`` and copied."""
-    with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as name:
+    DATA.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=DATA) as name:
         folder = Path(name)
         shutil.copytree(_usage(size), folder, dirs_exist_ok=True)
         with _database(engine, size, folder) as database:

@@ -75,6 +75,16 @@ def test_the_secret_is_sealed_for_this_connection_alone(caller: Caller) -> None:
     assert secret_of(of, house.services.sealer) == SECRET
 
 
+def test_a_secret_is_renewed(lone: Caller) -> None:
+    made = lone.post("/v1/connections", BODY)
+    renewed = lone.post(f"/v1/connections/{made['id']}/secret", {"secret": "another secret"}, key="again")
+    assert renewed == lone.get(f"/v1/connections/{made['id']}")
+    with lone.house.database.read() as connection:
+        of = sync_connections.get(connection, made["id"])
+    assert secret_of(of, lone.house.services.sealer) == "another secret"
+    problem(lone("POST", f"/v1/connections/{made['id']}/secret", {"secret": ""}), 400, "input.invalid", "secret")
+
+
 def test_without_a_key_it_is_refused(lone: Caller) -> None:
     import msgspec
 

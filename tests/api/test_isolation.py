@@ -30,6 +30,7 @@ _BODIES: dict[str, Any] = {
     "updateAccount": {"name": "x"},
     "updateBilling": {"grace_hours": 1},
     "createRun": {"period": "2026-08"},
+    "createSimulation": {"period": "2026-08", "source": CATALOG},
     "migrateCatalog": {"plan": "flat", "first_day": "2027-01-01"},
     "createAgreement": {"account": "c-1", "terms": {}},
     "createCredential": {"kind": "api-key"},

@@ -157,6 +157,26 @@ def test_windows_without_usage_are_filled_when_asked_for(counted: World) -> None
     assert [value for _, _, value in days] == [0, 7, 9, 0]
 
 
+@pytest.mark.parametrize(
+    ("by", "zone", "starts", "values"),
+    [
+        ("2 days", "Europe/Amsterdam", ["2026-10-23T22:00:00Z", "2026-10-25T23:00:00Z"], [7, 9]),
+        ("2 days", "UTC", ["2026-10-23T22:00:00Z", "2026-10-25T22:00:00Z", "2026-10-27T22:00:00Z"], [0, 16, 0]),
+        ("48 hours", "Europe/Amsterdam", ["2026-10-23T22:00:00Z", "2026-10-25T22:00:00Z", "2026-10-27T22:00:00Z"], [0, 16, 0]),
+        ("2 weeks", "Europe/Amsterdam", ["2026-10-23T22:00:00Z"], [16]),
+        ("2 months", "Europe/Amsterdam", ["2026-10-23T22:00:00Z"], [16]),
+        ("year", "Asia/Kolkata", ["2026-10-23T22:00:00Z"], [16]),
+    ],
+)
+def test_windows_of_several_days_across_a_change_of_the_clock(
+    counted: World, by: str, zone: str, starts: list[str], values: list[int]
+) -> None:
+    span = {"from": "2026-10-23T22:00:00Z", "to": "2026-10-27T23:00:00Z"}
+    found = counted.rows(by=by, zone=zone, account="south", fill="true", **span)
+    assert [start for _, start, _ in found] == starts
+    assert [value for _, _, value in found] == values
+
+
 def test_groups_filters_and_the_top(counted: World) -> None:
     answer = counted.ask(group_by="region,plan").json()
     assert {tuple(row["dimensions"].values()): row["value"] for row in answer["rows"]} == {

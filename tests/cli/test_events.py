@@ -47,6 +47,8 @@ def test_events_are_looked_at_and_taken_back(company: Program) -> None:
     assert (done["state"], done["changed"], counted(company)) == ("done", 2, "")
     listed = company.json("events", "corrections", "company")
     assert [(each["state"], each["reason"]) for each in listed] == [("done", "a faulty gateway"), ("refused", "")]
+    assert company.json("events", "correction", listed[0]["id"]) == done
+    assert company("events", "correction", "none").code == 3
 
 
 def test_one_event_by_its_id(company: Program) -> None:

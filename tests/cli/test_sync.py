@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from billsmith.accounts.model import Account
 from billsmith.invoicing.model import Line
 from billsmith.server import sources
-from billsmith.storage.database import Database
+from billsmith.storage import sync_connections
+from billsmith.storage.database import Database, sqlite_url
 from billsmith.storage.sync_connections import VendorConnection
 from billsmith.units.errors import Unavailable
 from billsmith.workflows.import_invoices import Plan
@@ -175,6 +177,44 @@ def test_what_cant_be_connected(shop: Program, vendor: Vendor, more: list[str], 
     ran = add(shop, *more)
     assert ran.code != 0
     assert ran.json["error"]["code"] == code
+
+
+def test_a_secret_is_renewed_and_what_was_pulled_stays(shop: Program, vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(shop)
+    shop("sync", "run")
+    monkeypatch.setenv("CLOUD_SECRET", "another")
+    renewed = shop.json("sync", "secret", "acronis", "--secret-env", "CLOUD_SECRET")
+    assert (renewed["name"], renewed["secret"], renewed["records"]) == ("acronis", "stored", 12)
+    assert shop.json("sync", "run")[0]["unchanged"] == 12
+    assert vendor.secrets == [SECRET, "another"]
+    assert (
+        shop.json("sync", "secret", "acronis", "--secret-env", "CLOUD_SECRET", "--by-reference")["secret"] == "env:CLOUD_SECRET"
+    )
+    assert shop("sync", "secret", "acronis", "--json").json["error"]["code"] == "secret.from"
+    assert shop("sync", "secret", "nobody", "--secret-env", "CLOUD_SECRET").code == 3
+
+
+def test_a_refresh_token_is_never_read_by_reference(shop: Program) -> None:
+    words = ["--url", "https://api.example", "--client-id", "c", "--account", "me", "--secret-env", "CLOUD_SECRET"]
+    refused = shop("sync", "add", "myreports", *words, "--refresh-token", "--by-reference", "--json")
+    assert (refused.code, refused.json["error"]["code"]) == (2, "sync.refresh_by_reference")
+    shop.json("sync", "add", "myreports", *words, "--refresh-token")
+    again = shop("sync", "secret", "myreports", "--secret-env", "CLOUD_SECRET", "--by-reference", "--json")
+    assert again.json["error"]["code"] == "sync.refresh_by_reference"
+
+
+def test_one_that_is_at_work_keeps_no_other_waiting(shop: Program, vendor: Vendor) -> None:
+    add(shop)
+    add(shop, "--name", "busy")
+    database = Database(sqlite_url(shop.home))
+    with database.write() as connection:
+        of = sync_connections.get(connection, "busy")
+        sync_connections.take_lease(connection, of, "another:1:x", time.time_ns())
+    database.close()
+    ran = shop("sync", "run", "--json")
+    assert (ran.code, [each["connection"] for each in ran.json]) == (1, ["acronis"])
+    assert "another run of 'busy' is at work" in ran.err
+    assert shop("sync", "run", "busy", "--json").json["error"]["code"] == "sync.at_work"
 
 
 def test_a_name_is_taken_once(shop: Program, vendor: Vendor) -> None:

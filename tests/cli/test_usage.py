@@ -88,6 +88,38 @@ def test_what_was_counted_before_there_was_a_meter(either: Program) -> None:
     assert len(program.json("usage", "company", "calls", *MONTH, "--filter", "region=us")) == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "rows"),
+    [
+        (("calls", *MONTH), [("calls", "2026-09-30T22:00:00Z", "0.3")]),
+        (("calls", *MONTH, "--zone", "UTC"), [("calls", "2026-10-01T00:00:00Z", "5.2")]),
+        (("calls", "number", *MONTH), [("calls", "2026-09-30T22:00:00Z", "0.3"), ("number", "2026-09-30T22:00:00Z", "2")]),
+        (
+            ("calls", *MONTH, "--by", "15 days"),
+            [("calls", "2026-09-30T22:00:00Z", "0.1"), ("calls", "2026-10-30T23:00:00Z", "0.2")],
+        ),
+        (
+            ("calls", *MONTH, "--by", "15 days", "--fill", "--of", "north"),
+            [
+                ("calls", "2026-09-30T22:00:00Z", "0.1"),
+                ("calls", "2026-10-15T22:00:00Z", "0"),
+                ("calls", "2026-10-30T23:00:00Z", "0.2"),
+            ],
+        ),
+        (("calls", *MONTH, "--group-by", "region", "--top", "1"), [("calls", "2026-09-30T22:00:00Z", "0.2")]),
+        (("calls", *MONTH, "--as-of-seq", "1"), [("calls", "2026-09-30T22:00:00Z", "0.1")]),
+        (("calls", *MONTH, "--version", "2"), [("calls", "2026-09-30T22:00:00Z", "0.2")]),
+        (("calls", "--period", "2026", "--of", "north"), [("calls", "2025-12-31T23:00:00Z", "5.3")]),
+    ],
+)  # fmt: skip
+def test_questions(program: Program, company: str, arguments: tuple[str, ...], rows: list[tuple[str, str, str]]) -> None:
+    program.json("meters", "create", "company", "calls", "call")
+    program.json("meters", "create", "company", "calls", "call", "--counts-from", "2026-10-15T00:00:00Z")
+    program.json("meters", "create", "company", "number", "call", "--aggregation", "count")
+    found = program.json("usage", "company", *arguments)
+    assert [(each["meter"], each["start"], each["value"]) for each in found] == rows
+
+
 def test_what_waits_is_shown_until_it_has_what_it_lacks(either: Program) -> None:
     program = either
     _with_usage(program)
@@ -111,6 +143,8 @@ def test_what_waits_is_shown_until_it_has_what_it_lacks(either: Program) -> None
         (("usage", "company", "nothing", *MONTH), "meter.unknown"),
         (("usage", "company", "calls", *MONTH, "--by", "fortnight"), "usage.by"),
         (("usage", "company", "calls", "--period", "2026-13"), "time"),
+        (("usage", "company", *MONTH, "--version", "1"), "usage.arguments"),
+        (("usage", "company", "calls", *MONTH, "--zone", "Mars/Olympus"), "time.unknown_zone"),
         (("usage", "company", "calls", *MONTH, "--filter", "region"), "usage.filter"),
         (("meters", "create", "company", "x", "call", "--aggregation", "percentile"), "meter.percentile"),
     ],

@@ -15,15 +15,18 @@ import pytest
 from billsmith.events.event import Event
 from billsmith.storage import backup
 from billsmith.units.errors import Unavailable
+from billsmith.units.ids import derived_id
 from billsmith.usage.duckdb.owner import SharedStore
 from billsmith.usage.store import Receipt, Selection, Void
 from tests.cli.run import Program
 from tests.support import postgres
 
+OWNER = derived_id("test account", "sender")
+
 
 def events(first: int, count: int) -> list[Event]:
     return [
-        Event(owner="o", source="s", id=str(number), type="call", account="a", time=number, value=Decimal(number) / 8)
+        Event(owner=OWNER, source="s", id=str(number), type="call", account="a", time=number, value=Decimal(number) / 8)
         for number in range(first, first + count)
     ]
 
@@ -32,7 +35,7 @@ def events(first: int, count: int) -> list[Event]:
 def used(program: Program) -> Program:
     store = SharedStore(program.home)
     store.ingest(events(0, 2_000))
-    store.ingest([Void(owner="o", source="s", id="7")])
+    store.ingest([Void(owner=OWNER, source="s", id="7")])
     store.close()
     return program
 
@@ -195,7 +198,7 @@ def test_usage_in_postgresql_is_backed_up_restored_and_verified(
     assert first.json("verify")["ok"]  # nobody sent anything: there is no usage store, and none is made
     assert first.json("backup", str(tmp_path / "plain.billsmith"))["usage_file"] is None
     sent(first, events(0, 2_000))
-    sent(first, [Void(owner="o", source="s", id="7")])
+    sent(first, [Void(owner=OWNER, source="s", id="7")])
     file = str(tmp_path / "all.billsmith")
     made = first.json("backup", file)
     assert Path(made["usage_file"]).stat().st_mode & 0o777 == 0o600

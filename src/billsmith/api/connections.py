@@ -56,6 +56,12 @@ class ConnectionStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Nothing needs to be said."""
 
 
+class SecretRenewal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The secret that the vendor gave in place of the old one; it is stored sealed and never shown."""
+
+    secret: SecretText
+
+
 class WalkView(msgspec.Struct, frozen=True, kw_only=True):
     """One pass over a vendor's list. Only a ``complete`` one saw and understood all of it; ``reason`` says why not."""
 
@@ -204,6 +210,14 @@ def run_connection(connection: Connection, call: Call, _body: ConnectionStep) ->
     return Made(view(connection, sync_connections.get(connection, of.id)))
 
 
+def renew_secret(connection: Connection, call: Call, body: SecretRenewal) -> Made:
+    """``POST /v1/connections/{connection}/secret``."""
+    of = of_path(connection, call)
+    new, services = Secret(text=body.secret), call.services
+    workflow.renew(connection, of, new, services.sealer, now=services.clock(), actor=call.principal.actor)
+    return Made(view(connection, sync_connections.get(connection, of.id)))
+
+
 def remove_connection(connection: Connection, call: Call, _body: ConnectionStep) -> Made:
     """``POST /v1/connections/{connection}/remove``."""
     of = of_path(connection, call)
@@ -316,6 +330,19 @@ OPERATIONS = (
         body=ConnectionStep,
         answer=ConnectionView,
         write=run_connection,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/connections/{connection}/secret",
+        id="renewConnectionSecret",
+        tag="connections",
+        summary="Give a connection another secret",
+        description="What the connection pulled stays. The secret is stored sealed with the server's key.",
+        scope=Scope.SYNC_WRITE,
+        body=SecretRenewal,
+        example={"secret": "api-key"},
+        answer=ConnectionView,
+        write=renew_secret,
     ),
     Operation(
         method="POST",

@@ -29,7 +29,7 @@ from billsmith.events.change import Change
 from billsmith.events.event import Event
 from billsmith.events.quick import DEFAULT_SOURCE
 from billsmith.storage import accounts, corrections
-from billsmith.storage.corrections import Correction
+from billsmith.storage.corrections import Correction, Summary
 from billsmith.storage.database import Connection
 from billsmith.storage.upgrade import cursor_key
 from billsmith.units.errors import Invalid, NotFound
@@ -129,26 +129,20 @@ class ChangeView(msgspec.Struct, frozen=True, kw_only=True):
     dimensions: dict[str, str | None]
 
 
-class CorrectionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A correction, made or tried. ``matched`` events are to be corrected as of ``as_of_seq``; ``changed`` of them were.
+class CorrectionSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A correction in short. ``matched`` events are to be corrected as of ``as_of_seq``; ``changed`` of them were.
 
-    Those of a filter that say so already, or can't say it, are not changed. ``missing`` are named and were never sent. A dry
-    run has no id, and a ``sample``.
+    Those of a filter that say so already, or can't say it, are not changed. A dry run has no id.
     """
 
     id: Id | None
     kind: Kind
     state: str
     sender_id: Id
-    events: list[EventName]
-    filter: FilterView | None
-    change: ChangeView | None
     reason: str
     expected: int | None
     matched: int | None
     changed: int
-    missing: list[EventName]
-    sample: list[SampleView]
     as_of_seq: State | None
     seq: State | None
     created_at: Instant
@@ -156,10 +150,20 @@ class CorrectionView(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
 
 
+class CorrectionView(CorrectionSummary, frozen=True, kw_only=True):
+    """A correction, made or tried, with what was asked. A dry run has a ``sample``, and those ``missing``: never sent."""
+
+    events: list[EventName]
+    filter: FilterView | None
+    change: ChangeView | None
+    missing: list[EventName] = []
+    sample: list[SampleView] = []
+
+
 class CorrectionPage(msgspec.Struct, frozen=True, kw_only=True):
     """Corrections of what accounts at or below the caller's sent, the newest first, and the cursor of the next page."""
 
-    items: list[CorrectionView]
+    items: list[CorrectionSummary]
     next_cursor: str | None
 
 
@@ -202,7 +206,7 @@ def list_corrections(call: Call) -> CorrectionPage:
         senders = accounts.by_seqs(connection, {each.sender_seq for each in found})
     more = len(found) > limit
     return CorrectionPage(
-        items=[_view(call, each, senders[each.sender_seq]) for each in found[:limit]],
+        items=[_summary(call, each, senders[each.sender_seq]) for each in found[:limit]],
         next_cursor=cursors.write(secret, bound_to(call), found[limit - 1].id) if more else None,
     )
 
@@ -315,18 +319,19 @@ def _change(sent: EventChange | None) -> Change:
 
 
 def _view(call: Call, found: Correction, sender: Account) -> CorrectionView:
-    return CorrectionView(
+    return CorrectionView(**msgspec.structs.asdict(_summary(call, found, sender)), **_described(what_of(found)))
+
+
+def _summary(call: Call, found: Summary, sender: Account) -> CorrectionSummary:
+    return CorrectionSummary(
         id=found.id,
         kind=Kind(found.kind),
         state=found.state,
-        **_described(what_of(found)),
         sender_id=sender.id,
         reason=found.reason,
         expected=found.expected,
         matched=found.matched,
         changed=found.changed,
-        missing=[],
-        sample=[],
         as_of_seq=None if found.as_of_seq is None else shown(call, found.as_of_seq),
         seq=None if found.end_seq is None else shown(call, found.end_seq),
         created_at=format_instant(found.created_at),

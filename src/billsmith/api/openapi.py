@@ -40,6 +40,7 @@ _PATH_PARAMETERS = {
     "webhook": ("The webhook's id.", {"type": "string", "format": "uuid"}),
     "subscription": ("The subscription's id.", {"type": "string", "format": "uuid"}),
     "correction": ("The correction's id.", {"type": "string", "format": "uuid"}),
+    "simulation": ("The simulation's id.", {"type": "string", "format": "uuid"}),
     "run": ("The run's id.", {"type": "string", "format": "uuid"}),
     "grant": ("The grant's id.", {"type": "string", "format": "uuid"}),
     "agreement": ("The agreement's id.", {"type": "string", "format": "uuid"}),

@@ -28,7 +28,9 @@ from billsmith.api import (
     meters,
     page,
     reconciliations,
+    reminders,
     runs,
+    simulations,
     subscriptions,
     unknown_usage,
     usage,
@@ -65,10 +67,12 @@ OPERATIONS = (
     *connections.OPERATIONS,
     *reconciliations.OPERATIONS,
     *runs.OPERATIONS,
+    *simulations.OPERATIONS,
     *drafts.OPERATIONS,
     *changes.OPERATIONS,
     *webhooks.OPERATIONS,
     *mails.OPERATIONS,
+    *reminders.OPERATIONS,
 )
 
 

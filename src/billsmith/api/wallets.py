@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from decimal import Decimal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from billsmith.accounts.authorisation import Scope, may_reach
 from billsmith.api.lookups import account_of_field
@@ -25,11 +27,14 @@ from billsmith.workflows import wallets as workflow
 from billsmith.workflows.new_ids import new_id
 from billsmith.workflows.wallets import Balance
 
+Every = Literal["day", "week", "month", "quarter", "year"]
+
 
 class GrantCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Credit for an account at or below the issuer (the caller's account unless named), in the account's currency unless given.
 
-    ``paid``: money was received for it. The lowest ``priority`` is used first. ``only`` names the meters and fees that it pays.
+    ``every``: it is filled up again then, carrying over at most ``rollover`` of the rest. ``paid``: money was received for it
+    (each time). The lowest ``priority`` is used first. ``only`` names the meters and fees that it pays.
     """
 
     account: AccountName
@@ -41,6 +46,8 @@ class GrantCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     effective_at: Instant | None = None
     expires_at: Instant | None = None
     only: Codes = ()
+    every: Every | None = None
+    rollover: RawDecimal | UnsetType = UNSET
 
 
 class GrantVoid(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +65,8 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     currency: CurrencyCode
     paid: bool
     priority: int
+    every: str | None
+    rollover: Amount
     only: list[str]
     effective_at: Instant
     expires_at: Instant | None
@@ -91,14 +100,17 @@ def create_grant(connection: Connection, call: Call, body: GrantCreate) -> Made:
     holder = account_of_field(connection, call.principal, body.account, "account")
     issuer = account_of_field(connection, call.principal, body.issuer, "issuer")
     effective_at = read_instant(body.effective_at, "effective_at")
+    begins = now if effective_at is None else effective_at
     new = Grant(
         id=new_id(),
         amount=exact(body.amount, "amount"),
         priority=body.priority,
-        effective_at=now if effective_at is None else effective_at,
+        effective_at=begins,
         expires_at=read_instant(body.expires_at, "expires_at"),
         scope=frozenset(body.only),
         paid=body.paid,
+        recurrence=workflow.every(body.every, begins, holder.time_zone),
+        rollover=Decimal(0) if isinstance(body.rollover, UnsetType) else exact(body.rollover, "rollover"),
     )
     currency = body.currency or holder.currency
     stored = workflow.give(connection, issuer, holder, new, currency, now=now, actor=call.principal.actor)
@@ -133,6 +145,8 @@ def _view(connection: Connection, found: Balance) -> GrantView:
         currency=stored.currency,
         paid=grant.paid,
         priority=grant.priority,
+        every=None if grant.recurrence is None else grant.recurrence.interval.unit.value,
+        rollover=plain(grant.rollover),
         only=sorted(grant.scope),
         effective_at=format_instant(grant.effective_at),
         expires_at=instant_text(grant.expires_at),

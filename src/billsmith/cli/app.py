@@ -30,6 +30,7 @@ from billsmith.cli import (
     meters,
     rebill,
     reconcile,
+    reminders,
     restore,
     serve,
     shadow,
@@ -83,6 +84,7 @@ app.command(simulate.simulate)
 app.command(audit.app)
 app.command(webhooks.app)
 app.command(mail.app)
+app.command(reminders.app)
 app.command(backup.backup)
 app.command(restore.restore)
 app.command(verify.verify)

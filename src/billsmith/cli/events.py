@@ -19,9 +19,10 @@ from billsmith.events.event import Event
 from billsmith.events.quick import DEFAULT_SOURCE
 from billsmith.events.reading import Form, read
 from billsmith.storage import accounts, corrections
-from billsmith.storage.corrections import Correction
+from billsmith.storage.corrections import Correction, Summary
 from billsmith.storage.database import Connection, Database
 from billsmith.units.errors import Invalid, NotFound
+from billsmith.units.ids import parse_id
 from billsmith.units.instants import format_instant
 from billsmith.units.rounding import parse_decimal, plain
 from billsmith.usage.store import MAX_PAGE, Place, Selection, UsageStore
@@ -305,6 +306,22 @@ def list_corrections(sender: Sender, *, common: Common = PLAIN) -> None:
     )
 
 
+@app.command(name="correction")
+def show_correction(id: Annotated[str, Parameter(help="The correction's id.")], *, common: Common = PLAIN) -> None:
+    """Show a correction with all that was asked.
+
+    Example: billsmith events correction 1cf7bd50-3a87-8b2c-9a7e-0d0a3f1c2b4e
+    """
+    with opened(common) as database, database.read() as connection:
+        known = parse_id(id)
+        found = None if known is None else corrections.by_id(connection, known)
+    if found is None:
+        raise NotFound(
+            "there is no such correction; `billsmith events corrections ACCOUNT` lists them", code="correction.unknown"
+        )
+    common.show(Record(row=_whole(found)))
+
+
 def _chosen(
     connection: Connection,
     owner: Account,
@@ -379,7 +396,7 @@ def _correct(
         made = workflow.record(connection, owner, kind, what, expected=expect, reason=reason, id=new_id(), now=now, actor=ACTOR)
     with progress("events", expect) as advance:
         done = workflow.carry_out(database, Ingest(database), store, made.id, now=now, progress=advance)
-    common.show(Record(row=_row(done)))
+    common.show(Record(row=_whole(done)))
 
 
 def _said(event: Event) -> str:
@@ -390,8 +407,7 @@ def _said(event: Event) -> str:
     )
 
 
-def _row(found: Correction) -> dict[str, Any]:
-    what = what_of(found)
+def _row(found: Summary) -> dict[str, Any]:
     return {
         "id": found.id,
         "kind": found.kind,
@@ -405,5 +421,8 @@ def _row(found: Correction) -> dict[str, Any]:
         "seq": found.end_seq,
         "created_at": format_instant(found.created_at),
         "finished_at": None if found.finished_at is None else format_instant(found.finished_at),
-        "what": msgspec.to_builtins(what),
     }
+
+
+def _whole(found: Correction) -> dict[str, Any]:
+    return {**_row(found), "what": msgspec.to_builtins(what_of(found))}

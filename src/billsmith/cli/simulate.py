@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -21,7 +20,6 @@ from billsmith.invoicing.billing import Book
 from billsmith.storage import accounts
 from billsmith.storage.database import Connection
 from billsmith.subscriptions.subscription import ChangePlan
-from billsmith.units.currency import from_minor
 from billsmith.units.errors import Invalid
 from billsmith.units.ids import parse_id
 from billsmith.units.spans import parse_span
@@ -30,9 +28,7 @@ from billsmith.workflows.billing_work import cores
 from billsmith.workflows.catalogs import check_plan, read_text, same_currency
 from billsmith.workflows.clock import system_clock
 from billsmith.workflows.simulate import Difference, Other
-
-#: Accounts whose invoices move most that a summary shows.
-MOVERS = 20
+from billsmith.workflows.simulate_report import account_row, line_rows, summary
 
 
 def simulate(
@@ -98,79 +94,16 @@ def _plan_change(connection: Connection, asked: tuple[str, str, str], now: int) 
 def _answer(found: Iterator[Difference], by: str) -> Listing | Record:
     if by == "account":
         return Listing(
-            rows=map(_account, found),
+            rows=map(account_row, found),
             columns=("account", "name", "currency", "old", "new", "change", "problem"),
             id_field="account",
             empty="nobody is billed in this period",
         )
     if by == "line":
         return Listing(
-            rows=(row for each in found for row in _lines(each)),
+            rows=(row for each in found for row in line_rows(each)),
             columns=("name", "component", "description", "currency", "old", "new", "change"),
             id_field="account",
             empty="nobody is billed in this period",
         )
     return Record(row=summary(found), id_field="accounts", tables=("totals", "movers", "problems"))
-
-
-def summary(found: Iterable[Difference]) -> dict[str, Any]:
-    """Totals gained and lost by currency, and the accounts whose invoices move most."""
-    totals: dict[str, list[int]] = {}
-    movers: list[tuple[int, int, Difference]] = []
-    problems = []
-    count = 0
-    for count, each in enumerate(found, 1):
-        entry = totals.setdefault(each.currency, [0, 0, 0, 0])
-        entry[0] += each.old_minor
-        entry[1] += each.new_minor
-        entry[2] += max(each.change_minor, 0)
-        entry[3] += min(each.change_minor, 0)
-        if each.change_minor:
-            heapq.heappush(movers, (abs(each.change_minor), -count, each))
-            if len(movers) > MOVERS:
-                heapq.heappop(movers)
-        if each.problem:
-            problems.append({"account": each.account.id, "name": each.account.name, "problem": each.problem})
-    return {
-        "accounts": count,
-        "totals": [
-            {
-                "currency": currency,
-                "old": from_minor(old, currency),
-                "new": from_minor(new, currency),
-                "gained": from_minor(gained, currency),
-                "lost": from_minor(lost, currency),
-            }
-            for currency, (old, new, gained, lost) in sorted(totals.items())
-        ],
-        "movers": [_account(each) for _, _, each in sorted(movers, key=lambda mover: mover[:2], reverse=True)],
-        "problems": problems,
-    }
-
-
-def _account(each: Difference) -> dict[str, Any]:
-    return {
-        "account": each.account.id,
-        "name": each.account.name,
-        "currency": each.currency,
-        "old": from_minor(each.old_minor, each.currency),
-        "new": from_minor(each.new_minor, each.currency),
-        "change": from_minor(each.change_minor, each.currency),
-        "problem": each.problem,
-    }
-
-
-def _lines(each: Difference) -> Iterator[dict[str, Any]]:
-    for line in each.lines:
-        yield {
-            "account": each.account.id,
-            "name": each.account.name,
-            "subscription": line.subscription,
-            "component": line.component,
-            "description": line.description,
-            "kind": line.kind,
-            "currency": each.currency,
-            "old": from_minor(line.old_minor, each.currency),
-            "new": from_minor(line.new_minor, each.currency),
-            "change": from_minor(line.new_minor - line.old_minor, each.currency),
-        }

@@ -10,15 +10,15 @@ from cyclopts import App, Parameter
 from billsmith.cli.common import ACTOR, PLAIN, Common, opened
 from billsmith.cli.output import Listing, Record, note
 from billsmith.cli.progress import progress
+from billsmith.cli.sync_add import NO_SECRET, SecretSource, connection_row
 from billsmith.cli.sync_add import app as add
-from billsmith.cli.sync_add import connection_row
 from billsmith.server.secret_key import sealer
 from billsmith.server.sources import puller
 from billsmith.storage import sync, sync_connections
 from billsmith.storage.database import Connection
 from billsmith.storage.sync import Walk, WalkState
 from billsmith.storage.sync_connections import VendorConnection
-from billsmith.units.errors import Invalid
+from billsmith.units.errors import Busy, Invalid
 from billsmith.units.instants import format_instant, parse_date
 from billsmith.workflows import connections, webhooks
 from billsmith.workflows.clock import system_clock
@@ -53,7 +53,7 @@ def run(
 ) -> int:
     """Walk the vendors' whole lists and write what is new or changed; a run that was killed goes on where it stopped.
 
-    Only a walk that saw all of a list, and understood it, is complete. Exit code 1: one was not.
+    Only a walk that saw all of a list, and understood it, is complete. Exit code 1: one was not, or another run is at one.
 
     Example: billsmith sync run acronis
     """
@@ -61,6 +61,7 @@ def run(
         raise Invalid("--due runs what is due; drop the name and --since", code="sync.due_alone", where="due")
     first_day = parse_date(since, where="since") if since is not None else None
     ended: list[tuple[VendorConnection, Walk]] = []
+    passed: list[tuple[VendorConnection, Busy]] = []
     with opened(common) as database, progress("invoices") as advance:
         pulls = puller(database)
         if due:
@@ -68,14 +69,22 @@ def run(
         else:
             with database.read() as connection:
                 wanted = [sync_connections.get(connection, name)] if name else sync_connections.every(connection)
-            ended.extend((of, pulls.run(of, since=first_day, progress=advance)) for of in wanted)
+            for of in wanted:
+                try:
+                    ended.append((of, pulls.run(of, since=first_day, progress=advance)))
+                except Busy as busy:
+                    if name:
+                        raise
+                    passed.append((of, busy))
     rows = [{"connection": of.name, **walk_row(walk)} for of, walk in ended]
     common.show(Listing(rows=rows, columns=("connection", *_WALK_COLUMNS), id_field="id", empty="nothing to pull"))
     for of, walk in ended:
         if walk.reason:
             note(f"{of.name}: {walk.reason} [{walk.code}]")
+    for of, other in passed:
+        note(f"{of.name}: {other.message} [{other.code}]")
     asked_for = {WalkState.COMPLETE} if since is None else {WalkState.COMPLETE, WalkState.PARTIAL}
-    return 0 if all(walk.state in asked_for and _as_asked(walk) for _, walk in ended) else 1
+    return 0 if not passed and all(walk.state in asked_for and _as_asked(walk) for _, walk in ended) else 1
 
 
 @app.command
@@ -112,6 +121,20 @@ def problems(
         rows = _problem_rows(connection, wanted)
         columns = ("connection", "vendor_key", "path", "code", "message")
         common.show(Listing(rows=rows, columns=columns, id_field="place", empty="no problems"))
+
+
+@app.command
+def secret(name: Name, *, source: SecretSource = NO_SECRET, common: Common = PLAIN) -> None:
+    """Give a connection the secret that the vendor gave in place of the old one. What it pulled stays.
+
+    Example: billsmith sync secret acronis --secret-env ACRONIS_SECRET
+    """
+    new = source.secret
+    with opened(common) as database, database.write() as connection:
+        found = sync_connections.get(connection, name)
+        connections.renew(connection, found, new, sealer(), now=system_clock(), actor=ACTOR)
+        row = connection_row(connection, sync_connections.get(connection, found.id))
+    common.show(Record(row=row, id_field="name"))
 
 
 @app.command

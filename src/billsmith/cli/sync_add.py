@@ -27,14 +27,9 @@ _EVERY_VENDOR = Group("With every vendor", sort_key=50)
 
 @Parameter(name="*", group=_EVERY_VENDOR)
 @dataclass(frozen=True, kw_only=True)
-class Link:
-    """What a connection with any vendor says of our side: whose it is, its name, its secret, when it is pulled."""
+class SecretSource:
+    """Where a connection's secret is, and whether it is stored."""
 
-    account: Annotated[str, Parameter(help="Our account whose invoices the vendor lists, by UUID or external id.")]
-    name: Annotated[str | None, Parameter(help="What to call the connection (the vendor's name unless given).")] = None
-    currency: Annotated[str | None, Parameter(help="The currency, where the vendor names none (default: the account's).")] = (
-        None
-    )
     secret_env: Annotated[str | None, Parameter(help="The variable that holds the secret.")] = None
     secret_file: Annotated[str | None, Parameter(help="The file that holds the secret.")] = None
     keyring: Annotated[str | None, Parameter(help="The secret's name in your keyring (service billsmith); it stays there.")] = (
@@ -43,9 +38,6 @@ class Link:
     by_reference: Annotated[
         bool, Parameter(negative=(), help="Store no secret: read the variable or file anew at every run.")
     ] = False
-    every: Annotated[int | None, Parameter(help="Pull every so many minutes, while `serve` runs or by `sync run --due`.")] = (
-        None
-    )
 
     @property
     def secret(self) -> Secret:
@@ -58,6 +50,25 @@ class Link:
             )
         text = read_secret(given[0])
         return Secret(read_from=given[0]) if self.by_reference or self.keyring else Secret(text=text)
+
+
+#: No place named.
+NO_SECRET = SecretSource()
+
+
+@Parameter(name="*", group=_EVERY_VENDOR)
+@dataclass(frozen=True, kw_only=True)
+class Link(SecretSource):
+    """What a connection with any vendor says of our side: whose it is, its name, its secret, when it is pulled."""
+
+    account: Annotated[str, Parameter(help="Our account whose invoices the vendor lists, by UUID or external id.")]
+    name: Annotated[str | None, Parameter(help="What to call the connection (the vendor's name unless given).")] = None
+    currency: Annotated[str | None, Parameter(help="The currency, where the vendor names none (default: the account's).")] = (
+        None
+    )
+    every: Annotated[int | None, Parameter(help="Pull every so many minutes, while `serve` runs or by `sync run --due`.")] = (
+        None
+    )
 
 
 @app.command
@@ -93,12 +104,6 @@ def myreports(
 
     Example: billsmith sync add myreports --url https://api.eu.myreports.cloud --client-id c --account a --secret-file token.txt
     """
-    if refresh_token and (link.by_reference or link.keyring):
-        raise Invalid(
-            "a refresh token is replaced at each use; let it be stored: drop --by-reference and --keyring",
-            code="sync.refresh_by_reference",
-            where="refresh-token",
-        )
     _add("myreports", link, common, url=url, login_url=login_url, client_id=client_id, refresh=refresh_token)
 
 

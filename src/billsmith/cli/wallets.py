@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from cyclopts import App, Parameter
@@ -47,6 +47,10 @@ def grant(
     expires: Annotated[str | None, Parameter(help="When it expires, an instant or a local day.")] = None,
     first: From = None,
     only: Scope = None,
+    every: Annotated[
+        Literal["day", "week", "month", "quarter", "year"] | None, Parameter(help="It is filled up again then.")
+    ] = None,
+    rollover: Annotated[str, Parameter(help="How much of the rest is carried over at most.")] = "0",
     issuer: Issuer = None,
     common: Common = PLAIN,
 ) -> None:
@@ -57,14 +61,17 @@ def grant(
     now = system_clock()
     with opened(common) as database, database.write() as connection:
         holder = accounts.get(connection, account)
+        begins = moment(first, holder.time_zone, "from") if first else now
         new = Grant(
             id=new_id(),
             amount=parse_decimal(amount, where="amount"),
             priority=priority,
-            effective_at=moment(first, holder.time_zone, "from") if first else now,
+            effective_at=begins,
             expires_at=moment(expires, holder.time_zone, "expires") if expires else None,
             scope=frozenset(only or ()),
             paid=paid,
+            recurrence=workflow.every(every, begins, holder.time_zone),
+            rollover=parse_decimal(rollover, where="rollover"),
         )
         by = issuer_of(connection, issuer, holder)
         stored = workflow.give(connection, by, holder, new, holder.currency, now=now, actor=ACTOR)
@@ -225,6 +232,8 @@ def _row(found: Balance) -> dict[str, Any]:
         "currency": found.stored.currency,
         "paid": grant.paid,
         "priority": grant.priority,
+        "every": None if grant.recurrence is None else grant.recurrence.interval.unit.value,
+        "rollover": grant.rollover,
         "scope": sorted(grant.scope),
         "effective_at": format_instant(grant.effective_at),
         "expires_at": format_instant(grant.expires_at) if grant.expires_at is not None else None,

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from billsmith.accounts.model import Account
 from billsmith.ledger.wallets import Grant
@@ -142,6 +142,8 @@ def add_grant(
             body=msgspec.json.encode(grant).decode(),
             recorded_at=now,
             recorded_by=actor,
+            by_clock=int(grant.expires_at is not None or grant.recurrence is not None),
+            next_at=grant.effective_at if grant.recurrence is not None else grant.expires_at,
         )
         .returning(wallet_grant.c.seq)
     ).scalar_one()
@@ -207,6 +209,8 @@ def add_movements(connection: Connection, new: Sequence[Movement], *, now: int, 
         steps[key] = steps.get(key, 0) + 1
         rows.append({**one._asdict(), "step": steps[key], "recorded_at": now, "recorded_by": actor})
     connection.execute(insert(table), rows)
+    by_clock = wallet_grant.c.id.in_({one.grant_id for one in new}) & (wallet_grant.c.by_clock == 1)
+    connection.execute(update(wallet_grant).where(by_clock).values(next_at=now))  # what was lost may be another amount now
     changes.note(connection, *_noted(connection, new, now, actor))
 
 
@@ -220,6 +224,23 @@ def _noted(connection: Connection, new: Sequence[Movement], now: int, actor: str
             kind = "wallet.voided" if one.what == "void" else "wallet.used"
             facts = {"amount": plain(from_minor(one.amount_minor, grant.currency)), "currency": grant.currency}
             yield Change(kind, one.account_seq, one.grant_id, now, actor, facts, issuer=grant.issuer_seq)
+
+
+def due_grants(connection: Connection, now: int, *, limit: int = 100) -> list[str]:
+    """The ids of grants to which the clock did something that the ledger may not have, the longest waiting first."""
+    query = select(wallet_grant.c.id).where(wallet_grant.c.next_at.is_not(None), wallet_grant.c.next_at <= now)
+    return list(connection.execute(query.order_by(wallet_grant.c.next_at, wallet_grant.c.seq).limit(limit)).scalars())
+
+
+def lock_grant(connection: Connection, id: str) -> StoredGrant:
+    """A grant under its row's lock."""
+    query = select(wallet_grant).where(wallet_grant.c.id == id)
+    return _grant(connection.execute(query.with_for_update() if connection.dialect.name == "postgresql" else query).one())
+
+
+def look_again(connection: Connection, stored: StoredGrant, at: int | None) -> None:
+    """Note when the clock does something to a grant next (``None``: nothing any more)."""
+    connection.execute(update(wallet_grant).where(wallet_grant.c.seq == stored.seq).values(next_at=at))
 
 
 _grants = msgspec.json.Decoder(Grant)

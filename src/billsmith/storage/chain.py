@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection
 
 from billsmith.invoicing.chain import seal
 from billsmith.invoicing.model import Invoice
 from billsmith.storage.direct import Direct
-from billsmith.storage.schema import number_series
 from billsmith.storage.schema_chain import document_seal as table
 
 
@@ -32,18 +31,18 @@ class Sealed(NamedTuple):
 
 def extend(connection: Connection, documents: Sequence[Sealed]) -> None:
     """Seal documents that were numbered in this transaction, all that were numbered in each of their series."""
-    rows = []
+    direct, rows = Direct(connection), []
     for (issuer_seq, series), group in groupby(sorted(documents, key=_order), key=lambda each: (each.issuer_seq, each.series)):
-        which = (number_series.c.issuer_seq == issuer_seq) & (number_series.c.series == series)
-        last, head = connection.execute(select(number_series.c.last, number_series.c.head).where(which)).one()
+        key = (issuer_seq, series)
+        [(last, head)] = direct.rows("SELECT last, head FROM number_series WHERE issuer_seq = ? AND series = ?", key)
         members = list(group)
         assert members[-1].place == last
         assert members[0].place == last - len(members) + 1
         for each in members:
             head = seal(each.invoice, each.content, bytes(head))
             rows.append((issuer_seq, series, each.place, each.seq, head))
-        connection.execute(update(number_series).where(which).values(head=head))
-    Direct(connection).add(table, rows)
+        direct.many("UPDATE number_series SET head = ? WHERE issuer_seq = ? AND series = ?", [(head, *key)])
+    direct.add(table, rows)
 
 
 def _order(each: Sealed) -> tuple[int, str, int]:

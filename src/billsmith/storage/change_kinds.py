@@ -16,6 +16,7 @@ _DOCUMENTS = {
     "past_due": "the due date of {} passed",
     "voided": "{} was taken back",
     "written_off": "the rest of {} was given up",
+    "reminded": "{} is not paid, and a step of its issuer's reminders is done: a mail, a late fee, or this word alone",
 }
 _NAMES = {"invoice": "an invoice", "credit_note": "a credit note", "debit_note": "a debit note"}
 
@@ -38,6 +39,7 @@ KINDS: dict[str, str] = {
     "catalog.applied": "a catalog was applied, as a new version",
     "catalog.migration": "somebody asked to move subscriptions to a version of their plan",
     "meter.defined": "a meter was made, or its next version",
+    "simulation.asked": "somebody asked what other prices would come to",
     "usage.correction_asked": "somebody wants events voided or replaced",
     "usage.corrected": "events were voided or replaced",
     "usage.correction_refused": "a correction found another number of events than was expected, and did nothing",
@@ -46,6 +48,7 @@ KINDS: dict[str, str] = {
     "account.created": "an account was made",
     "account.changed": "an account's data changed; which of them, not to what",
     "account.billing": "how an account bills was set: its grace, and whether the clock does it",
+    "account.reminders": "an account reminds of what is not paid in another way",
     "account.suspended": "an account was suspended",
     "account.reopened": "an account is open again",
     "account.closed": "an account was closed",
@@ -54,6 +57,7 @@ KINDS: dict[str, str] = {
     "credential.revoked": "a credential was ended",
     "connection.created": "a connection to a vendor was made",
     "connection.asked": "somebody asked for a pull",
+    "connection.secret_renewed": "a connection got the secret that took the place of the old one",
     "connection.rekeyed": "a connection's secret was sealed with another key",
     "connection.removed": "a connection to a vendor was removed",
     "webhook.created": "a webhook was made",

@@ -21,15 +21,14 @@ from billsmith.storage.schema_usage import usage_correction as table
 OPEN, DONE, REFUSED = "open", "done", "refused"
 
 
-class Correction(msgspec.Struct, frozen=True, kw_only=True):
-    """A correction as it stands. ``what`` and ``place`` are JSON that this package doesn't read."""
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """A correction as it stands, in short. ``place`` is JSON that this package doesn't read."""
 
     seq: int
     id: str
     sender_seq: int
     kind: str
     state: str
-    what: str
     reason: str
     expected: int
     as_of_seq: int | None
@@ -40,6 +39,15 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     finished_at: int | None
     actor: str
+
+
+class Correction(Summary, frozen=True, kw_only=True):
+    """A correction with all that was asked: ``what`` is JSON as well, of a thousand events perhaps."""
+
+    what: str
+
+
+_short = select(*(column for column in table.c if column.name != "what"))
 
 
 def add(
@@ -138,14 +146,14 @@ def oldest_open(connection: Connection, *, before: int) -> Correction | None:
     return _correction(row) if row else None
 
 
-def page(connection: Connection, within: Account, *, before: int | None = None, limit: int = 100) -> list[Correction]:
+def page(connection: Connection, within: Account, *, before: int | None = None, limit: int = 100) -> list[Summary]:
     """Corrections of what accounts at or below one sent, the newest first, those before one."""
     start, end = path_range(within.path)
     senders = select(account.c.seq).where(and_(account.c.path >= start, account.c.path < end))
-    query = select(table).where(table.c.sender_seq.in_(senders))
+    query = _short.where(table.c.sender_seq.in_(senders))
     if before is not None:
         query = query.where(table.c.seq < before)
-    return [_correction(row) for row in connection.execute(query.order_by(table.c.seq.desc()).limit(limit))]
+    return [Summary(**row._mapping) for row in connection.execute(query.order_by(table.c.seq.desc()).limit(limit))]
 
 
 def _correction(row: Any) -> Correction:

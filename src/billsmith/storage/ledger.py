@@ -96,7 +96,7 @@ def entries(connection: Connection, subject: Subject | None = None, subject_seq:
         query = query.where(table.c.subject == int(subject))
     if subject_seq is not None:
         query = query.where(table.c.subject_seq == subject_seq)
-    for found in connection.execution_options(yield_per=1000).execute(query):
+    for found in connection.execute(query, execution_options={"yield_per": 1000}):
         yield Entry(found.subject, found.subject_seq, found.step, _transaction(found))
 
 

@@ -108,6 +108,7 @@ agreement_use = Table(
     sqlite_with_rowid=False,
 )
 
+# by_clock: whether it expires or is filled up; next_at: when the ledger has to hear of that next (workflows/wallet_books.py).
 wallet_grant = Table(
     "wallet_grant",
     metadata,
@@ -119,7 +120,15 @@ wallet_grant = Table(
     Column("body", Text, nullable=False),
     Column("recorded_at", BigInteger, nullable=False),
     Column("recorded_by", String(64), nullable=False),
+    Column("by_clock", SmallInteger, nullable=False),
+    Column("next_at", BigInteger),
     Index("wallet_of_account", "issuer_seq", "account_seq", "seq"),
+)
+Index(
+    "wallet_due",
+    wallet_grant.c.next_at,
+    sqlite_where=wallet_grant.c.next_at.is_not(None),
+    postgresql_where=wallet_grant.c.next_at.is_not(None),
 )
 
 # What happened to a grant, a plan's included ones too (they have no row of their own): a burn names its invoice.

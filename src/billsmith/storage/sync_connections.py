@@ -144,6 +144,14 @@ def set_sealed(connection: Connection, of: VendorConnection, sealed: bytes) -> N
     connection.execute(update(table).where(table.c.seq == of.seq).values(sealed=sealed))
 
 
+def set_secret(
+    connection: Connection, of: VendorConnection, secret_from: str, sealed: bytes | None, now: int, actor: str
+) -> None:
+    """Keep another secret in the place of the one there, sealed or by where it is read from."""
+    connection.execute(update(table).where(table.c.seq == of.seq).values(secret_from=secret_from, sealed=sealed))
+    changes.note(connection, Change("connection.secret_renewed", of.account_seq, of.id, now, actor, {"name": of.name}))
+
+
 def reseal(connection: Connection, of: VendorConnection, sealed: bytes, now: int, actor: str) -> None:
     """Keep the same secret, sealed with another key."""
     set_sealed(connection, of, sealed)

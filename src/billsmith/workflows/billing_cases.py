@@ -12,7 +12,7 @@ from billsmith.accounts.model import Account, AccountStatus
 from billsmith.invoicing.billing import Book, included_grants
 from billsmith.invoicing.cases import Case, Charged, Held
 from billsmith.invoicing.terms import Credit, Wallet
-from billsmith.ledger.wallets import Grant, Recur, recurrences, replay
+from billsmith.ledger.wallets import Grant, Recur, WalletState, recurrences, replay
 from billsmith.ledger.wallets import Use as Spent
 from billsmith.storage import accounts, agreements, catalogs, invoices, subscriptions
 from billsmith.storage.agreements import Movement, Use
@@ -234,7 +234,7 @@ class _Wallets:
         self.included.update(grant.id for grant in included)
         grants, balances = [], {}
         for grant in (*(each for each in own if each.effective_at <= self._present), *included):
-            grant = _voided(grant, moves.get(grant.id, []))
+            grant = as_voided(grant, moves.get(grant.id, []))
             if grant.voided_at is not None and grant.voided_at <= self._present:
                 continue
             self.begun[grant.id] = grant
@@ -247,6 +247,11 @@ class _Wallets:
 
 def balance_of(grant: Grant, moves: Sequence[Movement], currency: str, at: int) -> Decimal:
     """What is left of a grant at an instant."""
+    return state_of(grant, moves, currency, at).balances.get(grant.id, ZERO)
+
+
+def state_of(grant: Grant, moves: Sequence[Movement], currency: str, at: int) -> WalletState:
+    """What became of a grant by an instant."""
     what = next(iter(sorted(grant.scope)), "")
     burns = [
         Spent(at=min(move.at, at), amount=from_minor(move.amount_minor, currency), what=what)
@@ -254,10 +259,11 @@ def balance_of(grant: Grant, moves: Sequence[Movement], currency: str, at: int) 
         if move.what == "burn"
     ]
     events: list[Spent | Recur] = [*recurrences([grant], at), *burns]
-    return replay([grant], events, until=at).balances.get(grant.id, ZERO)
+    return replay([grant], events, until=at)
 
 
-def _voided(grant: Grant, moves: Sequence[Movement]) -> Grant:
+def as_voided(grant: Grant, moves: Sequence[Movement]) -> Grant:
+    """A grant that knows when it was taken back, if it was."""
     voids = [move.at for move in moves if move.what == "void"]
     return msgspec.structs.replace(grant, voided_at=min(voids)) if voids else grant
 

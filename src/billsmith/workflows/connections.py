@@ -60,10 +60,8 @@ def add(
     _check_options(vendor, options)
     if every_minutes is not None and not MIN_EVERY <= every_minutes <= MAX_EVERY:
         raise Invalid(f"between two pulls lie {MIN_EVERY} to {MAX_EVERY} minutes", code="sync.every", where="every")
-    if not secret.read_from and not 1 <= len(secret.text) <= MAX_SECRET:
-        raise Invalid(f"a secret has 1 to {MAX_SECRET} characters", code="secret.length", where="secret")
     id = new_id()
-    sealed = None if secret.read_from else sealer.seal(secret.text, context(id, vendor, options))
+    sealed = _sealed(secret, sealer, id, vendor, options)
     new = NewConnection(
         id=id,
         name=name,
@@ -74,6 +72,27 @@ def add(
         every_minutes=every_minutes,
     )
     return sync_connections.create(connection, account, new, now, actor)
+
+
+def renew(connection: Connection, of: VendorConnection, secret: Secret, sealer: Sealer, *, now: int, actor: str) -> None:
+    """Give a connection the secret that took the place of the old one; what it pulled stays. Raises as :func:`add`."""
+    sealed = _sealed(secret, sealer, of.id, of.vendor, of.options)
+    sync_connections.set_secret(connection, of, secret.read_from, sealed, now, actor)
+
+
+def _sealed(secret: Secret, sealer: Sealer, id: str, vendor: str, options: Mapping[str, Any]) -> bytes | None:
+    """A secret as it is stored; ``None`` for one that is read each time. Raises :class:`Invalid`, :class:`Unavailable`."""
+    if secret.read_from:
+        if options.get("refresh"):
+            raise Invalid(
+                "a refresh token is replaced at each use, so it must be stored, not read by reference or from the keyring",
+                code="sync.refresh_by_reference",
+                where="secret",
+            )
+        return None
+    if not 1 <= len(secret.text) <= MAX_SECRET:
+        raise Invalid(f"a secret has 1 to {MAX_SECRET} characters", code="secret.length", where="secret")
+    return sealer.seal(secret.text, context(id, vendor, options))
 
 
 def _check_options(vendor: str, options: Mapping[str, Any]) -> None:

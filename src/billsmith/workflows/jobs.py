@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from billsmith.accounts.model import Account
-from billsmith.storage import drafts, invoices, runs, sync_connections
+from billsmith.storage import agreements, drafts, invoices, runs, simulations, sync_connections
 from billsmith.storage.database import Database
 from billsmith.storage.runs import Run
 from billsmith.units.errors import BillsmithError
 from billsmith.units.spans import NamedSpan
-from billsmith.workflows import corrections
+from billsmith.workflows import corrections, remind
 from billsmith.workflows.asked_runs import bring_to_end
+from billsmith.workflows.asked_simulations import make_waiting
 from billsmith.workflows.bill_period import AGAIN_AFTER, bill_period, due_by_the_clock
 from billsmith.workflows.clock import Clock
 from billsmith.workflows.deliveries import Courier
@@ -27,6 +28,7 @@ from billsmith.workflows.mail import Postman
 from billsmith.workflows.settle import mark_past_due
 from billsmith.workflows.sync_runs import Puller
 from billsmith.workflows.usage_store import Usage
+from billsmith.workflows.wallet_books import book_due
 
 #: How history names whoever does what was due.
 ACTOR = "clock"
@@ -133,6 +135,24 @@ def _run(tools: Tools, _now: int) -> int:
     return billed
 
 
+def _to_simulate(tools: Tools, _now: int) -> bool:
+    with tools.database.read() as connection:
+        return bool(simulations.waiting(connection, limit=1))
+
+
+def _simulate(tools: Tools, _now: int) -> int:
+    return make_waiting(tools.database, tools.usage.catch_up(), processes=tools.processes)
+
+
+def _to_book(tools: Tools, now: int) -> bool:
+    with tools.database.read() as connection:
+        return bool(agreements.due_grants(connection, now, limit=1))
+
+
+def _book(tools: Tools, now: int) -> int:
+    return book_due(tools.database, now)
+
+
 def _to_bill(tools: Tools, now: int) -> bool:
     return bool(_months(tools, now))
 
@@ -197,6 +217,14 @@ def _send(tools: Tools, _now: int) -> int:
     return tools.postman.run_due(tools.check)
 
 
+def _to_remind(tools: Tools, now: int) -> bool:
+    return remind.is_due(tools.database, now)
+
+
+def _remind(tools: Tools, now: int) -> int:
+    return remind.run_due(tools.database, now, tools.check)
+
+
 PAST_DUE = Job(
     name="past-due",
     what="Open invoices whose due date has ended where their issuer is become past due.",
@@ -217,6 +245,20 @@ RUNS = Job(
     every=15,
     due=_to_run,
     run=_run,
+)
+SIMULATIONS = Job(
+    name="simulations",
+    what="Simulations that were asked for are made.",
+    every=15,
+    due=_to_simulate,
+    run=_simulate,
+)
+WALLETS = Job(
+    name="wallets",
+    what="Credit that expired, or was filled up again, is booked.",
+    every=60,
+    due=_to_book,
+    run=_book,
 )
 BILL = Job(
     name="bill",
@@ -239,6 +281,13 @@ WEBHOOKS = Job(
     due=_to_tell,
     run=_tell,
 )
+REMINDERS = Job(
+    name="reminders",
+    what="What is not paid is reminded of, as its issuer planned.",
+    every=60,
+    due=_to_remind,
+    run=_remind,
+)
 MAIL = Job(
     name="mail",
     what="Invoices that go by e-mail, and reminders, are handed to the mail server.",
@@ -256,4 +305,4 @@ CORRECTIONS = Job(
 )
 
 #: All jobs, in the order in which one process does what is due.
-JOBS: tuple[Job, ...] = (PAST_DUE, DRAFTS, CORRECTIONS, RUNS, BILL, PULLS, WEBHOOKS, MAIL)
+JOBS: tuple[Job, ...] = (PAST_DUE, DRAFTS, CORRECTIONS, RUNS, BILL, SIMULATIONS, WALLETS, PULLS, REMINDERS, WEBHOOKS, MAIL)

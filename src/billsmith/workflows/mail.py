@@ -98,7 +98,7 @@ class Postman(msgspec.Struct, frozen=True, kw_only=True):
                 sender=self.server.sender,
                 message_id=of.id,
                 at=_EPOCH + dt.timedelta(microseconds=now // 1000),
-                reminder="" if of.what == INVOICE else REMINDER,
+                reminder="" if of.what == INVOICE else _words(found.invoice.status),
             )
         )
 
@@ -119,8 +119,11 @@ class Postman(msgspec.Struct, frozen=True, kw_only=True):
             mails.end(connection, of, state=state, now=self.clock(), code=code, problem=problem)
 
 
-#: What a reminder says.
-REMINDER = "according to our books the invoice below is not paid yet. If you have paid it meanwhile, please disregard this."
+def _words(status: InvoiceStatus) -> str:
+    """What a reminder says."""
+    if status is InvoiceStatus.PAST_DUE:
+        return "by our books the invoice below is past due. If you have paid it meanwhile, please disregard this."
+    return "by our books the invoice below is not paid yet; please mind its due date."
 
 
 def retry(connection: Connection, of: Mail, *, now: int, actor: str) -> Mail:

@@ -7,7 +7,6 @@ from decimal import Decimal
 
 import msgspec
 
-from billsmith.accounts.model import Account
 from billsmith.invoicing.comparison import Comparison, Coverage, Finding, Key, compare, summed
 from billsmith.metering.meter import Meter
 from billsmith.storage import accounts, catalogs, meters, reconcile
@@ -64,11 +63,11 @@ def compare_usage(
     names: dict[str, str] = {}
     theirs = _stated(connection, of, period, names)
     ours: dict[Key, Exact] = {}
+    known = names_below(connection, of)
     for meter in _known(connection, of, {code for _, code in theirs}):
         for id, quantity in measure(meter, period).items():
-            account = accounts.by_id(connection, id)
-            if account is not None and is_within(account, of):
-                names[id] = account.external_id
+            if id in known:
+                names[id] = known[id]
                 ours[id, meter.code] = quantity
     coverage = coverage_of(connection, of, period)
     compared = compare(theirs, ours, their_coverage=coverage, tolerance=tolerance)
@@ -81,9 +80,10 @@ def zone_of(connection: Connection, of: Sequence[VendorConnection]) -> str:
     return zones.pop() if len(zones) == 1 else "UTC"
 
 
-def is_within(account: Account, of: Sequence[VendorConnection]) -> bool:
-    """Whether a connection's list could name an account: it stands at or below the connection's."""
-    return any(each.account_seq in accounts.ancestors(account.path) for each in of)
+def names_below(connection: Connection, of: Sequence[VendorConnection]) -> dict[str, str]:
+    """The accounts that lists of connections could name, those at or below theirs: external ids by id."""
+    owners = [accounts.by_seq(connection, seq) for seq in {each.account_seq for each in of}]
+    return {account.id: account.external_id for owner in owners for account in accounts.every_below(connection, owner)}
 
 
 def _known(connection: Connection, of: Sequence[VendorConnection], codes: Iterable[str]) -> list[Meter]:

@@ -16,7 +16,7 @@ from billsmith.units.currency import from_minor
 from billsmith.units.exact import Exact
 from billsmith.units.spans import NamedSpan
 from billsmith.usage.store import UsageStore
-from billsmith.workflows.metered import Metered, is_within
+from billsmith.workflows.metered import Metered, names_below
 from billsmith.workflows.shadow import Amount, our_amounts, pulled_amounts
 from billsmith.workflows.simulate import charges
 
@@ -106,7 +106,7 @@ def _read(connection: Connection, of: Sequence[VendorConnection], span: NamedSpa
     seqs = reconcile.issuers(connection, [each.seq for each in of]) or [each.account_seq for each in of]
     issuers = [accounts.by_seq(connection, seq) for seq in dict.fromkeys(seqs)]
     issued = [amount for issuer in issuers for amount in our_amounts(connection, issuer, period, names)]
-    within = {id for id in names if (account := accounts.by_id(connection, id)) is not None and is_within(account, of)}
+    within = names_below(connection, of)
     return _Read(
         theirs=summed(amounts, 2),
         issued=summed([(key, value) for key, value in issued if key[0] in within], 2),

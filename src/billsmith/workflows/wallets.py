@@ -15,6 +15,7 @@ from billsmith.storage.agreements import Movement, Stored, StoredGrant
 from billsmith.storage.database import Connection
 from billsmith.storage.ledger import Subject
 from billsmith.subscriptions.agreements import Agreement, CommitmentAgreed, CouponGiven, Ended, MinimumAgreed
+from billsmith.units.calendar import Interval, Schedule, Unit, anniversary_at
 from billsmith.units.currency import from_minor, to_minor
 from billsmith.units.errors import Conflict, Invalid, InvalidCatalog, NotFound
 from billsmith.workflows.billing_cases import balance_of
@@ -36,11 +37,20 @@ def give(
     _below(issuer, account)
     if new.amount <= 0 or from_minor(to_minor(new.amount, check_currency(currency)), currency) != new.amount:
         raise Invalid("a grant is an amount above zero that its currency can pay", code="wallet.grant_amount", where="amount")
+    if new.rollover and from_minor(to_minor(new.rollover, currency), currency) != new.rollover:
+        raise Invalid("a rollover is an amount that its currency can pay", code="wallet.grant_amount", where="rollover")
+    if new.rollover and new.recurrence is None:
+        raise Invalid("only what is filled up again carries a rest over", code="wallet.rollover", where="rollover")
     if new.expires_at is not None and new.expires_at <= new.effective_at:
         raise Invalid("it would expire before it begins", code="wallet.expires_before_start", where="expires_at")
     stored = agreements.add_grant(connection, issuer, account, new, currency, now=now, actor=actor)
     ledger.append_next(connection, Subject.GRANT, stored.seq, [book_grant(new, now, currency)])
     return stored
+
+
+def every(unit: str | None, begins: int, zone: str) -> Schedule | None:
+    """When a grant is filled up again: each unit from its beginning on, by the calendar where its holder is."""
+    return None if unit is None else anniversary_at(Interval(Unit(unit)), begins, zone)
 
 
 def take_back(connection: Connection, stored: StoredGrant, *, now: int, actor: str) -> Balance:

@@ -409,6 +409,46 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_pair_tally_recipient_seq"), "pair_tally", ["recipient_seq"], unique=False)
     op.create_table(
+        "reminder_plan",
+        sa.Column("issuer_seq", _seq(), autoincrement=False, nullable=False),
+        sa.Column("steps", sa.Text(), nullable=False),
+        sa.Column("done_until", sa.Integer(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_by", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("issuer_seq"),
+    )
+    op.create_table(
+        "simulation",
+        sa.Column("seq", _seq(), nullable=False),
+        sa.Column("id", _id(), nullable=False),
+        sa.Column("issuer_seq", _seq(), nullable=False),
+        sa.Column("request", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("asked_by", sa.String(length=64), nullable=False),
+        sa.Column("result", sa.Text(), nullable=True),
+        sa.Column("code", sa.String(length=64), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["issuer_seq"],
+            ["account.seq"],
+        ),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_index(
+        "simulation_waiting",
+        "simulation",
+        ["seq"],
+        unique=False,
+        sqlite_where=sa.text("state = 'waiting'"),
+        postgresql_where=sa.text("state = 'waiting'"),
+    )
+    op.create_table(
         "subscription",
         sa.Column("seq", _seq(), nullable=False),
         sa.Column("id", _id(), nullable=False),
@@ -514,6 +554,8 @@ def upgrade() -> None:
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("recorded_at", sa.BigInteger(), nullable=False),
         sa.Column("recorded_by", sa.String(length=64), nullable=False),
+        sa.Column("by_clock", sa.SmallInteger(), nullable=False),
+        sa.Column("next_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
             ["account_seq"],
             ["account.seq"],
@@ -524,6 +566,14 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("id"),
+    )
+    op.create_index(
+        "wallet_due",
+        "wallet_grant",
+        ["next_at"],
+        unique=False,
+        sqlite_where=sa.text("next_at IS NOT NULL"),
+        postgresql_where=sa.text("next_at IS NOT NULL"),
     )
     op.create_index("wallet_of_account", "wallet_grant", ["issuer_seq", "account_seq", "seq"], unique=False)
     op.create_table(
@@ -793,6 +843,18 @@ def upgrade() -> None:
             ["account.seq"],
         ),
         sa.PrimaryKeyConstraint("issuer_seq", "invoice_seq", "line"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "reminder",
+        sa.Column("invoice_seq", _seq(), nullable=False),
+        sa.Column("step", _key(32), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["invoice_seq"],
+            ["invoice.seq"],
+        ),
+        sa.PrimaryKeyConstraint("invoice_seq", "step"),
         sqlite_with_rowid=False,
     )
     op.create_table(
