@@ -21,6 +21,7 @@ from tests.simulator.script import (
     Change,
     Company,
     Correct,
+    GiveBack,
     GiveCoupon,
     GiveCredit,
     Migrate,
@@ -33,6 +34,7 @@ from tests.simulator.script import (
     Use,
     Used,
     Void,
+    WriteOff,
 )
 
 ZONES = (
@@ -235,6 +237,20 @@ class _Life:
             is_last = index == len(self.months) - 1  # what is taken back then would stay unbilled
             if luck < 0.05 and not is_last:
                 yield Void(now=after, **asked)
+            elif 0.65 <= luck < 0.69:
+                yield WriteOff(now=after, **asked)
+                if luck < 0.67 and not is_last:
+                    yield Void(now=after + _DAY, **asked)
+                else:
+                    yield Pay(now=after + 2 * _DAY, **asked)
+            elif 0.69 <= luck < 0.74:
+                if luck < 0.72:
+                    yield Pay(now=after, **asked, of=chance.choice((1, 2)))
+                yield GiveBack(now=after + _DAY, key=f"{name}/back{index}", **asked)
+                if luck < 0.70:
+                    yield Refund(now=after + 2 * _DAY, **asked)
+            elif 0.74 <= luck < 0.78:
+                yield Pay(now=after, **asked, parts=3, of=2)
             elif luck < 0.65:
                 yield Pay(now=after, **asked, of=chance.choice((1, 1, 1, 3)))
                 if luck < 0.10:

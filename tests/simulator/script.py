@@ -143,7 +143,10 @@ class Rerate(Action):
 
 @dataclass(frozen=True, kw_only=True)
 class Pay(Action):
-    """A customer pays a part (``of`` parts, so many ``parts``) of what is due on the documents that a month's run made."""
+    """A customer pays a part (``of`` parts, so many ``parts``) of what is due on the documents that a month's run made.
+
+    More parts than there are is more than was asked for.
+    """
 
     customer: str
     month: str
@@ -164,6 +167,23 @@ class Void(Action):
     """A customer's documents of a month's run are taken back, those for which no money came and that no note corrects."""
 
     customer: str
+    month: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteOff(Action):
+    """What is due of a customer's documents of a month's run won't be paid, and is given up."""
+
+    customer: str
+    month: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GiveBack(Action):
+    """A customer's invoices of a month's run, those that no note corrects, are given back whole by credit notes."""
+
+    customer: str
+    key: str
     month: str
 
 

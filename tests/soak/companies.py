@@ -1,6 +1,6 @@
 """Companies' lives, billed and audited: a million customer-months, or as many as ``SOAK_CUSTOMER_MONTHS`` says.
 
-Each company has 300 customers and 13 months. ``SOAK_SEED`` names the first company's seed.
+Each company has 100 customers and 13 months. ``SOAK_SEED`` names the first company's seed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.simulator.driver import Driver
 from tests.simulator.life import company
 from tests.simulator.stories import shortest, told
 
-CUSTOMERS, MONTHS = 300, 13
+CUSTOMERS, MONTHS = 100, 13
 
 
 def run(workers: int) -> list[str]:

@@ -15,7 +15,7 @@ from billsmith.units.ids import derived_id
 from billsmith.units.instants import parse_instant
 from billsmith.units.spans import parse_span
 from billsmith.usage.store import Void
-from billsmith.workflows import wallets
+from billsmith.workflows import settle, wallets
 from billsmith.workflows.billing_run import Report
 from billsmith.workflows.due import due
 from billsmith.workflows.explain import explain
@@ -200,3 +200,14 @@ def test_a_fee_that_goes_on_after_a_pause_is_one_line_whatever_else_changes(comp
     assert content is not None
     # 5 days of 31, then 21, not 6 and 15 (5.81 + 14.52); and November in advance
     assert [line.amount_minor for line in content.lines if line.component == "base"] == [484, 2032, 3000]
+
+
+def test_a_document_that_was_written_off_and_is_void_leaves_nothing_in_the_books(company: Company) -> None:
+    company.subscribe("north", "dollars")
+    company.bill("2026-09", "2026-10-02T00:00:00Z")
+    with company.database.write() as connection:
+        found = invoices.get(connection, company.invoices()[0].id, None)
+        settle.write_off(connection, found, now=parse_instant("2026-10-20T00:00:00Z"), actor="test")
+    company.void(0)
+    with company.database.read() as connection:
+        assert balances(entry.transaction for entry in ledger.entries(connection)) == {}

@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from billsmith.invoicing.model import Invoice, InvoiceKind, Line, LineKind, Payment, Settlement, SettlementKind, Tax
+import msgspec
+
+from billsmith.invoicing.model import (
+    Invoice,
+    InvoiceKind,
+    InvoiceStatus,
+    Line,
+    LineKind,
+    Payment,
+    Settlement,
+    SettlementKind,
+    Tax,
+)
 from billsmith.ledger import chart
 from billsmith.ledger.postings import Posting, Transaction, reversal, transfer
 from billsmith.ledger.wallets import Grant, Loss
@@ -114,6 +126,12 @@ def book_write_off(invoice: Invoice, at: int) -> Transaction:
         currency=invoice.currency,
         reference=invoice.id,
     )
+
+
+def undo_write_off(invoice: Invoice, at: int) -> Transaction:
+    """A write-off taken back, because the document itself is void: nothing was paid for it since."""
+    standing = msgspec.structs.replace(invoice, status=InvoiceStatus.ISSUED)  # one that is written off has nothing due
+    return reversal(book_write_off(standing, at), derived_id("write-off-undone", invoice.id), at)
 
 
 def book_grant(grant: Grant, at: int, currency: str, *, times: int = 1) -> Transaction:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from billsmith.invoicing.bookings import book_overpayment, book_payment, book_void, book_write_off
+from billsmith.invoicing.bookings import book_overpayment, book_payment, book_void, book_write_off, undo_write_off
 from billsmith.invoicing.model import OPEN_STATUSES, Invoice, InvoiceStatus, Payment
 from billsmith.storage import agreements, changes, invoices, ledger, runs
 from billsmith.storage.changes import Change
@@ -114,7 +114,10 @@ def void(connection: Connection, found: Stored, *, now: int, actor: str, reason:
     whole = invoices.with_content(connection, [found])[0].invoice
     lines = () if whole.content is None else whole.content.lines
     if whole.content is not None:
-        ledger.book(connection, found.seq, [book_void(whole, now)])
+        booked = [book_void(whole, now)]
+        if whole.status is InvoiceStatus.WRITTEN_OFF:  # it is asked for no longer, so nothing is lost
+            booked.append(undo_write_off(whole, now))
+        ledger.book(connection, found.seq, booked)
     agreements.forget_uses(connection, found.seq)
     runs.free(connection, found.seq, [line.period.start for line in lines if line.period is not None])
     return invoices.move(

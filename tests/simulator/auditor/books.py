@@ -83,10 +83,13 @@ class Document:
     coupons: list[Coupon] = field(default_factory=list)
     settlements: list[tuple[str, str, int]] = field(default_factory=list)
     payments: list[int] = field(default_factory=list)
-    paid_back: int = 0
+    by_credit: int = 0
+    """What credit paid of it after it was made, and, below zero, what its own credit paid for."""
     notes: list[Document] = field(default_factory=list)
     corrects: str = ""
     void: bool = False
+    written_off: int = 0
+    given_back: bool = False
 
     @property
     def total(self) -> int:
@@ -96,7 +99,7 @@ class Document:
     @property
     def paid(self) -> int:
         """What was paid of it, by whatever means; of a credit note what was used of it, below zero."""
-        return sum(amount for _, _, amount in self.settlements) + sum(self.payments) + self.paid_back
+        return sum(amount for _, _, amount in self.settlements) + sum(self.payments) + self.by_credit
 
 
 class Books:
@@ -276,11 +279,11 @@ class Books:
         due = document.total
         for note in self.documents:
             left = note.paid - note.total
-            if note.kind != "credit_note" or note.void or note is document or left <= 0 or due <= 0:
+            if note.void or note.written_off or note is document or left <= 0 or due <= 0:
                 continue
             if (note.customer, note.currency) == (document.customer, document.currency):
                 used = min(left, due)
-                note.paid_back -= used
+                note.by_credit -= used
                 document.settlements.append(("credit_note", note.number, used))
                 due -= used
         at = document.end
@@ -297,7 +300,7 @@ class Books:
                 due -= used
 
     def _rerate(self, action: script.Rerate) -> None:
-        for document in [each for each in self.documents if each.parts and not each.void]:
+        for document in [each for each in self.documents if each.parts and not each.void and not each.given_back]:
             zone = document.parts[0][0].zone
             first = midnight(dt.date.fromisoformat(action.month + "-01"), zone)
             if not first < document.end <= month_end(action.month, zone):
@@ -442,19 +445,37 @@ class Books:
     def _pay(self, action: script.Pay) -> None:
         for document in self._of(action.customer, action.month):
             amount = (document.total - document.paid) * action.parts // action.of
-            if amount > 0:
+            if amount > 0 and not document.written_off:
                 document.payments.append(amount)
 
     def _refund(self, action: script.Refund) -> None:
         for document in self._of(action.customer, action.month):
-            if sum(document.payments) > 0:
-                document.payments.append(-sum(document.payments))
+            if not document.written_off and (amount := min(sum(document.payments), document.paid)) > 0:
+                document.payments.append(-amount)
+
+    def _writeoff(self, action: script.WriteOff) -> None:
+        for document in self._of(action.customer, action.month):
+            if document.total > document.paid and not document.written_off:
+                document.written_off = document.total - document.paid
+
+    def _giveback(self, action: script.GiveBack) -> None:
+        for document in self._of(action.customer, action.month):
+            if document.total <= 0 or document.written_off or any(not note.void for note in document.notes):
+                continue
+            lines = [line._replace(amount=-line.amount) for line in document.lines if line.amount]
+            taxes = {key: (-base, -tax) for key, (base, tax) in document.taxes.items() if base or tax}
+            note = self._issue("credit_note", document.customer, document.currency, lines, taxes, action.now)
+            note.corrects, document.given_back = document.number, True
+            document.notes.append(note)
+            settled = min(max(document.total - document.paid, 0), -note.total)
+            document.by_credit += settled
+            note.by_credit -= settled
 
     def _void(self, action: script.Void) -> None:
         for document in self._of(action.customer, action.month):
             if document.paid or any(not note.void for note in document.notes):
                 continue
-            document.void = True
+            document.void, document.written_off = True, 0
             for sub, step in document.parts:
                 next(each for each in sub.billed if each.until == step.until).open = True
             for coupon in self.coupons[document.customer]:
@@ -470,10 +491,12 @@ class Books:
             found[account, currency] = found.get((account, currency), 0) + amount
 
         for document in self.documents:
-            held = "credit" if document.kind == "credit_note" else "receivable"
             if document.void:
                 continue
-            add(f"{held}:{document.customer}", document.currency, document.total - document.paid)
+            due = document.total - document.paid
+            held = "credit" if due < 0 else "receivable"
+            add(f"{held}:{document.customer}", document.currency, due - document.written_off)
+            add("written-off", document.currency, document.written_off)
             add("cash", document.currency, sum(document.payments))
             for line in document.lines:
                 add("discounts" if line.what.kind == "coupon" else "revenue", document.currency, -line.amount)
