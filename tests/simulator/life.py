@@ -153,7 +153,7 @@ class _Life:
         if plan == "pro" and chance.random() < 0.3:
             yield Change(now=now + 5, customer=name, key=key, at=starts + chance.randrange(20 * _DAY), what="end_trial")
         added: set[str] = set()
-        paused = False
+        paused = ended = False
         moment = now + 100
         for index in range(came, len(self.months)):
             if chance.random() > 0.35:
@@ -162,7 +162,7 @@ class _Life:
             at = max(starts, self.some_time(max(index - chance.choice((0, 0, 0, 1)), came), zone))
             what = chance.choice(("quantity",) * 4 + ("plan", "add", "add", "pause", "end"))
             asked = {"now": moment, "customer": name, "key": key, "at": at}
-            if what == "quantity":
+            if what == "quantity" and not ended:  # of what ended before it began there are no seats
                 yield Change(**asked, what="quantity", name="seats", value=str(chance.randrange(15)))
             elif what == "plan" and plan != "dollar":
                 yield Change(**asked, what="plan", name=chance.choice(_SAME_CURRENCY))
@@ -175,6 +175,7 @@ class _Life:
                 paused = not paused
             elif what == "end" and chance.random() < 0.5:
                 yield Change(**asked, what=chance.choice(("end", "end_of_day")))
+                ended = True
                 if chance.random() < 0.7:
                     return
 
