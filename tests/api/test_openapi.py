@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from schemathesis.specs.openapi import definitions
 
-from billsmith.api.operations import routes_of
+from billsmith.api.operations import Operation, QueryParameter, routes_of
 from billsmith.api.routes import OPERATIONS, face
 from tests.api.support import Caller, problem
 from tests.support.house import House
@@ -199,3 +199,26 @@ def test_the_documents_examples_work_as_they_stand(house: House) -> None:
         assert answer.status_code == operation.status, (operation.id, answer.text)
         if operation.path == "/v1/connections":
             ids["connection"] = answer.json()["id"]
+
+
+LONG = [
+    (operation, parameter)
+    for operation in OPERATIONS
+    for parameter in operation.query
+    if "maxLength" in parameter.schema and not parameter.many
+]
+
+
+@pytest.mark.parametrize(("operation", "parameter"), LONG, ids=[f"{each.id}-{one.name}" for each, one in LONG])
+def test_a_text_is_as_long_as_the_document_says(sqlite_house: House, operation: Operation, parameter: QueryParameter) -> None:
+    caller = Caller(sqlite_house, sqlite_house.account("A"))
+    path = re.sub(r"\{\w+\}", "x", operation.path)
+    needed = {each.name: "x" for each in operation.query if each.required}
+
+    def asked(length: int) -> str:
+        answer = caller(operation.method, path, params={**needed, parameter.name: "x" * length})
+        return str(answer.json().get("code"))
+
+    longest = parameter.schema["maxLength"]
+    assert asked(longest + 1) == "input.too_long"
+    assert asked(longest) != "input.too_long"

@@ -187,7 +187,7 @@ def read_body(call: Call, kind: type[Any]) -> Any:
 
 
 def _check(operation: Operation, call: Call) -> None:
-    known = {parameter.name for parameter in operation.query}
+    known = {parameter.name: parameter for parameter in operation.query}
     for parameter in operation.query:
         if parameter.required and parameter.name not in call.parameters:
             raise Invalid(f"{parameter.name} is missing; give it", code="input.missing", where=parameter.name)
@@ -195,7 +195,8 @@ def _check(operation: Operation, call: Call) -> None:
         if name not in known:
             there_are = f"there are {', '.join(sorted(known))}" if known else "there are none here"
             raise Invalid(f"{shown(name)} is no parameter; {there_are}", code="input.unknown_parameter", where=name[:60])
-        if call.parameters.text(name, MAX_QUERY) == "":
+        longest = MAX_QUERY if known[name].many else known[name].schema.get("maxLength", MAX_QUERY)
+        if call.parameters.text(name, longest) == "":
             raise Invalid(f"{name} is empty; leave it out or give it a value", code="input.empty", where=name)
     require(call.principal, operation.scope)
 
