@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Row, Table, and_, func, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from billsmith.accounts.model import (
@@ -320,6 +320,21 @@ def shared_external_ids(connection: Connection, within: Account, names: Iterable
 def path_range(path: str) -> tuple[str, str]:
     """The half-open range of paths at or below ``path``: its last slash, and the character after it."""
     return path, path[:-1] + "0"
+
+
+def stands_below(column: Any, account: Account) -> Any:
+    """That the account whose store's number a column has is this one or stands below it."""
+    start, end = path_range(account.path)
+    return column.in_(select(table.c.seq).where(table.c.path >= start, table.c.path < end))
+
+
+def rows_below(owned: Table, account: Account | None) -> Any:
+    """The rows of a table that belong (``account_seq``) to an account or to one below it; ``None``: all rows."""
+    query = select(owned)
+    if account is not None:
+        start, end = path_range(account.path)
+        query = query.join(table, table.c.seq == owned.c.account_seq).where(table.c.path >= start, table.c.path < end)
+    return query
 
 
 def ancestors(path: str) -> list[int]:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, func, insert, or_, select
+from sqlalchemy import Connection, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 import billsmith.rating  # noqa: F401 (loads the price models)
@@ -17,9 +17,8 @@ from billsmith.catalog.versions import KINDS, Comparison, Part, Shelf, shelf
 from billsmith.catalog.writing import digest, text_of
 from billsmith.metering.meter import Meter
 from billsmith.storage import changes
-from billsmith.storage.accounts import ancestors, path_range
+from billsmith.storage.accounts import ancestors, stands_below
 from billsmith.storage.changes import Change
-from billsmith.storage.schema import account as accounts
 from billsmith.storage.schema_billing import catalog_part as part_table
 from billsmith.storage.schema_billing import catalog_version as table
 from billsmith.units.errors import Busy, NotFound
@@ -82,11 +81,9 @@ def parts(connection: Connection, issuer: Account, code: str) -> list[Part]:
 
 def types_around(connection: Connection, account: Account) -> set[str]:
     """The event types that meters of catalogs count: of an account, of those above it, of those below it."""
-    start, end = path_range(account.path)
-    below = select(accounts.c.seq).where(and_(accounts.c.path >= start, accounts.c.path < end))
     query = select(part_table).where(
         part_table.c.kind == "meter",
-        or_(part_table.c.issuer_seq.in_(ancestors(account.path)), part_table.c.issuer_seq.in_(below)),
+        or_(part_table.c.issuer_seq.in_(ancestors(account.path)), stands_below(part_table.c.issuer_seq, account)),
     )
     return {_part(row).value.event_type for row in connection.execute(query)}
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, and_, func, select
 
 from billsmith.accounts.model import Account
 from billsmith.storage import accounts, changes, credentials, schema
-from billsmith.storage.accounts import path_range
+from billsmith.storage.accounts import path_range, stands_below
 from billsmith.storage.database import Database
 from billsmith.storage.schema import account as account_table
 from billsmith.storage.schema_changes import change as table
@@ -77,9 +77,7 @@ def page(
     near = query.where(table.c.seq > after_seq, table.c.seq <= until, *_within(within))
     found = [_entry(row) for row in connection.execute(near)]
     if len(found) < limit:
-        start, end = path_range(within.path)
-        below = select(account_table.c.seq).where(account_table.c.path >= start, account_table.c.path < end)
-        far = query.where(table.c.seq > until, table.c.account_seq.in_(below)).limit(limit - len(found))
+        far = query.where(table.c.seq > until, stands_below(table.c.account_seq, within)).limit(limit - len(found))
         found += [_entry(row) for row in connection.execute(far)]
     return found
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, insert, select, text, update
+from sqlalchemy import Connection, insert, select, text, update
 
 from billsmith.accounts.model import Account
 from billsmith.storage import changes
-from billsmith.storage.accounts import path_range
+from billsmith.storage.accounts import stands_below
 from billsmith.storage.changes import Change
-from billsmith.storage.schema import account
 from billsmith.storage.schema_usage import usage_correction as table
 
 OPEN, DONE, REFUSED = "open", "done", "refused"
@@ -148,9 +147,7 @@ def oldest_open(connection: Connection, *, before: int) -> Correction | None:
 
 def page(connection: Connection, within: Account, *, before: int | None = None, limit: int = 100) -> list[Summary]:
     """Corrections of what accounts at or below one sent, the newest first, those before one."""
-    start, end = path_range(within.path)
-    senders = select(account.c.seq).where(and_(account.c.path >= start, account.c.path < end))
-    query = _short.where(table.c.sender_seq.in_(senders))
+    query = _short.where(stands_below(table.c.sender_seq, within))
     if before is not None:
         query = query.where(table.c.seq < before)
     return [Summary(**row._mapping) for row in connection.execute(query.order_by(table.c.seq.desc()).limit(limit))]

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, func, insert, or_, select
+from sqlalchemy import Connection, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from billsmith.accounts.model import Account
 from billsmith.metering.meter import Meter
 from billsmith.storage import changes
-from billsmith.storage.accounts import ancestors, path_range
+from billsmith.storage.accounts import ancestors, stands_below
 from billsmith.storage.changes import Change
-from billsmith.storage.schema import account as accounts
 from billsmith.storage.schema_usage import meter_version as table
 from billsmith.units.errors import Busy
 
@@ -54,9 +53,9 @@ def versions(connection: Connection, account_seq: int, code: str) -> list[Metere
 
 def types_around(connection: Connection, account: Account) -> set[str]:
     """The event types that any version of a meter counts: of an account, of those above it, of those below it."""
-    start, end = path_range(account.path)
-    below = select(accounts.c.seq).where(and_(accounts.c.path >= start, accounts.c.path < end))
-    query = select(table.c.body).where(or_(table.c.account_seq.in_(ancestors(account.path)), table.c.account_seq.in_(below)))
+    query = select(table.c.body).where(
+        or_(table.c.account_seq.in_(ancestors(account.path)), stands_below(table.c.account_seq, account))
+    )
     return {_meters.decode(row.body).event_type for row in connection.execute(query)}
 
 

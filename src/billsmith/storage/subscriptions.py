@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, and_, exists, func, insert, select
+from sqlalchemy import Connection, exists, func, insert, select
 
 import billsmith.rating  # noqa: F401 (loads the price models)
 from billsmith.accounts.model import Account
@@ -16,7 +16,7 @@ from billsmith.catalog.reading import read_as
 from billsmith.catalog.writing import tree_of
 from billsmith.storage import changes as log
 from billsmith.storage import schema
-from billsmith.storage.accounts import path_range
+from billsmith.storage.accounts import stands_below
 from billsmith.storage.changes import Change
 from billsmith.storage.schema_billing import subscription as table
 from billsmith.storage.schema_billing import subscription_bill as bill_table
@@ -169,7 +169,7 @@ def page(
     if issuer is not None:
         query = query.where(table.c.issuer_seq == issuer.seq)
     if within is not None:
-        query = query.where(_of(table.c.account_seq, within))
+        query = query.where(stands_below(table.c.account_seq, within))
     return _whole(connection, connection.execute(query).all())
 
 
@@ -177,7 +177,7 @@ def issuers(connection: Connection, within: Account | None = None) -> list[int]:
     """The store's numbers of every account that issues to subscribers, of those who have one at or below ``within``."""
     query = select(table.c.issuer_seq).distinct().order_by(table.c.issuer_seq)
     if within is not None:
-        query = query.where(_of(table.c.recipient_seq, within))
+        query = query.where(stands_below(table.c.recipient_seq, within))
     return [row[0] for row in connection.execute(query)]
 
 
@@ -196,7 +196,7 @@ def due_recipients(
         .limit(limit)
     )
     if scope is not None:
-        query = query.where(_of(table.c.recipient_seq, scope))
+        query = query.where(stands_below(table.c.recipient_seq, scope))
     return [row[0] for row in connection.execute(query)]
 
 
@@ -204,7 +204,7 @@ def recipients(connection: Connection, issuer_seq: int, *, scope: Account | None
     """Who gets invoices of an issuer for subscriptions, those after one, in order."""
     query = select(table.c.recipient_seq).distinct().where(table.c.issuer_seq == issuer_seq, table.c.recipient_seq > after_seq)
     if scope is not None:
-        query = query.where(_of(table.c.recipient_seq, scope))
+        query = query.where(stands_below(table.c.recipient_seq, scope))
     return [row[0] for row in connection.execute(query.order_by(table.c.recipient_seq).limit(limit))]
 
 
@@ -249,13 +249,6 @@ def _query() -> Any:
     return select(table, schema.account.c.id.label("account_id")).join_from(
         table, schema.account, table.c.account_seq == schema.account.c.seq
     )
-
-
-def _of(column: Any, within: Account) -> Any:
-    """That an account, by its number, stands at or below another."""
-    start, end = path_range(within.path)
-    path = schema.account.c.path
-    return column.in_(select(schema.account.c.seq).where(and_(path >= start, path < end)))
 
 
 def _whole(connection: Connection, rows: Sequence[Any]) -> list[Stored]:

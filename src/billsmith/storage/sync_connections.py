@@ -12,9 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from billsmith.accounts.model import Account
 from billsmith.storage import changes
 from billsmith.storage import schema_sync as schema
-from billsmith.storage.accounts import path_range
+from billsmith.storage.accounts import rows_below
 from billsmith.storage.changes import Change
-from billsmith.storage.schema import account as account_table
 from billsmith.storage.schema_sync import sync_connection as table
 from billsmith.units.errors import Busy, Conflict, Invalid, NotFound
 from billsmith.units.ids import parse_id
@@ -102,7 +101,7 @@ def find(connection: Connection, name: str, within: Account | None = None) -> Ve
     """As :func:`get`, but ``None`` where there is none."""
     canonical = parse_id(name)
     wanted = table.c.name == name
-    query = _visible(within).where((table.c.id == canonical) | wanted if canonical else wanted)
+    query = rows_below(table, within).where((table.c.id == canonical) | wanted if canonical else wanted)
     rows = connection.execute(query.order_by(table.c.seq).limit(2)).all()
     if len(rows) > 1:
         raise Invalid(f"several accounts have a connection {name!r}; name it by its id", code="sync.ambiguous")
@@ -111,7 +110,7 @@ def find(connection: Connection, name: str, within: Account | None = None) -> Ve
 
 def page(connection: Connection, within: Account, *, after: VendorConnection | None, limit: int) -> list[VendorConnection]:
     """Connections of accounts at or below ``within``, oldest first, those after one."""
-    query = _visible(within).order_by(table.c.seq).limit(limit)
+    query = rows_below(table, within).order_by(table.c.seq).limit(limit)
     if after is not None:
         query = query.where(table.c.seq > after.seq)
     return [_connection(row) for row in connection.execute(query)]
@@ -119,7 +118,7 @@ def page(connection: Connection, within: Account, *, after: VendorConnection | N
 
 def every(connection: Connection, within: Account | None = None) -> list[VendorConnection]:
     """All connections of accounts at or below ``within``, by name."""
-    return [_connection(row) for row in connection.execute(_visible(within).order_by(table.c.name))]
+    return [_connection(row) for row in connection.execute(rows_below(table, within).order_by(table.c.name))]
 
 
 def due(connection: Connection, now: int) -> list[VendorConnection]:
@@ -208,15 +207,6 @@ def drop_lease(connection: Connection, of: VendorConnection, holder: str) -> Non
 def set_watermark(connection: Connection, of: VendorConnection, walk_seq: int) -> None:
     """The last walk that saw the whole list."""
     connection.execute(update(table).where(table.c.seq == of.seq).values(watermark_walk=walk_seq))
-
-
-def _visible(within: Account | None) -> Any:
-    query = select(table)
-    if within is not None:
-        start, end = path_range(within.path)
-        owner = account_table.c
-        query = query.join(account_table, owner.seq == table.c.account_seq).where(owner.path >= start, owner.path < end)
-    return query
 
 
 def _connection(row: Any) -> VendorConnection:

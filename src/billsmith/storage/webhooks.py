@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from billsmith.accounts.model import Account, AccountStatus
 from billsmith.storage import change_log
-from billsmith.storage.accounts import path_range
+from billsmith.storage.accounts import rows_below
 from billsmith.storage.schema import account as account_table
 from billsmith.storage.schema_changes import change as change_table
 from billsmith.storage.schema_webhooks import webhook as table
@@ -106,13 +106,13 @@ def create(
 
 def find(connection: Connection, id: str, within: Account | None = None) -> Webhook | None:
     """The webhook with that id, of an account at or below ``within``."""
-    row = connection.execute(_visible(within).where(table.c.id == id)).first()
+    row = connection.execute(rows_below(table, within).where(table.c.id == id)).first()
     return _webhook(row) if row else None
 
 
 def page(connection: Connection, within: Account | None, *, after_seq: int = 0, limit: int = 1000) -> list[Webhook]:
     """Webhooks of accounts at or below ``within`` (``None``: all), oldest first, those after one."""
-    query = _visible(within).where(table.c.seq > after_seq).order_by(table.c.seq).limit(limit)
+    query = rows_below(table, within).where(table.c.seq > after_seq).order_by(table.c.seq).limit(limit)
     return [_webhook(row) for row in connection.execute(query)]
 
 
@@ -222,15 +222,6 @@ def waiting_change(connection: Connection, of: Webhook) -> str | None:
 
 def _text(kinds: Sequence[str]) -> str:
     return msgspec.json.encode(kinds).decode()
-
-
-def _visible(within: Account | None) -> Any:
-    query = select(table)
-    if within is not None:
-        start, end = path_range(within.path)
-        owner = account_table.c
-        query = query.join(account_table, owner.seq == table.c.account_seq).where(owner.path >= start, owner.path < end)
-    return query
 
 
 def _webhook(row: Any) -> Webhook:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from heapq import merge
-from itertools import groupby, product
+from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,9 @@ from billsmith.usage.shapes import Shape
 from billsmith.usage.sheets import Sheets
 from billsmith.usage.singly import Identity
 from billsmith.usage.store import MAX_PAGE, Entry, Kept, Measured, Name, Place, Query, Selection, Unknown
+from billsmith.usage.together import Alike, Together, every_place
 
 _FETCH = 10_000
-#: Meters that one statement can add up: of one shape, counted ahead to the same seq.
-_Alike = tuple[Shape, tuple[int, bool] | None]
 _ByAccount = Iterator[tuple[str, list[Event]]]
 
 
@@ -82,7 +81,7 @@ class Reading:
                 streams.append(self._counted(query, number, subjects, seq))
             else:
                 linear.append(number)
-        for alike, together in self._alike(query, linear):
+        for alike, together in self._together(query, linear):
             streams.append(self._added_up(query, alike, together, subjects, seq))
         return merge(*streams, key=lambda measured: measured.meter)
 
@@ -92,7 +91,7 @@ class Reading:
         packed = sheets.packed_rows(query)
         subjects = self._subjects.of(accounts)
         rows: dict[str, list[str]] = {account: [] for account in accounts}
-        for (shape, _), numbers in self._alike(query, packed):
+        for (shape, _), numbers in self._together(query, packed):
             with self._transaction() as cursor:
                 ahead = self._ahead(cursor, shape, numbers, seq)
                 statement = compiler.add_up(shape, list(numbers), query, seq, subjects, ahead, numbers=list(numbers.values()))
@@ -103,17 +102,16 @@ class Reading:
             others.setdefault(measured.account, []).append(measured)
         return Sheets({account: sheets.sheet(texts, others.get(account, ())) for account, texts in rows.items()}, sheets.reader)
 
-    def _alike(self, query: Query, numbers: Iterable[int]) -> Iterator[tuple[_Alike, dict[str, int]]]:
-        """Meters of a query that one statement adds up: of one shape, each of a type of its own, as far ahead as the others."""
-        added: list[dict[_Alike, dict[str, int]]] = []
+    def _together(self, query: Query, numbers: Iterable[int]) -> Together:
+        """Meters of a query, by the statements that add them up."""
+        together = Together()
         for number in numbers:
             meter = query.meters[number]
             shape = shape_of(meter, query.grain)
             assert shape is not None
             family = self._keeper.family(meter.event_type, shape)
-            _put(added, (shape, (family.seq, family.hourly) if family else None), meter.event_type, number)
-        for statements in added:
-            yield from statements.items()
+            together.put((shape, (family.seq, family.hourly) if family else None), meter.event_type, number)
+        return together
 
     def _ahead(self, cursor: duckdb.DuckDBPyConnection, shape: Shape, types: Collection[str], seq: int) -> Ahead:
         families = [self._keeper.family(type, shape) for type in types]
@@ -122,15 +120,15 @@ class Reading:
         return cells.ahead(cursor, [family.family for family in families if family], seq)
 
     def _added_up(
-        self, query: Query, alike: _Alike, numbers: dict[str, int], subjects: dict[int, str] | None, seq: int
+        self, query: Query, alike: Alike, numbers: dict[str, int], subjects: dict[int, str] | None, seq: int
     ) -> Iterator[Measured]:
-        """Meters that are :meth:`_alike`, added up by one statement."""
+        """Meters that stand together, added up by one statement."""
         (shape, _), types, meters = alike, list(numbers), list(numbers.values())
         folds = [Fold(query.meters[number], shape, query) for number in meters]
         with self._transaction() as cursor:
             ahead = self._ahead(cursor, shape, types, seq)
             rows = _rows(cursor, compiler.add_up(shape, types, query, seq, subjects, ahead), subjects)
-            for kind, account, place, found in _every(rows, len(types), query):
+            for kind, account, place, found in every_place(rows, len(types), query):
                 number, period = meters[kind], query.periods[place]
                 try:
                     quantities = folds[kind](found, period)
@@ -284,31 +282,3 @@ def _rows(
     if not statement.loose or subjects is None:
         return rows
     return iter(sorted(((kind, subjects[subject], *rest) for kind, subject, *rest in rows), key=itemgetter(0, 1, 2)))
-
-
-def _every(
-    rows: Iterable[tuple[Any, ...]], kinds: int, query: Query
-) -> Iterator[tuple[int, str, int, Iterable[Sequence[Any]]]]:
-    """Rows by type, account and period; accounts that were named have theirs even if there are none."""
-    periods = range(len(query.periods))
-    waiting = product(range(kinds), sorted(set(query.accounts or ())), periods)
-    due = next(waiting, None)
-    for place, found in groupby(rows, itemgetter(0, 1, 2)):
-        while due is not None and due < place:
-            yield *due, ()
-            due = next(waiting, None)
-        if due == place:
-            due = next(waiting, None)
-        yield *place, found
-    while due is not None:
-        yield *due, ()
-        due = next(waiting, None)
-
-
-def _put(added: list[dict[_Alike, dict[str, int]]], alike: _Alike, type: str, number: int) -> None:
-    """Into the first statement of its like that has no meter of the type."""
-    for statements in added:
-        if type not in statements.setdefault(alike, {}):
-            statements[alike][type] = number
-            return
-    added.append({alike: {type: number}})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from heapq import merge
-from itertools import groupby, product
+from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
@@ -26,13 +26,12 @@ from billsmith.usage.postgres.schema import SCHEMA
 from billsmith.usage.postgres.stretches import Stretches
 from billsmith.usage.shapes import Shape
 from billsmith.usage.store import MAX_PAGE, Kept, Measured, Place, Query, Selection, Unknown
+from billsmith.usage.together import Together, every_place
 
 _FETCH = 10_000
 #: Subjects that are looked for one by one; how many times longer than the one before a span of time is that is read.
 _MANY = 1_000
 _GROWTH = 4
-#: Meters that one statement can add up: of one shape, counted ahead to the same seq, by the same lengths.
-_Alike = tuple[Shape, tuple[int, bool] | None]
 
 
 class _Whole(Loader):
@@ -59,7 +58,7 @@ class Answers:
         seq = self._upto(query.as_of_seq)
         subjects = None if query.accounts is None else self._subjects(Selection(accounts=query.accounts))
         families = {(family.type, family.shape): family for family in cells.families(self._connection) if family.seq}
-        added: list[dict[_Alike, dict[str, int]]] = []
+        together = Together()
         streams = []
         for number, meter in enumerate(query.meters):
             shape = shape_of(meter, query.grain)
@@ -67,12 +66,11 @@ class Answers:
                 streams.append(self._counted(query, number, subjects, seq))
             else:
                 family = families.get((meter.event_type, shape))
-                _put(added, (shape, (family.seq, family.hourly) if family else None), meter.event_type, number)
-        for statements in added:
-            for (shape, known), numbers in statements.items():
-                found = [families[type, shape] for type in numbers] if known else []
-                ahead = cells.ahead(self._connection, found, seq)
-                streams.append(self._added_up(query, shape, ahead, numbers, subjects, seq))
+                together.put((shape, (family.seq, family.hourly) if family else None), meter.event_type, number)
+        for (shape, known), numbers in together:
+            found = [families[type, shape] for type in numbers] if known else []
+            ahead = cells.ahead(self._connection, found, seq)
+            streams.append(self._added_up(query, shape, ahead, numbers, subjects, seq))
         return merge(*streams, key=lambda measured: measured.meter)
 
     def _added_up(
@@ -82,7 +80,7 @@ class Answers:
         types, meters = list(numbers), list(numbers.values())
         folds = [Fold(query.meters[number], shape, query) for number in meters]
         statements = self._adding(query, shape, ahead, types, subjects, seq)
-        for kind, account, place, found in _every(statements, len(types), query):
+        for kind, account, place, found in every_place(statements, len(types), query):
             number, period = meters[kind], query.periods[place]
             try:
                 quantities = folds[kind](found, period)
@@ -222,30 +220,3 @@ def _measured(query: Query, number: int, account: str, events: Sequence[Event]) 
         measured = counting.count(number, query, account, period, events)
         if measured is not None:
             yield measured
-
-
-def _every(
-    rows: Iterable[tuple[Any, ...]], kinds: int, query: Query
-) -> Iterator[tuple[int, str, int, Iterable[Sequence[Any]]]]:
-    """Rows by type, account and period; accounts that were named have theirs even if there are none."""
-    waiting = product(range(kinds), sorted(set(query.accounts or ())), range(len(query.periods)))
-    due = next(waiting, None)
-    for place, found in groupby(rows, itemgetter(0, 1, 2)):
-        while due is not None and due < place:
-            yield *due, ()
-            due = next(waiting, None)
-        if due == place:
-            due = next(waiting, None)
-        yield *place, found
-    while due is not None:
-        yield *due, ()
-        due = next(waiting, None)
-
-
-def _put(added: list[dict[_Alike, dict[str, int]]], alike: _Alike, type: str, number: int) -> None:
-    """Into the first statement of its like that has no meter of the type."""
-    for statements in added:
-        if type not in statements.setdefault(alike, {}):
-            statements[alike][type] = number
-            return
-    added.append({alike: {type: number}})
