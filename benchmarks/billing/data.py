@@ -23,9 +23,9 @@ from billsmith.catalog.versions import compare
 from billsmith.documents.packed import pack_content
 from billsmith.events.event import Event
 from billsmith.invoicing.model import Content, Invoice, InvoiceStatus, Line, LineKind, Party
-from billsmith.storage import accounts, catalogs, invoices, schema, upgrade
+from billsmith.storage import accounts, catalogs, invoice_writing, schema, upgrade
 from billsmith.storage.database import Database, sqlite_url
-from billsmith.storage.invoices import NewInvoice
+from billsmith.storage.invoice_writing import NewInvoice
 from billsmith.storage.schema_billing import subscription
 from billsmith.units.ids import derived_id
 from billsmith.units.instants import DAY, parse_instant
@@ -171,7 +171,7 @@ def past(database: Database, issuer: Account, people: list[Account], count: int)
             invoice = _paid(number, issuer, recipient, month)
             batch.append(NewInvoice(invoice=invoice, issuer=issuer, recipient=recipient, body=body))
         with database.write() as connection:
-            invoices.add(connection, batch)
+            invoice_writing.add(connection, batch)
 
 
 def _paid(number: int, issuer: Account, recipient: Account, month: dt.date) -> Invoice:

@@ -20,9 +20,9 @@ from billsmith.accounts.model import Account
 from billsmith.invoicing.bookings import book_document
 from billsmith.invoicing.model import Content, Invoice, InvoiceKind, InvoiceStatus, Line
 from billsmith.invoicing.totals import DraftLine
-from billsmith.storage import accounts, invoices, ledger
+from billsmith.storage import accounts, invoice_writing, ledger
 from billsmith.storage.database import Database
-from billsmith.storage.invoices import NewInvoice
+from billsmith.storage.invoice_writing import NewInvoice
 from billsmith.storage.ledger import Entry, Subject
 from billsmith.units.ids import random_id_of
 from billsmith.units.instants import DAY
@@ -46,7 +46,7 @@ def chunk(database: Database, issuer: Account, recipient: Account) -> None:
     date = dt.date(2026, 10, 2)
     content = Content(issuer=party(issuer), recipient=party(recipient), lines=(Line(description="Support", amount_minor=1250),))
     with database.write() as connection:
-        numbered = invoices.numbers(connection, issuer, InvoiceKind.INVOICE, date, CHUNK)
+        numbered = invoice_writing.numbers(connection, issuer, InvoiceKind.INVOICE, date, CHUNK)
         new = [
             NewInvoice(
                 issuer=issuer,
@@ -72,7 +72,7 @@ def chunk(database: Database, issuer: Account, recipient: Account) -> None:
             )
             for number in numbered.texts
         ]
-        seqs = invoices.add(connection, new)
+        seqs = invoice_writing.add(connection, new)
         booked = [book_document(each.invoice, AT) for each in new]
         ledger.append(connection, [Entry(Subject.INVOICE, seq, 0, each) for seq, each in zip(seqs, booked, strict=True)])
 

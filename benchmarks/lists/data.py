@@ -17,9 +17,9 @@ import msgspec
 from billsmith.accounts.authorisation import ALL_SCOPES, CredentialKind
 from billsmith.accounts.model import Account
 from billsmith.invoicing.model import Content, Invoice, InvoiceStatus, Line, Party, Period
-from billsmith.storage import accounts, invoices, upgrade
+from billsmith.storage import accounts, invoice_writing, invoices, upgrade
 from billsmith.storage.database import Connection, Database
-from billsmith.storage.invoices import NewInvoice
+from billsmith.storage.invoice_writing import NewInvoice
 from billsmith.units.ids import derived_id
 from billsmith.units.instants import DAY, HOUR, SECOND, parse_instant, start_of_day
 from billsmith.workflows import credentials
@@ -69,7 +69,7 @@ def make(database: Database, rows: int, *, say: Callable[[str], None] = print) -
     added = 0
     for batch in _batches(dice, partner, recipients):
         with database.write() as connection:
-            invoices.add(connection, batch)
+            invoice_writing.add(connection, batch)
         added += len(batch)
         if added % 50_000 < invoices.CHUNK:
             say(f"  {added:,} invoices, {added / (time.perf_counter() - started):,.0f}/s")

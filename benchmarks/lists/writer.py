@@ -10,7 +10,7 @@ import time
 
 from benchmarks.lists import data
 from billsmith.invoicing.model import InvoiceStatus
-from billsmith.storage import accounts, invoices
+from billsmith.storage import accounts, invoice_writing, invoices
 from billsmith.storage.database import Database
 
 
@@ -36,12 +36,14 @@ def main() -> None:
         with database.write() as connection:
             if done % 2:
                 now = time.time_ns()
-                invoices.add(connection, [data.one(dice, now, now, partner, customer)])
+                invoice_writing.add(connection, [data.one(dice, now, now, partner, customer)])
             else:
                 found = invoices.by_seqs(connection, [dice.randrange(1, options.rows)])
                 for each in found.values():
                     status = dice.choice((InvoiceStatus.PAID, InvoiceStatus.VOID))
-                    invoices.move(connection, each, what="benchmark", actor="benchmark", at=time.time_ns(), status=status)
+                    invoice_writing.move(
+                        connection, each, what="benchmark", actor="benchmark", at=time.time_ns(), status=status
+                    )
         done += 1
     print(f"{done / (time.perf_counter() - started):.1f}")
     database.close()

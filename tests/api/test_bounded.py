@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, func, select
 
-from billsmith.storage import invoices, schema
-from billsmith.storage.invoices import NewInvoice
+from billsmith.storage import invoice_writing, invoices, schema
+from billsmith.storage.invoice_writing import NewInvoice
 from billsmith.units.ids import derived_id
 from tests.api.support import Caller
 from tests.support.house import House
@@ -76,7 +76,7 @@ def fill(house: House, count: int) -> None:
             recipient = customers[number % len(customers)]
             copy = msgspec.structs.replace(proto, id=derived_id("f", str(number)), recipient_id=recipient.id)
             batch.append(NewInvoice(invoice=copy, issuer=big, recipient=recipient))
-        invoices.add(connection, batch)
+        invoice_writing.add(connection, batch)
 
 
 def test_a_small_tenants_lists_cost_the_same_beside_a_large_one(sqlite_house: House) -> None:

@@ -10,10 +10,11 @@ import msgspec
 
 from billsmith.accounts.model import Account
 from billsmith.invoicing.model import Content, Invoice, InvoiceStatus, Line, Party, Period
-from billsmith.storage import accounts, invoices, upgrade
+from billsmith.storage import accounts, invoice_writing, invoices, upgrade
 from billsmith.storage.database import Database
 from billsmith.storage.invoice_lists import Criteria, InvoiceList, flags_where
-from billsmith.storage.invoices import EXPORTED, ISSUED_BY, ISSUED_TO, SEND_BY_EMAIL, STATUS_MASK, NewInvoice, Stored
+from billsmith.storage.invoice_writing import NewInvoice
+from billsmith.storage.invoices import EXPORTED, ISSUED_BY, ISSUED_TO, SEND_BY_EMAIL, STATUS_MASK, Stored
 from billsmith.units.ids import derived_id
 from billsmith.units.instants import DAY
 
@@ -49,7 +50,7 @@ class Lists:
         for first in range(0, number, invoices.CHUNK):
             batch = [self.draw() for _ in range(min(invoices.CHUNK, number - first))]
             with self.database.write() as connection:
-                invoices.add(connection, batch)
+                invoice_writing.add(connection, batch)
 
     def change(self, number: int) -> None:
         """Give some invoices another state."""
@@ -57,7 +58,7 @@ class Lists:
             with self.database.write() as connection:
                 found = self._any(connection)
                 if found is not None:
-                    invoices.move(connection, found, what="test", actor="test", at=2, **self._state())
+                    invoice_writing.move(connection, found, what="test", actor="test", at=2, **self._state())
 
     def _any(self, connection: Any) -> Stored | None:
         found = invoices.by_seqs(connection, [self.dice.randrange(1, self.made + 1)]) if self.made else {}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, text
 
-from billsmith.storage import invoices
+from billsmith.storage import invoice_writing, invoices
 from billsmith.storage.database import Connection, Database, sqlite_url
 from billsmith.storage.schema import invoice_change
 from tests.storage.lists import Lists
@@ -49,7 +49,7 @@ def growth(lists: Lists, work: Callable[[Connection], object]) -> float:
 
 
 def test_adding_invoices(lists: Lists) -> None:
-    assert growth(lists, lambda connection: invoices.add(connection, [lists.draw() for _ in range(20)])) < 1.5
+    assert growth(lists, lambda connection: invoice_writing.add(connection, [lists.draw() for _ in range(20)])) < 1.5
 
 
 def test_looking_for_what_has_credit_left(lists: Lists) -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billsmith.invoicing.model import InvoiceKind
-from billsmith.storage import invoice_lists, invoices
+from billsmith.storage import invoice_lists, invoice_writing
 from billsmith.storage.database import Database, sqlite_url
 from billsmith.storage.invoice_lists import EVERYTHING, Criteria, InvoiceList, Sort, VendorField
 from billsmith.storage.lists import indexes, ranks
@@ -256,7 +256,7 @@ def test_a_page_inside_a_write_sees_the_write(lists: Lists) -> None:
     of = lists.lists[0]
     assert_same_page(lists.database, of, Sort.CREATED, False, EVERYTHING, 0)
     with contextlib.suppress(ZeroDivisionError), lists.database.write() as connection:
-        invoices.add(connection, [lists.draw()])
+        invoice_writing.add(connection, [lists.draw()])
         assert len(invoice_lists.page(connection, of, sort=Sort.CREATED, limit=100)) == 31
         raise ZeroDivisionError
     assert_same_page(lists.database, of, Sort.CREATED, False, EVERYTHING, 25)

@@ -26,9 +26,9 @@ from billsmith.invoicing.model import (
 )
 from billsmith.outbound import origins
 from billsmith.outbound.session import Limits, Settings
-from billsmith.storage import accounts, invoices, sync_connections, upgrade
+from billsmith.storage import accounts, invoice_writing, invoices, sync_connections, upgrade
 from billsmith.storage.database import Database, sqlite_url
-from billsmith.storage.invoices import NewInvoice
+from billsmith.storage.invoice_writing import NewInvoice
 from billsmith.storage.sync import Walk
 from billsmith.storage.sync_connections import NewConnection
 from billsmith.units.ids import derived_id
@@ -75,7 +75,7 @@ def filled(
     rows = (random_invoice(dice, index, issuer, dice.choice(recipients), currencies, lines, first) for index in range(count))
     while batch := list(islice(rows, invoices.CHUNK)):
         with database.write() as connection:
-            invoices.add(connection, batch)
+            invoice_writing.add(connection, batch)
     database.close()
     return issuer
 

@@ -18,10 +18,10 @@ from billsmith.invoicing.cases import Case
 from billsmith.invoicing.model import Invoice, InvoiceKind, InvoiceStatus, Payment, SettlementKind
 from billsmith.ledger.postings import Transaction
 from billsmith.ledger.wallets import Grant
-from billsmith.storage import agreements, invoices, ledger, runs
+from billsmith.storage import agreements, invoice_writing, invoices, ledger, runs
 from billsmith.storage.agreements import Movement
 from billsmith.storage.database import Connection
-from billsmith.storage.invoices import NewInvoice
+from billsmith.storage.invoice_writing import NewInvoice
 from billsmith.storage.ledger import Entry, Subject
 from billsmith.storage.runs import BillStep, Item, Run
 from billsmith.units.currency import from_minor
@@ -116,7 +116,9 @@ def _documents(
     drafted = [(case, outcome) for case, outcome in kept if isinstance(outcome, Drafted)]
     date = today(run, issuer)
     kinds = [outcome.kind for _, outcome in drafted]
-    numbered = {kind: invoices.numbers(connection, issuer, kind, date, kinds.count(kind)) for kind in dict.fromkeys(kinds)}
+    numbered = {
+        kind: invoice_writing.numbers(connection, issuer, kind, date, kinds.count(kind)) for kind in dict.fromkeys(kinds)
+    }
     texts = {kind: iter(each.texts) for kind, each in numbered.items()}
     new = []
     for case, outcome in drafted:
@@ -161,7 +163,7 @@ def _documents(
             )
         )
     step("numbered")
-    seqs = invoices.add(connection, new)
+    seqs = invoice_writing.add(connection, new)
     return [Document(seq, each, *made) for seq, each, made in zip(seqs, new, drafted, strict=True)]
 
 
@@ -189,7 +191,7 @@ def _settle(connection: Connection, loaded: Loaded, documents: Sequence[Document
         entries += [Entry(Subject.INVOICE, seq, place, transaction) for place, transaction in enumerate(booked)]
         uses += [(agreement, seq, amount) for agreement, amount in drafted.uses]
     ledger.append(connection, entries)
-    invoices.add_payments(connection, payments)
+    invoice_writing.add_payments(connection, payments)
     agreements.add_movements(connection, burns, now=run.at, actor=actor)
     agreements.add_uses(connection, uses)
 

@@ -25,9 +25,10 @@ from billsmith.invoicing.model import (
     SettlementKind,
 )
 from billsmith.invoicing.notes import Document, Note, credit_amount, credit_whole, document_of, note_by_line
-from billsmith.storage import accounts, invoices, ledger, runs
+from billsmith.storage import accounts, invoice_writing, invoices, ledger, runs
 from billsmith.storage.database import Connection
-from billsmith.storage.invoices import NewInvoice, Stored
+from billsmith.storage.invoice_writing import NewInvoice
+from billsmith.storage.invoices import Stored
 from billsmith.storage.ledger import Entry, Subject
 from billsmith.units.currency import from_minor, to_minor
 from billsmith.units.errors import Conflict, Invalid, InvalidInvoice
@@ -59,12 +60,12 @@ def credit(connection: Connection, found: Stored, asked: Asked, *, id: str, now:
     issuer = accounts.by_seq(connection, found.issuer_seq)
     recipient = accounts.by_seq(connection, found.recipient_seq)
     runs.lock_issuer(connection, issuer)
-    found = invoices.with_content(connection, [invoices.lock(connection, found)])[0]
+    found = invoices.with_content(connection, [invoice_writing.lock(connection, found)])[0]
     _check(connection, found)
     before = runs.corrections(connection, [found.seq])[found.seq]
     note = _note(found.invoice, _documents(connection, before), asked)
     made = _document(connection, issuer, recipient, found.invoice, note, asked.reason, id=id, now=now, actor=actor)
-    [seq] = invoices.add(connection, [made])
+    [seq] = invoice_writing.add(connection, [made])
     runs.add_corrections(connection, None, [(found.seq, len(before) + 1, seq)])
     ledger.append(connection, [Entry(Subject.INVOICE, seq, 0, book_document(made.invoice, now))])
     stored = Stored(seq, found.issuer_seq, found.recipient_seq, made.invoice)
@@ -72,7 +73,7 @@ def credit(connection: Connection, found: Stored, asked: Asked, *, id: str, now:
     amount = min(due, made.invoice.credit_minor)
     if asked.settle and amount > 0:
         pay(connection, found, {stored.seq: amount}, now=now, actor=actor)
-        stored = invoices.lock(connection, stored)
+        stored = invoice_writing.lock(connection, stored)
     return stored
 
 
@@ -89,7 +90,7 @@ def apply(connection: Connection, found: Stored, *, now: int, actor: str) -> Sto
     Raises :class:`Conflict` where nothing is asked for.
     """
     runs.lock_issuer(connection, accounts.by_seq(connection, found.issuer_seq))
-    found = invoices.lock(connection, found)
+    found = invoice_writing.lock(connection, found)
     invoice = found.invoice
     if invoice.status not in OPEN_STATUSES or invoice.due_minor <= 0:
         raise Conflict(f"nothing is due of a document that is {invoice.status.word}", code="invoice.not_open")
@@ -108,10 +109,12 @@ def pay(connection: Connection, found: Stored, taken: Mapping[int, int], *, now:
         source = sources[seq].invoice
         settlement = Settlement(kind=SettlementKind.CREDIT_NOTE, reference=source.id, amount_minor=amount)
         reference = _unused(connection, found, f"{settlement.kind}:{source.id}")
-        invoices.add_payment(connection, found.seq, _payment(found.invoice, reference, settlement.kind, amount, now, actor))
+        invoice_writing.add_payment(
+            connection, found.seq, _payment(found.invoice, reference, settlement.kind, amount, now, actor)
+        )
         ledger.book(connection, found.seq, book_settlements(found.invoice, [settlement], now))
         use(connection, seq, found.invoice, amount, now=now, actor=actor)
-        found = invoices.move(
+        found = invoice_writing.move(
             connection,
             found,
             what="payment",
@@ -125,12 +128,12 @@ def pay(connection: Connection, found: Stored, taken: Mapping[int, int], *, now:
 
 def use(connection: Connection, source_seq: int, invoice: Invoice, amount_minor: int, *, now: int, actor: str) -> None:
     """Take credit from the document that holds it, for an invoice: there it is money paid back."""
-    source = invoices.lock(connection, invoices.by_seqs(connection, [source_seq])[source_seq])
+    source = invoice_writing.lock(connection, invoices.by_seqs(connection, [source_seq])[source_seq])
     reference = _unused(connection, source, f"invoice:{invoice.id}")
     payment = _payment(source.invoice, reference, "invoice", -amount_minor, now, actor)
-    invoices.add_payment(connection, source_seq, payment)
+    invoice_writing.add_payment(connection, source_seq, payment)
     changed = after_payment(source.invoice, -amount_minor, now)
-    invoices.move(connection, source, what="payment", actor=actor, at=now, detail=invoice.number, **changed)
+    invoice_writing.move(connection, source, what="payment", actor=actor, at=now, detail=invoice.number, **changed)
 
 
 def _check(connection: Connection, found: Stored) -> None:
@@ -193,7 +196,7 @@ def _document(
     actor: str,
 ) -> NewInvoice:
     assert corrected.content is not None
-    numbered = invoices.numbers(connection, issuer, note.kind, local_date(now, issuer.time_zone), 1)
+    numbered = invoice_writing.numbers(connection, issuer, note.kind, local_date(now, issuer.time_zone), 1)
     invoice = Invoice(
         id=id,
         issuer_id=issuer.id,

@@ -16,9 +16,10 @@ import msgspec
 
 from billsmith.accounts.model import Account, check_text
 from billsmith.invoicing.model import Content, Invoice, Line, LineKind, Party
-from billsmith.storage import accounts, invoices
+from billsmith.storage import accounts, invoice_writing, invoices
 from billsmith.storage.database import Connection, Database
-from billsmith.storage.invoices import NewInvoice, Stored
+from billsmith.storage.invoice_writing import NewInvoice
+from billsmith.storage.invoices import Stored
 from billsmith.units.currency import from_minor
 from billsmith.units.errors import BillsmithError, Conflict, Invalid
 from billsmith.units.ids import derived_id, parse_id
@@ -194,7 +195,7 @@ class _Chunk:
                     arriving.append(row)
             except BillsmithError as error:
                 self._refuse(row, error)
-        seqs = invoices.add(self.connection, new)
+        seqs = invoice_writing.add(self.connection, new)
         self.came += [Came(row=row, seq=seq, new=True) for row, seq in zip(arriving, seqs, strict=True)]
         self.report.added = len(new)
         return self.report
@@ -301,13 +302,13 @@ class _Chunk:
         if statement == last_stated:
             self._stays(row, found)
             return
-        invoices.restate(self.connection, row.vendor, self.plan.owner, row.vendor_key, statement)
-        locked = invoices.lock(self.connection, found)
+        invoice_writing.restate(self.connection, row.vendor, self.plan.owner, row.vendor_key, statement)
+        locked = invoice_writing.lock(self.connection, found)
         changed = _moves(locked.invoice, stated, _fields(last_stated))
         if not changed:
             self._stays(row, found)
             return
-        invoices.move(
+        invoice_writing.move(
             self.connection,
             locked,
             what="import",

@@ -12,9 +12,9 @@ from billsmith.invoicing.bookings import book_document
 from billsmith.invoicing.cases import MAX_TOTAL_MINOR as MAX_TOTAL_MINOR
 from billsmith.invoicing.model import Content, Invoice, InvoiceKind, InvoiceStatus, Period, RoundingPlace
 from billsmith.invoicing.totals import DraftLine, TaxRate, total
-from billsmith.storage import invoices, ledger
+from billsmith.storage import invoice_writing, invoices, ledger
 from billsmith.storage.database import Connection
-from billsmith.storage.invoices import NewInvoice
+from billsmith.storage.invoice_writing import NewInvoice
 from billsmith.storage.ledger import Entry, Subject
 from billsmith.units.errors import Conflict, Invalid, InvalidInvoice
 from billsmith.units.instants import local_date, start_of_day
@@ -61,7 +61,7 @@ def issue(
     """
     check_parties(issuer, recipient)
     drawn = drawn_up(issuer, recipient, what, id=id, now=now, actor=actor)
-    numbered = invoices.numbers(connection, issuer, drawn.kind, drawn.date, 1, asked=what.date is not None)
+    numbered = invoice_writing.numbers(connection, issuer, drawn.kind, drawn.date, 1, asked=what.date is not None)
     if numbered.date != drawn.date:
         drawn = drawn_up(issuer, recipient, what, id=id, now=now, actor=actor, date=numbered.date)
     invoice = msgspec.structs.replace(
@@ -72,7 +72,7 @@ def issue(
         paid_at=None if drawn.total_minor else now,
     )
     new = NewInvoice(invoice=invoice, issuer=issuer, recipient=recipient, series=numbered.series)
-    [seq] = invoices.add(connection, [new])
+    [seq] = invoice_writing.add(connection, [new])
     ledger.append(connection, [Entry(Subject.INVOICE, seq, 0, book_document(invoice, now))])
     return invoices.Stored(seq, issuer.seq, recipient.seq, invoice)
 

@@ -14,7 +14,7 @@ from billsmith.accounts.model import Account, AccountStatus
 from billsmith.invoicing.model import OPEN_STATUSES
 from billsmith.invoicing.reminders import Deed, Step, check_plan, due_dates, steps_of
 from billsmith.invoicing.totals import DraftLine
-from billsmith.storage import accounts, changes, invoices, mails, reminders
+from billsmith.storage import accounts, changes, invoice_writing, mails, reminders
 from billsmith.storage.changes import Change
 from billsmith.storage.database import Connection, Database
 from billsmith.storage.invoices import Stored
@@ -91,7 +91,7 @@ def _remind(
     connection: Connection, issuer: Account, found: Stored, plan: tuple[Step, ...], after: dt.date, today: dt.date, now: int
 ) -> int:
     """The steps of an invoice; how many were done."""
-    found = invoices.lock(connection, found)
+    found = invoice_writing.lock(connection, found)
     invoice = found.invoice
     if invoice.status not in OPEN_STATUSES or invoice.due_minor <= 0 or invoice.due_date is None:
         return 0

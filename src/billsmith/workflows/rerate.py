@@ -19,9 +19,10 @@ from billsmith.invoicing.cases import Books, Case, Charged, Counted, make
 from billsmith.invoicing.corrections import correct
 from billsmith.invoicing.model import Content, Invoice, InvoiceKind, InvoiceStatus
 from billsmith.invoicing.notes import Document, Note, document_of
-from billsmith.storage import accounts, catalogs, invoices, ledger, runs, subscriptions
+from billsmith.storage import accounts, catalogs, invoice_writing, invoices, ledger, runs, subscriptions
 from billsmith.storage.database import Connection, Database
-from billsmith.storage.invoices import NewInvoice, Numbers, Stored
+from billsmith.storage.invoice_writing import NewInvoice, Numbers
+from billsmith.storage.invoices import Stored
 from billsmith.storage.ledger import Entry, Subject
 from billsmith.storage.runs import Item, Run
 from billsmith.subscriptions import learnt
@@ -216,13 +217,14 @@ class _Rater:
         date = local_date(run.at, self.issuer.time_zone)
         kinds = [note.kind for _, note in ready]
         numbered = {
-            kind: invoices.numbers(connection, self.issuer, kind, date, kinds.count(kind)) for kind in dict.fromkeys(kinds)
+            kind: invoice_writing.numbers(connection, self.issuer, kind, date, kinds.count(kind))
+            for kind in dict.fromkeys(kinds)
         }
         texts = {kind: iter(each.texts) for kind, each in numbered.items()}
         new = [
             self._document(run, each.found, note, next(texts[note.kind]), numbered[note.kind], actor) for each, note in ready
         ]
-        seqs = invoices.add(connection, new)
+        seqs = invoice_writing.add(connection, new)
         ledger.append(
             connection,
             [Entry(Subject.INVOICE, seq, 0, book_document(each.invoice, run.at)) for seq, each in zip(seqs, new, strict=True)],

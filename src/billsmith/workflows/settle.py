@@ -6,7 +6,7 @@ from typing import Any
 
 from billsmith.invoicing.bookings import book_overpayment, book_payment, book_void, book_write_off, undo_write_off
 from billsmith.invoicing.model import OPEN_STATUSES, Invoice, InvoiceStatus, Payment
-from billsmith.storage import agreements, changes, invoices, ledger, runs
+from billsmith.storage import agreements, changes, invoice_writing, invoices, ledger, runs
 from billsmith.storage.changes import Change
 from billsmith.storage.database import Connection, Database
 from billsmith.storage.invoices import Stored
@@ -34,7 +34,7 @@ def record_payment(
 
     Raises :class:`Conflict` when the same reference came with another amount, or the invoice is void or not issued.
     """
-    found = invoices.lock(connection, found)
+    found = invoice_writing.lock(connection, found)
     for earlier in invoices.payments(connection, found.seq):
         if earlier.reference == reference:
             if earlier.amount_minor != amount_minor:
@@ -63,12 +63,12 @@ def record_payment(
         recorded_at=now,
         recorded_by=actor,
     )
-    invoices.add_payment(connection, found.seq, payment)
+    invoice_writing.add_payment(connection, found.seq, payment)
     after = after_payment(invoice, amount_minor, payment.paid_at)
     excess = _overpaid(invoice, after["paid_minor"]) - _overpaid(invoice, invoice.paid_minor)
     ledger.book(connection, found.seq, [book_payment(invoice, payment), book_overpayment(invoice, payment, excess)])
     changes.note(connection, _noted(found, payment))
-    moved = invoices.move(
+    moved = invoice_writing.move(
         connection,
         found,
         what="payment",
@@ -104,7 +104,7 @@ def void(connection: Connection, found: Stored, *, now: int, actor: str, reason:
     """Take an invoice back; what a run billed on it is to be billed again. Void already: no change.
 
     Raises :class:`Conflict` when money was paid for it."""
-    found = invoices.lock(connection, found)
+    found = invoice_writing.lock(connection, found)
     if found.invoice.status is InvoiceStatus.VOID:
         return found
     if found.invoice.paid_minor:
@@ -120,7 +120,7 @@ def void(connection: Connection, found: Stored, *, now: int, actor: str, reason:
         ledger.book(connection, found.seq, booked)
     agreements.forget_uses(connection, found.seq)
     runs.free(connection, found.seq, [line.period.start for line in lines if line.period is not None])
-    return invoices.move(
+    return invoice_writing.move(
         connection, found, what="void", actor=actor, at=now, detail=reason, status=InvoiceStatus.VOID, voided_at=now
     )
 
@@ -132,13 +132,13 @@ def _notes(connection: Connection, found: Stored) -> list[Stored]:
 
 def write_off(connection: Connection, found: Stored, *, now: int, actor: str, reason: str = "") -> Stored:
     """Give up asking. Written off already: no change. Raises :class:`Conflict` when nothing is asked for."""
-    found = invoices.lock(connection, found)
+    found = invoice_writing.lock(connection, found)
     if found.invoice.status is InvoiceStatus.WRITTEN_OFF:
         return found
     if found.invoice.status not in OPEN_STATUSES:
         raise Conflict(f"an invoice that is {found.invoice.status.word} can't be written off", code="invoice.not_open")
     ledger.book(connection, found.seq, [book_write_off(found.invoice, now)])
-    return invoices.move(
+    return invoice_writing.move(
         connection, found, what="written_off", actor=actor, at=now, detail=reason, status=InvoiceStatus.WRITTEN_OFF
     )
 
@@ -150,9 +150,11 @@ def mark_past_due(database: Database, now: int) -> int:
         with database.write() as connection:
             late = invoices.overdue(connection, now)
             for found in late:
-                locked = invoices.lock(connection, found)
+                locked = invoice_writing.lock(connection, found)
                 if locked.invoice.status in OPEN_STATUSES - {InvoiceStatus.PAST_DUE}:  # nobody else was quicker
-                    invoices.move(connection, locked, what="past_due", actor="clock", at=now, status=InvoiceStatus.PAST_DUE)
+                    invoice_writing.move(
+                        connection, locked, what="past_due", actor="clock", at=now, status=InvoiceStatus.PAST_DUE
+                    )
         marked += len(late)
         if len(late) < invoices.CHUNK:
             return marked

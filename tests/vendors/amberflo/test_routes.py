@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from billsmith.accounts.authorisation import CredentialKind, Scope
 from billsmith.accounts.model import Account, AccountStatus, Profile
 from billsmith.invoicing.model import InvoiceStatus, Period
-from billsmith.storage import accounts, credentials, invoice_lists, invoices
+from billsmith.storage import accounts, credentials, invoice_lists, invoice_writing, invoices
 from billsmith.storage.invoice_lists import InvoiceList, Sort
 from billsmith.units.instants import DAY, SECOND, parse_instant
 from billsmith.vendors.amberflo import routes
@@ -291,7 +291,7 @@ def test_every_status_has_its_words(house: House, what: str, payment: str, price
             write_off(connection, found, now=house.now, actor="test")
         elif what in ("draft", "grace"):
             status = InvoiceStatus.DRAFT if what == "draft" else InvoiceStatus.GRACE
-            invoices.move(connection, found, what="test", actor="test", at=house.now, status=status)
+            invoice_writing.move(connection, found, what="test", actor="test", at=house.now, status=status)
     if what == "past due":
         assert mark_past_due(house.database, house.now + 3 * DAY) == 1
     auth = key(house, account)

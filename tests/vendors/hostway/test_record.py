@@ -10,7 +10,7 @@ import pytest
 
 from billsmith.accounts.model import Account
 from billsmith.invoicing.model import InvoiceStatus, Period
-from billsmith.storage import invoices
+from billsmith.storage import invoice_writing
 from billsmith.storage.database import Database, sqlite_url
 from billsmith.storage.invoices import Stored
 from billsmith.units.instants import parse_instant
@@ -25,7 +25,9 @@ def record(house: House, account: Account) -> dict[str, Any]:
 
 def move(house: House, found: Stored, **values: Any) -> None:
     with house.database.write() as connection:
-        invoices.move(connection, invoices.lock(connection, found), what="test", actor="test", at=house.now, **values)
+        invoice_writing.move(
+            connection, invoice_writing.lock(connection, found), what="test", actor="test", at=house.now, **values
+        )
 
 
 def test_an_invoice_of_our_own(house: House) -> None:
