@@ -10,6 +10,7 @@ from httpx2 import Response
 
 from billsmith.accounts.authorisation import CredentialKind, Scope
 from billsmith.accounts.model import Account
+from billsmith.api.operations import Operation
 from tests.support.house import House
 
 ALL = list(Scope)
@@ -81,3 +82,33 @@ def random_tree(house: House, seed: int, size: int = 12, invoices: int = 40) -> 
         house.now += draw.choice([0, 0, 1, 10**9])
         ids.add(house.invoice(issuer, recipient, amount=f"{draw.randint(1, 99)}.00").invoice.id)
     return accounts, ids
+
+
+def made_first(caller: Caller) -> dict[str, str]:
+    """What the examples of the OpenAPI document speak of, and the ids that paths name from the start."""
+    made = caller.post("/v1/accounts", {"name": "Acme", "external_id": "other"})["id"]
+    caller.post("/v1/accounts", {"name": "Acme", "external_id": "acme", "parent": made})
+    return {"account": made, "catalog": "acme", "credential": caller.post("/v1/credentials", {"kind": "basic"})["id"]}
+
+
+def made_for(caller: Caller, operation: Operation) -> dict[str, str]:
+    """The ids of what an operation's path names, made anew for it."""
+    ids = {}
+    if "{invoice}" in operation.path:
+        new = {"recipient": "acme", "lines": [{"description": "x", "amount": 50}], "draft": operation.id.endswith("Draft")}
+        ids["invoice"] = caller.post("/v1/invoices", new)["id"]
+    if "{subscription}" in operation.path:
+        ids["subscription"] = caller.post("/v1/subscriptions", {"account": "acme", "plan": "starter"})["id"]
+    if "{agreement}" in operation.path:
+        ids["agreement"] = caller.post("/v1/agreements", {"account": "acme", "terms": {}})["id"]
+    if "{grant}" in operation.path:
+        ids["grant"] = caller.post("/v1/wallets", {"account": "acme", "amount": 5})["id"]
+    if "{connection}" in operation.path:
+        vendor = {"vendor": "amberflo", "name": operation.id, "url": "https://vendor.example", "secret": "correct horse"}
+        ids["connection"] = caller.post("/v1/connections", vendor)["id"]
+    if operation.id == "retryMail":
+        lost = caller.post("/v1/accounts", {"name": "Lost", "external_id": "lost"})["id"]
+        caller.post("/v1/invoices", {"recipient": lost, "lines": [{"description": "x", "amount": 1}], "send_by_email": True})
+        caller("PATCH", f"/v1/accounts/{lost}", {"profile": {"email": "found@shop.example"}})
+        ids["mail"] = caller.get("/v1/mails")["items"][0]["id"]
+    return ids

@@ -10,7 +10,7 @@ from billsmith.api.routes import OPERATIONS
 from billsmith.storage import change_log, changes
 from billsmith.storage.change_kinds import KINDS
 from billsmith.units.instants import SECOND
-from tests.api.support import Caller, problem, random_tree
+from tests.api.support import Caller, made_first, made_for, problem, random_tree
 from tests.support.house import House
 
 #: Each operation that writes, and the kinds of rows that it leaves when it is called with its example.
@@ -71,35 +71,14 @@ def writes() -> list[Operation]:
 def rows_left(house: House) -> tuple[dict[str, list[str]], Caller]:
     """Calls every operation with its example; the kinds of rows that each left, by its id."""
     caller = Caller(house, house.account("Provider"))
-    made = caller.post("/v1/accounts", {"name": "Acme", "external_id": "other"})["id"]
-    caller.post("/v1/accounts", {"name": "Acme", "external_id": "acme", "parent": made})
-    ids = {"account": made, "catalog": "acme", "credential": caller.post("/v1/credentials", {"kind": "basic"})["id"]}
-    left = {}
+    ids, left = made_first(caller), {}
     for operation in writes():
         if operation.take is not None:
             continue
-        if "{invoice}" in operation.path:
-            new = {"recipient": "acme", "lines": [{"description": "x", "amount": 50}], "draft": operation.id.endswith("Draft")}
-            if operation.id == "applyCredit":
-                overpaid = caller.post("/v1/invoices", new)["id"]
-                caller.post(f"/v1/invoices/{overpaid}/payments", {"amount": 60, "reference": "bank"})
-            ids["invoice"] = caller.post("/v1/invoices", new)["id"]
-        if "{subscription}" in operation.path:
-            ids["subscription"] = caller.post("/v1/subscriptions", {"account": "acme", "plan": "starter"})["id"]
-        if "{agreement}" in operation.path:
-            ids["agreement"] = caller.post("/v1/agreements", {"account": "acme", "terms": {}})["id"]
-        if "{grant}" in operation.path:
-            ids["grant"] = caller.post("/v1/wallets", {"account": "acme", "amount": 5})["id"]
-        if "{connection}" in operation.path:
-            vendor = {"vendor": "amberflo", "name": operation.id, "url": "https://vendor.example", "secret": "correct horse"}
-            ids["connection"] = caller.post("/v1/connections", vendor)["id"]
-        if operation.id == "retryMail":
-            lost = caller.post("/v1/accounts", {"name": "Lost", "external_id": "lost"})["id"]
-            caller.post(
-                "/v1/invoices", {"recipient": lost, "lines": [{"description": "x", "amount": 1}], "send_by_email": True}
-            )
-            caller("PATCH", f"/v1/accounts/{lost}", {"profile": {"email": "found@shop.example"}})
-            ids["mail"] = caller.get("/v1/mails")["items"][0]["id"]
+        if operation.id == "applyCredit":
+            overpaid = caller.post("/v1/invoices", {"recipient": "acme", "lines": [{"description": "x", "amount": 50}]})["id"]
+            caller.post(f"/v1/invoices/{overpaid}/payments", {"amount": 60, "reference": "bank"})
+        ids |= made_for(caller, operation)
         if operation.id == "updateWebhook":
             ids["webhook"] = caller.post("/v1/webhooks", {"url": "https://shop.example/"})["id"]
         if operation.id == "closeAccount":

@@ -13,7 +13,7 @@ from schemathesis.specs.openapi import definitions
 
 from billsmith.api.operations import Operation, QueryParameter, routes_of
 from billsmith.api.routes import OPERATIONS, face
-from tests.api.support import Caller, problem
+from tests.api.support import Caller, made_first, made_for, problem
 from tests.support.house import House
 
 
@@ -170,29 +170,9 @@ def test_answers_fit_their_shapes_beyond_what_is_generated(house: House, documen
 
 def test_the_documents_examples_work_as_they_stand(house: House) -> None:
     caller = Caller(house, house.account("Provider"))
-    made = caller.post("/v1/accounts", {"name": "Acme", "external_id": "other"})["id"]
-    caller.post("/v1/accounts", {"name": "Acme", "external_id": "acme", "parent": made})
-    ids = {"account": made, "catalog": "acme", "credential": caller.post("/v1/credentials", {"kind": "basic"})["id"]}
+    ids = made_first(caller)
     for operation in (each for each in OPERATIONS if each.body is not None and each.id != "closeAccount"):
-        if "{invoice}" in operation.path:
-            new = {"recipient": "acme", "lines": [{"description": "x", "amount": 50}], "draft": operation.id.endswith("Draft")}
-            ids["invoice"] = caller.post("/v1/invoices", new)["id"]
-        if "{subscription}" in operation.path:
-            ids["subscription"] = caller.post("/v1/subscriptions", {"account": "acme", "plan": "starter"})["id"]
-        if "{agreement}" in operation.path:
-            ids["agreement"] = caller.post("/v1/agreements", {"account": "acme", "terms": {}})["id"]
-        if "{grant}" in operation.path:
-            ids["grant"] = caller.post("/v1/wallets", {"account": "acme", "amount": 5})["id"]
-        if "{connection}" in operation.path:
-            vendor = {"vendor": "amberflo", "name": operation.id, "url": "https://vendor.example", "secret": "correct horse"}
-            ids["connection"] = caller.post("/v1/connections", vendor)["id"]
-        if operation.id == "retryMail":
-            lost = caller.post("/v1/accounts", {"name": "Lost", "external_id": "lost"})["id"]
-            caller.post(
-                "/v1/invoices", {"recipient": lost, "lines": [{"description": "x", "amount": 1}], "send_by_email": True}
-            )
-            caller("PATCH", f"/v1/accounts/{lost}", {"profile": {"email": "found@shop.example"}})
-            ids["mail"] = caller.get("/v1/mails")["items"][0]["id"]
+        ids |= made_for(caller, operation)
         if "{webhook}" in operation.path:
             ids["webhook"] = caller.post("/v1/webhooks", {"url": "https://shop.example/"})["id"]
         answer = caller(operation.method, operation.path.format(**ids), dict(operation.example))

@@ -55,7 +55,9 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     patient: bool = False
     """Whether a run that another process may be at work on is left alone until it stands still."""
     looked: dict[tuple[str, str], int] = msgspec.field(default_factory=dict)
-    """When which issuer's month was looked at in vain, so that it is not every minute; and where a run stood."""
+    """When which issuer's month was looked at in vain, so that it is not every minute. One job's own, as the next is."""
+    stood: dict[str, int] = msgspec.field(default_factory=dict)
+    """How far each open run was when it was last looked at."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,12 +115,9 @@ def _open_runs(tools: Tools) -> list[Run]:
     """The runs to be brought to their end: where patience is due, not those that have moved since they were looked at."""
     with tools.database.read() as connection:
         found = runs.open_runs(connection)
-    still = [
-        run
-        for run in found
-        if run.state == runs.WAITING or not tools.patient or tools.looked.get(("run", run.id)) == run.cursor
-    ]
-    tools.looked.update({("run", run.id): run.cursor for run in found})
+    still = [run for run in found if run.state == runs.WAITING or not tools.patient or tools.stood.get(run.id) == run.cursor]
+    tools.stood.clear()
+    tools.stood.update({run.id: run.cursor for run in found})
     return still
 
 
