@@ -164,6 +164,8 @@ _OURS = {
     "source": CATALOG,
     "plan": "basic",
     "quantities": {"seats": 3},
+    "url": "https://vendor.example",
+    "kinds": ["invoice.*"],
 }
 
 
