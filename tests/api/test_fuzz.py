@@ -74,6 +74,7 @@ _BODIES = {
     "createRun": {"period": "2020-01"},
     "createSimulation": {"period": "2020-01", "source": CATALOG},
     "createAgreement": {"account": "c-1", "terms": {"due_days": 30}},
+    "createConnection": {**CONNECTION, "name": "Made once"},
     "migrateCatalog": {"plan": "basic", "first_day": "2027-01-01"},
     "applyCredit": {},
     "dropDraft": {},

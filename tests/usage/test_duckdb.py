@@ -255,6 +255,25 @@ def test_a_full_disk_refuses_writes_serves_reads_and_loses_nothing(tmp_path: Pat
     assert found["faults"] == []
 
 
+def test_owners_that_begin_at_once_leave_the_process_its_mask(tmp_path: Path) -> None:
+    """The mask is the process's: two threads that set and put it back in turn would leave one's own for all that follows."""
+
+    def begin(number: int) -> None:
+        for _ in range(6):
+            SharedStore(tmp_path / str(number)).close()
+
+    for number in range(8):
+        (tmp_path / str(number)).mkdir()
+    mask = os.umask(0o022)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(begin, range(8)))
+        assert os.umask(0o022) == 0o022
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("*/usage.index")} == {0o700}
+    finally:
+        os.umask(mask)
+
+
 def test_the_log_is_its_users_alone_before_and_after_a_checkpoint(tmp_path: Path, store: DuckDBStore) -> None:
     """Whatever the process gives its other files."""
     mask = os.umask(0o022)

@@ -48,7 +48,7 @@ def connect(path: Path, memory: int) -> duckdb.DuckDBPyConnection:
     """Open or make the file; DuckDB takes so many bytes of ``memory``. Raises :class:`duckdb.Error`."""
     temporary = path.with_suffix(".tmp")
     temporary.mkdir(mode=0o700, exist_ok=True)
-    with _private():
+    with private():
         connection = duckdb.connect(
             path,
             config={
@@ -79,7 +79,7 @@ def commit(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     if log.exists():
         connection.execute("COMMIT")
     else:
-        with _private():
+        with private():
             connection.execute("COMMIT")
     with suppress(FileNotFoundError):  # a checkpoint may have taken it away meanwhile, and another commit have made it anew
         if log.stat().st_mode & _OTHERS:
@@ -87,8 +87,11 @@ def commit(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 
 @contextmanager
-def _private() -> Iterator[None]:
-    """Files that the process makes within are its user's alone."""
+def private() -> Iterator[None]:
+    """Files and sockets that the process makes within are its user's alone.
+
+    The mask is the process's, for all its threads: only one of them may change it, or the next puts back what was not there before.
+    """
     with _mask:
         before = os.umask(_OTHERS)
         try:

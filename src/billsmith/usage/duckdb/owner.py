@@ -23,6 +23,7 @@ from billsmith.metering.meter import Meter
 from billsmith.units.errors import Unavailable
 from billsmith.usage.duckdb import checks, protocol
 from billsmith.usage.duckdb.engine import DuckDBStore
+from billsmith.usage.duckdb.file import private
 from billsmith.usage.duckdb.memory import MEMORY
 from billsmith.usage.duckdb.names import LOCK as LOCK
 from billsmith.usage.duckdb.names import SOCKET as SOCKET
@@ -203,12 +204,8 @@ class _Owner:
         self._slots = threading.BoundedSemaphore(CALLS)
         self._path.unlink(missing_ok=True)
         self._listening = socket.socket(socket.AF_UNIX)
-        with _ShortPath(self._path) as path:
-            mask = os.umask(0o177)
-            try:
-                self._listening.bind(path)
-            finally:
-                os.umask(mask)
+        with _ShortPath(self._path) as path, private():
+            self._listening.bind(path)
         self._listening.listen(128)
         self._thread = threading.Thread(target=self._listen, name="usage-socket", daemon=True)
         self._thread.start()
