@@ -90,7 +90,7 @@ def commit(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 def private() -> Iterator[None]:
     """Files and sockets that the process makes within are its user's alone.
 
-    The mask is the process's, for all its threads: only one of them may change it, or the next puts back what was not there before.
+    The mask is the process's, for all its threads: were two to change it at once, one would put back the other's.
     """
     with _mask:
         before = os.umask(_OTHERS)
