@@ -11,12 +11,17 @@ from pathlib import Path
 
 import pytest
 from anyio.from_thread import start_blocking_portal
+from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
 from billsmith.storage import upgrade
 from billsmith.storage.database import SQLITE_FILE, Database, sqlite_url
 from tests.support import postgres
 from tests.support.house import NOW, House
+
+# A machine that is busy with something else is no fault of the code's.
+settings.register_profile("patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 #: Files in memory: no test pulls this machine's plug, and what a power loss leaves is tested without one.
 MEMORY = Path("/dev/shm")
