@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -72,19 +73,24 @@ def sqlite_copy(template: Path, home: Path) -> Database:
     return Database(sqlite_url(home))
 
 
+@contextmanager
+def empty_store(engine: str, home: Path, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database without rows; on SQLite in a folder."""
+    if engine == "sqlite":
+        opened = sqlite_copy(request.getfixturevalue("sqlite_template"), home)
+    else:
+        opened = Database(postgres.fresh_database(request.getfixturevalue("postgres_template")))
+    yield opened
+    opened.close()
+    if engine == "postgres":
+        postgres.drop_database(opened.url.render_as_string(hide_password=False))
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A database without rows, on each engine."""
-    if request.param == "sqlite":
-        opened = sqlite_copy(request.getfixturevalue("sqlite_template"), tmp_path)
+    with empty_store(request.param, tmp_path, request) as opened:
         yield opened
-        opened.close()
-    else:
-        url = postgres.fresh_database(request.getfixturevalue("postgres_template"))
-        opened = Database(url)
-        yield opened
-        opened.close()
-        postgres.drop_database(url)
 
 
 @pytest.fixture
@@ -96,25 +102,30 @@ def house(database: Database) -> Iterator[House]:
 
 
 @pytest.fixture
-def sqlite_house(tmp_path: Path, sqlite_template: Path) -> Iterator[House]:
+def sqlite_house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     """A small billsmith on SQLite alone, where the engine makes no difference to the case."""
-    opened = sqlite_copy(sqlite_template, tmp_path)
-    made = House(opened)
-    yield made
-    made.close()
-    opened.close()
+    with empty_store("sqlite", tmp_path, request) as opened:
+        made = House(opened)
+        yield made
+        made.close()
 
 
 @pytest.fixture
-def postgres_house(postgres_template: str) -> Iterator[House]:
+def postgres_house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     """The same on PostgreSQL alone."""
-    url = postgres.fresh_database(postgres_template)
-    opened = Database(url)
-    made = House(opened)
-    yield made
-    made.close()
-    opened.close()
-    postgres.drop_database(url)
+    with empty_store("postgres", tmp_path, request) as opened:
+        made = House(opened)
+        yield made
+        made.close()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def shared_house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One small billsmith for all tests of a module, on each engine: for what only reads, or is refused."""
+    with empty_store(request.param, tmp_path_factory.mktemp("shared"), request) as opened:
+        made = House(opened)
+        yield made
+        made.close()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
