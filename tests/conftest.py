@@ -15,9 +15,10 @@ from anyio.from_thread import start_blocking_portal
 from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
+from billsmith.storage import database as database_module
 from billsmith.storage import upgrade
 from billsmith.storage.database import SQLITE_FILE, Database, sqlite_url
-from tests.support import postgres
+from tests.support import engines, postgres
 from tests.support.house import NOW, House
 
 # A machine that is busy with something else is no fault of the code's.
@@ -44,6 +45,13 @@ def _one_loop() -> Iterator[None]:
     """All clients' requests run in one loop, as a server's do: one of its own for each would cost more than the request."""
     with start_blocking_portal() as portal, pytest.MonkeyPatch.context() as patch:
         patch.setattr(TestClient, "portal", portal)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database_module, "create_engine", engines.Shared(database_module.create_engine))
         yield
 
 
