@@ -293,7 +293,8 @@ class _InvoiceChecks:
         settled = abs(invoice.paid_minor) >= abs(invoice.total_minor)
         if invoice.status is InvoiceStatus.PAID and not settled:
             self._problem("payments", invoice, "it is paid, but not all of it was")
-        if (invoice.status is InvoiceStatus.PAID) != (invoice.paid_at is not None):
+        is_paid = invoice.status is InvoiceStatus.PAID
+        if (is_paid or invoice.status in OPEN_STATUSES) and is_paid != (invoice.paid_at is not None):
             self._problem("payments", invoice, f"it is {invoice.status.word}, but its time of payment says otherwise")
         begun = {InvoiceStatus.ISSUED: False, InvoiceStatus.PARTIALLY_PAID: True}.get(invoice.status)
         if begun is not None and begun != bool(invoice.paid_minor):
