@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,11 @@ from billsmith.storage import upgrade
 from billsmith.storage.database import SQLITE_FILE, Database, sqlite_url
 from tests.support import postgres
 from tests.support.house import NOW, House
+
+#: Files in memory: no test pulls this machine's plug, and what a power loss leaves is tested without one.
+MEMORY = Path("/dev/shm")
+if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 2**30:
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 # What is imported and collected stays to the end: the collector need not go through it again and again.
 gc.disable()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import itertools
 import os
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,7 @@ def server() -> Any:
     global _server
     if _server is None:
         folder = Path(tempfile.mkdtemp(prefix="billsmith-pg-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
         _server = another_server(folder / "data")
         with psycopg.connect(_server.get_uri(), autocommit=True) as connection:
             # No test pulls the plug of this machine; what one promises after a crash is tested on a server of its own.
