@@ -99,11 +99,10 @@ class Writing:
     def _written(self, connection: Connection, group: Sequence[Prepared]) -> list[Receipt]:
         sent = _Sent(group)
         self._subjects.forget_too_many()
-        subjects = self._subjects.learn(connection, [(event.owner, event.account) for event in sent.events])
+        subjects = self._subjects.learn(connection, sent.events)
         times = [event.time for event in sent.events]
         self._types.learn(connection, {event.type for event in (*sent.events, *sent.replacing)})
-        if sent.replacing:
-            self._subjects.learn(connection, [(event.owner, event.account) for event in sent.replacing])
+        self._subjects.learn(connection, sent.replacing)
         self._months.make(connection, times + [event.time for event in sent.replacing])
         batch, known = _begin(connection, self._store, group, _identities(sent, subjects, times))
         if sent.corrected:
@@ -126,7 +125,7 @@ class Writing:
     def _histories(self, connection: Connection, wanted: Iterable[Identity]) -> dict[Identity, list[Entry]]:
         found = self._rows_of(connection, list(wanted))
         # rows are taken back under the names that they had, which this process may not have met
-        self._subjects.learn(connection, [(one.event.owner, one.event.account) for rows in found.values() for one in rows])
+        self._subjects.learn(connection, [one.event for rows in found.values() for one in rows])
         return found
 
     def _rows_of(self, connection: Connection, wanted: Sequence[Identity]) -> dict[Identity, list[Entry]]:
