@@ -179,7 +179,7 @@ def meters() -> list[Meter]:
     made = []
     for index in range(METERS):
         charge = UsageCharge(meter=f"meter-{index}", name=f"Meter {index}")
-        span = UsageSpan(subscription="s", offer=PlanRef(code="plan"), charge=charge, part=_MONTH, whole=_MONTH)
+        span = UsageSpan(offer=PlanRef(code="plan"), charge=charge, part=_MONTH, whole=_MONTH)
         price = read_as(Price, KINDS[index % len(KINDS)].price, "benchmark")
         made.append(Meter(price, Context(currency="EUR", unit="units"), span))
     return made
@@ -194,7 +194,8 @@ def ready(accounts: int, seed: int) -> list[list[Any]]:
 def invoice(priced: Sequence[Meter], usages: Sequence[Given]) -> tuple[int, bytes]:
     """One account: rate, assemble, encode."""
     lines = [
-        usage_line(rate(meter.price, usage, meter.context), meter.span) for meter, usage in zip(priced, usages, strict=True)
+        usage_line(rate(meter.price, usage, meter.context), meter.span, subscription="s")
+        for meter, usage in zip(priced, usages, strict=True)
     ]
     assembled = assemble(lines, _TERMS)
     return assembled.totals.total_minor, _ENCODER.encode(assembled.content(_ISSUER, _RECIPIENT))

@@ -22,6 +22,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -243,7 +244,10 @@ class _Story:
     def assembled(self, names: tuple[str, ...], spans: list[tuple[int | None, int]]) -> Assembled:
         assert self.catalog
         bills = {
-            name: [bill(self.subscriptions[name], Book(self.catalog), self.measured, since, until) for since, until in spans]
+            name: [
+                bill(self.subscriptions[name], Book(self.catalog), partial(self.measured, name), since, until)
+                for since, until in spans
+            ]
             for name in names
         }
         at = spans[-1][1]
@@ -269,9 +273,9 @@ class _Story:
         state = replay(grants, self.uses, until=at - 1)
         return Wallet(grants=tuple(grants), balances=state.balances)
 
-    def measured(self, span: UsageSpan) -> tuple[Quantity, ...]:
+    def measured(self, subscription: str, span: UsageSpan) -> tuple[Quantity, ...]:
         assert self.catalog
-        events = [event for name, event in self.events if name in (MAIN, span.subscription)]
+        events = [event for name, event in self.events if name in (MAIN, subscription)]
         return measure(self.catalog.meter(span.charge.meter), events, span.part, grain=span.charge.grain, zone=self.zone)
 
     def shown(self, lines: tuple[Line, ...], taxes: tuple[Tax, ...], currency: str, *, named: bool) -> Iterator[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache, partial
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,6 +17,7 @@ from billsmith.invoicing.model import LineKind
 from billsmith.invoicing.terms import Minimum
 from billsmith.invoicing.totals import DraftLine
 from billsmith.ledger.wallets import Grant
+from billsmith.metering.quantity import Quantity
 from billsmith.rating.charge import Charge
 from billsmith.rating.context import Context
 from billsmith.rating.rate import rate
@@ -27,6 +30,9 @@ from billsmith.subscriptions.spans import (
     charged_share,
     fee_spans,
     fees_to_bill,
+    intervals_of,
+    spans_due,
+    usage_due,
     usage_spans,
 )
 from billsmith.subscriptions.subscription import PlanRef, Subscription, known
@@ -68,7 +74,12 @@ def fee_line(
 
 
 def usage_line(
-    charge: Charge, span: UsageSpan, dimensions: Mapping[str, str] | None = None, *, in_words: bool = True
+    charge: Charge,
+    span: UsageSpan,
+    dimensions: Mapping[str, str] | None = None,
+    *,
+    subscription: str = "",
+    in_words: bool = True,
 ) -> DraftLine:
     """A rated usage as a line, with the charge's trace where it is to say in words how it came about."""
     usage = span.charge
@@ -84,7 +95,7 @@ def usage_line(
         tax_category=usage.tax_category,
         meter=usage.meter,
         plan=span.offer.code,
-        subscription=span.subscription,
+        subscription=subscription,
         component=usage.key,
         dimensions=dict(dimensions) if dimensions else {},
         trace=charge.sentences if in_words else (),
@@ -104,6 +115,49 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Measured = Callable[[UsageSpan], Given]
+T = TypeVar("T")
+
+#: Tariffs that a book keeps: subscriptions that began on different days of a month, or moved within it, have their own.
+_TARIFFS = 1_024
+
+
+class Tariff:
+    """The usage that falls due of a plan with its add-ons in some periods, and its prices: one for all that are alike in it."""
+
+    def __init__(self, spans: Iterable[UsageSpan], book: Book, zone: str) -> None:
+        self.spans = tuple(spans)
+        self.prices = tuple([book.price(span.offer, span.charge, zone) for span in self.spans])
+        self._unused: dict[tuple[int, int], DraftLine] = {}
+        self._kept: dict[str, Any] = {}
+        self._in_words = book.in_words
+
+    def kept(self, name: str, make: Callable[[tuple[UsageSpan, ...]], T]) -> T:
+        """What is made of the spans, once for all that have them; by name, as a tariff may stand in several catalogs."""
+        if name not in self._kept:
+            self._kept[name] = make(self.spans)
+        made: T = self._kept[name]
+        return made
+
+    def line(self, place: int, subscription: Subscription, usage: Given) -> DraftLine:
+        """The span at a place as a line of a subscription."""
+        span = self.spans[place]
+        price, context = self.prices[place]
+        if subscription.overrides:
+            price = subscription.overrides.get(span.charge.key, price)
+        elif (events := _events_of_nothing(usage)) is not None:  # as with most meters in most months: the same for everybody
+            if (place, events) not in self._unused:
+                self._unused[place, events] = usage_line(rate(price, usage, context), span, in_words=self._in_words)
+            return msgspec.structs.replace(self._unused[place, events], subscription=subscription.id)
+        return usage_line(rate(price, usage, context), span, subscription=subscription.id, in_words=self._in_words)
+
+
+def _events_of_nothing(usage: Given) -> int | None:
+    """How many events, at most one, make up a plain zero: one of no group or window and without money of its own."""
+    if type(usage) is not tuple or len(usage) != 1 or usage[0].value:
+        return None
+    (one,) = usage
+    is_plain = type(one.value) is Decimal and str(one.value) == "0" and one == Quantity(one.value, one.events)
+    return one.events if is_plain and one.events <= 1 else None
 
 
 class Book:
@@ -117,6 +171,13 @@ class Book:
         self.in_words = in_words
         self._plans = {PlanRef(plan.code, plan.version): plan for plan in catalog.plans}
         self._prices: dict[tuple[PlanRef, str, str], tuple[Price, Context]] = {}
+        self._tariff = lru_cache(_TARIFFS)(lambda due, zone: Tariff(spans_due(due, catalog), self, zone))
+        self._intervals = lru_cache(_TARIFFS)(partial(intervals_of, catalog=catalog))
+
+    def tariffs(self, subscription: Subscription, since: int | None, until: int) -> list[Tariff]:
+        """The :func:`usage_spans` of a subscription, as they are priced."""
+        due = usage_due(subscription, self.catalog, since, until, self._intervals)
+        return [self._tariff(each, subscription.zone) for each in due]
 
     def currency(self, offer: PlanRef) -> str:
         """The currency in which a plan or add-on is priced."""
@@ -152,9 +213,10 @@ def bill(
     if held is None:
         return Bill(lines=(), minimums=())
     owed = fees_to_bill(subscription, book.catalog, since, until)
-    used = usage_spans(held, book.catalog, since, until)
+    tariffs = book.tariffs(held, since, until)
+    used = [span for tariff in tariffs for span in tariff.spans]
     fees = [fee_line(span, book.currency(span.offer), subscription.overrides) for span in owed]
-    usage = [_usage(span, held, book, measured(span)) for span in used]
+    usage = [tariff.line(place, held, measured(span)) for tariff in tariffs for place, span in enumerate(tariff.spans)]
     lines = (*fees, *usage)
     if earlier is None:
         before = usage_of_minimums(held, book.catalog, since, until)
@@ -205,7 +267,7 @@ def included_grants(subscription: Subscription, catalog: Catalog, span: Period) 
 def _usage(span: UsageSpan, subscription: Subscription, book: Book, usage: Given) -> DraftLine:
     price, context = book.price(span.offer, span.charge, subscription.zone)
     charge = rate(subscription.overrides.get(span.charge.key, price), usage, context)
-    return usage_line(charge, span, in_words=book.in_words)
+    return usage_line(charge, span, subscription=subscription.id, in_words=book.in_words)
 
 
 def _with_minimum(

@@ -10,8 +10,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
+from typing import Protocol
 
 import msgspec
 
@@ -95,23 +96,34 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
-    """What is to be measured: a meter's version of a catalog, for an account, over a period."""
+    """What is to be measured: a meter's version of a catalog, over a period."""
 
     catalog: str
     meter: str
     version: int
-    account: str
     period: Period
     grain: Grain
     zone: str
 
 
-class Counted(msgspec.Struct, frozen=True, gc=False):
+#: What is to be measured for an account. What many are asked alike is one and the same tuple.
+Questions = tuple[str, tuple[Asked, ...]]
+
+
+class Counted(Protocol):
     """What was measured; ``error`` is the code of what could not be."""
 
-    quantities: tuple[Quantity, ...] = ()
-    error: str = ""
-    message: str = ""
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """The quantities, by group and window."""
+
+    @property
+    def error(self) -> str:
+        """The code of what could not be measured."""
+
+    @property
+    def message(self) -> str:
+        """Which, and why."""
 
 
 #: The mark of a line: subscription (the caller's number), the start of its service interval, and 64 bits of all else (P4).
@@ -134,12 +146,20 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 Books = Mapping[str, Book]
 
 
-def questions(case: Case, books: Books) -> Iterator[Asked]:
+def questions(case: Case, books: Books) -> Iterator[Questions]:
     """What must be measured for a case, in the order in which :func:`make` takes the answers."""
     for part in case.parts:
-        book = books[part.catalog]
-        for span in (*spans_of_usage(part, book), *_usage_of_minimums(part, book)):
-            yield _asked(part, span, book.catalog)
+        book, subscription = books[part.catalog], part.subscription
+        seen = as_learnt(subscription, _usage_step(part))
+        if seen is None:
+            continue
+        since = part.step.since.until if part.step.since else None
+        asked = partial(_asked, book=book, catalog=part.catalog, zone=subscription.zone)
+        for tariff in book.tariffs(seen, since, part.step.until.until):
+            yield subscription.account, tariff.kept(part.catalog, asked)
+        before = usage_of_minimums(seen, book.catalog, since, part.step.until.until)
+        if before:
+            yield subscription.account, asked(before)
 
 
 def spans_of_usage(part: Charged, book: Book) -> tuple[UsageSpan, ...]:
@@ -149,14 +169,6 @@ def spans_of_usage(part: Charged, book: Book) -> tuple[UsageSpan, ...]:
         return ()
     since = part.step.since
     return usage_spans(seen, book.catalog, since.until if since else None, part.step.until.until)
-
-
-def _usage_of_minimums(part: Charged, book: Book) -> tuple[UsageSpan, ...]:
-    """The spans of earlier steps whose usage a minimum of this one counts."""
-    seen = as_learnt(part.subscription, _usage_step(part))
-    if seen is None or part.step.since is None:
-        return ()
-    return usage_of_minimums(seen, book.catalog, part.step.since.until, part.step.until.until)
 
 
 def make(case: Case, books: Books, counted: Iterable[Counted]) -> Document:
@@ -172,7 +184,7 @@ def make(case: Case, books: Books, counted: Iterable[Counted]) -> Document:
     for part in case.parts:
         asked = _bill(part, books[part.catalog], answers)
         places = (len(lines), len(lines) + len(asked.lines))
-        lines += [msgspec.structs.replace(line, account=part.account) for line in asked.lines]
+        lines += [msgspec.structs.replace(line, account=part.account) for line in asked.lines] if part.account else asked.lines
         minimums += [msgspec.structs.replace(minimum, places=places) for minimum in asked.minimums]
         marks += _marks(part, asked)
     if not lines and not minimums:
@@ -250,11 +262,9 @@ def _usage_step(part: Charged) -> Step:
     return Step(part.step.since, LearntMark(part.step.until.until, part.usage_known_at))
 
 
-def _asked(part: Charged, span: UsageSpan, catalog: object) -> Asked:
-    assert isinstance(catalog, Shelf)
-    meter = catalog.meter_of((span.offer.code, span.offer.version), span.charge)
-    subscription = part.subscription
-    return Asked(part.catalog, meter.code, meter.version, subscription.account, span.part, span.charge.grain, subscription.zone)
+def _asked(spans: Iterable[UsageSpan], book: Book, catalog: str, zone: str) -> tuple[Asked, ...]:
+    meters = ((span, book.catalog.meter_of((span.offer.code, span.offer.version), span.charge)) for span in spans)
+    return tuple(Asked(catalog, meter.code, meter.version, span.part, span.charge.grain, zone) for span, meter in meters)
 
 
 def usage_mark(part: Charged, span: UsageSpan) -> Mark:

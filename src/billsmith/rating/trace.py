@@ -13,13 +13,24 @@ from billsmith.units.wording import say_money, say_number, say_rate
 
 
 class Term(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """One addend: ``count`` × ``rate``, or an amount with a name. ``rate_unit`` is ``"%"`` for a percentage."""
+    """One addend: ``count`` × ``rate``, or an amount with a name. ``rate_unit`` is ``"%"`` for a percentage.
+
+    ``words`` is how it is read aloud, where it is the same on so many invoices that its price keeps it.
+    """
 
     amount: Exact
     count: Exact | None = None
     rate: Exact | None = None
     name: str = ""
     rate_unit: str = ""
+    words: str = ""
+
+
+def in_words(term: Term) -> Term:
+    """The same term with its words kept, where they are the same in every currency: a count × a rate."""
+    if term.count is None or term.rate is None or term.rate_unit:
+        return term
+    return msgspec.structs.replace(term, words=_say_term(term, 0))
 
 
 class Sum(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -93,7 +104,9 @@ def _say_sum(entry: Sum, places: int) -> str:
             return f"{subject}{number} × {say_rate(rate)} = {say_money(entry.result, places)}"
         return f"{subject}{_say_term(term, places)} = {say_money(entry.result, places)}"
     result = say_money(entry.result, places)
-    return f"{subject}{' + '.join([_say_term(term, places) for term in terms])} = {result}" if terms else subject + result
+    if not terms:
+        return subject + result
+    return f"{subject}{' + '.join([term.words or _say_term(term, places) for term in terms])} = {result}"
 
 
 def _say_term(term: Term, places: int) -> str:

@@ -7,9 +7,11 @@ the middle of a period paid in advance credits what is unused and charges what i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,7 +20,7 @@ from billsmith.catalog.offer import Fee, Proration, Timing, UsageCharge
 from billsmith.subscriptions.proration import share
 from billsmith.subscriptions.subscription import PlanRef, Subscription, known
 from billsmith.subscriptions.timeline import Phase, Segment, phases, plan_of, runs, timeline
-from billsmith.units.calendar import Interval
+from billsmith.units.calendar import Interval, Schedule
 from billsmith.units.periods import Period
 
 
@@ -46,7 +48,6 @@ class FeeSpan(msgspec.Struct, frozen=True, kw_only=True):
 class UsageSpan(msgspec.Struct, frozen=True, kw_only=True):
     """A usage charge for the usage in ``part`` of the metering period ``whole``, due when the part has ended."""
 
-    subscription: str
     offer: PlanRef
     charge: UsageCharge
     part: Period
@@ -56,6 +57,14 @@ class UsageSpan(msgspec.Struct, frozen=True, kw_only=True):
     def due_at(self) -> int:
         """When it can be billed."""
         return self.part.end
+
+
+class UsageDue(NamedTuple):
+    """A plan and add-ons whose usage falls due, and by interval for which parts of which periods: alike for many."""
+
+    plan: PlanRef
+    add_ons: tuple[PlanRef, ...]
+    periods: tuple[tuple[Interval | None, tuple[tuple[Period, Period], ...]], ...]
 
 
 def fees_to_bill(subscription: Subscription, catalog: Catalog, since: int | None, until: int) -> tuple[FeeSpan, ...]:
@@ -83,14 +92,41 @@ def fee_spans(subscription: Subscription | None, catalog: Catalog, until: int, s
 
 def usage_spans(subscription: Subscription, catalog: Catalog, since: int | None, until: int) -> tuple[UsageSpan, ...]:
     """The usage charges whose part ended after ``since`` (none: ever) and at or before ``until``."""
-    found = []
+    intervals = partial(intervals_of, catalog=catalog)
+    return tuple(span for due in usage_due(subscription, catalog, since, until, intervals) for span in spans_due(due, catalog))
+
+
+def usage_due(
+    subscription: Subscription,
+    catalog: Catalog,
+    since: int | None,
+    until: int,
+    intervals: Callable[[PlanRef, tuple[PlanRef, ...]], Iterable[Interval | None]],
+) -> Iterator[UsageDue]:
+    """The same, before single charges are looked at (:func:`spans_due`). ``intervals`` is :func:`intervals_of` the catalog."""
     segments = timeline(subscription, catalog)
     for phase in phases(segments, subscription, catalog):
         for run, segment in runs(segments):
             served = phase.period.overlap(run)
             if served is not None:
-                found += list(_usage(served, phase, segment, subscription, catalog, since, until))
-    return tuple(span for span in found if (since is None or span.due_at > since) and span.due_at <= until)
+                periods = [
+                    (each, tuple(_metered(served, phase.schedule, each, since, until)))
+                    for each in intervals(segment.plan, segment.add_ons)
+                ]
+                yield UsageDue(segment.plan, segment.add_ons, tuple(periods))
+
+
+def intervals_of(plan: PlanRef, add_ons: tuple[PlanRef, ...], catalog: Catalog) -> tuple[Interval | None, ...]:
+    """How often the charges of a plan and add-ons are metered; ``None`` is with the plan."""
+    return tuple(dict.fromkeys(charge.interval for _, charge in _charges(plan, add_ons, catalog)))
+
+
+def spans_due(due: UsageDue, catalog: Catalog) -> Iterator[UsageSpan]:
+    """The spans of each charge of the plan, then of the add-ons."""
+    periods = dict(due.periods)
+    for offer, charge in _charges(due.plan, due.add_ons, catalog):
+        for part, whole in periods[charge.interval]:
+            yield UsageSpan(offer=offer, charge=charge, part=part, whole=whole)
 
 
 def billing_periods(subscription: Subscription, catalog: Catalog, span: Period) -> list[tuple[Period, Period]]:
@@ -262,27 +298,22 @@ def _quantity(fee: Fee, segment: Segment) -> Decimal:
     return segment.quantities.get(fee.code, fee.quantity)
 
 
-def _usage(
-    served: Period,
-    phase: Phase,
-    segment: Segment,
-    subscription: Subscription,
-    catalog: Catalog,
-    since: int | None,
-    until: int,
-) -> Iterator[UsageSpan]:
-    charges = [(segment.plan, charge) for charge in plan_of(segment.plan, catalog).charges]
-    for reference in segment.add_ons:
-        charges += [(reference, charge) for charge in catalog.add_on(reference.code, reference.version).charges]
-    window = Period(served.start if since is None else max(served.start, since), min(served.end, until))
-    periods: dict[Interval | None, list[Period]] = {}
-    for offer, charge in charges:
-        if charge.interval not in periods:
-            schedule = phase.schedule
-            if charge.interval is not None:
-                schedule = msgspec.structs.replace(schedule, interval=charge.interval)
-            periods[charge.interval] = list(schedule.between(window.start, window.end))
-        for whole in periods[charge.interval]:
-            part = whole.overlap(served)
-            assert part is not None
-            yield UsageSpan(subscription=subscription.id, offer=offer, charge=charge, part=part, whole=whole)
+def _charges(plan: PlanRef, add_ons: Iterable[PlanRef], catalog: Catalog) -> Iterator[tuple[PlanRef, UsageCharge]]:
+    for charge in plan_of(plan, catalog).charges:
+        yield plan, charge
+    for reference in add_ons:
+        for charge in catalog.add_on(reference.code, reference.version).charges:
+            yield reference, charge
+
+
+def _metered(
+    served: Period, schedule: Schedule, interval: Interval | None, since: int | None, until: int
+) -> Iterator[tuple[Period, Period]]:
+    """The metering periods that fall due: the part that was served, and the whole."""
+    if interval is not None:
+        schedule = msgspec.structs.replace(schedule, interval=interval)
+    for whole in schedule.between(served.start if since is None else max(served.start, since), min(served.end, until)):
+        part = whole.overlap(served)
+        assert part is not None
+        if (since is None or part.end > since) and part.end <= until:
+            yield part, whole

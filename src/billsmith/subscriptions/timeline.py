@@ -71,9 +71,11 @@ def trial_end(subscription: Subscription, catalog: Catalog) -> int:
     told = [change for change in subscription.changes if isinstance(change, EndTrial)]
     if told:
         return max(told, key=lambda change: change.recorded_at).at
-    day, time = local_reading(subscription.starts_at, subscription.zone)
     days = plan_of(subscription.plan, catalog).trial_days
-    return local_instant(day + dt.timedelta(days=days), time, subscription.zone) if days else subscription.starts_at
+    if not days:
+        return subscription.starts_at
+    day, time = local_reading(subscription.starts_at, subscription.zone)
+    return local_instant(day + dt.timedelta(days=days), time, subscription.zone)
 
 
 def plan_of(reference: PlanRef, catalog: Catalog) -> Plan:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 
 from billsmith.units.errors import Invalid, InvalidNumber
-from billsmith.units.rounding import EXACT, Rounding, round_fraction, to_integer
+from billsmith.units.rounding import EXACT, Rounding, round_fraction, to_integer, to_integers
 
 _TWO_PLACES = (
     "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP CRC CUP CVE CZK "
@@ -60,6 +61,18 @@ def to_minor(amount: Decimal | Fraction, currency: str, mode: Rounding = Roundin
     if type(amount) is Fraction:
         return round_fraction(amount, currency_exponent(currency), mode)
     raise InvalidNumber(f"{amount!r} is not an exact amount; read it as a decimal from its text", code="number.not_exact")
+
+
+def all_to_minor(amounts: Sequence[Decimal | Fraction], currency: str, mode: Rounding = Rounding.HALF_UP) -> list[int]:
+    """Each amount as :func:`to_minor` gives it, a currency and mode looked up once for all.
+
+    >>> all_to_minor([Decimal("12.345"), Fraction(1, 3)], "EUR")
+    [1235, 33]
+    """
+    if not all(type(amount) is Decimal and amount.is_finite() for amount in amounts):
+        return [to_minor(amount, currency, mode) for amount in amounts]
+    multiply, factor = EXACT.multiply, minor_factor(currency)
+    return to_integers([multiply(amount, factor) for amount in amounts], mode)  # type: ignore[arg-type] # all are decimals
 
 
 def minor_factor(currency: str) -> Decimal:

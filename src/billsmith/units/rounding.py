@@ -8,7 +8,7 @@ where each is used.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import (
     ROUND_CEILING,
     ROUND_DOWN,
@@ -162,6 +162,16 @@ def to_integer(value: Decimal, mode: Rounding = Rounding.HALF_UP) -> int:
     (3, 2)
     """
     return int(value.to_integral_value(_MODES[mode]))
+
+
+def to_integers(values: Iterable[Decimal], mode: Rounding = Rounding.HALF_UP) -> list[int]:
+    """Round each to a whole number.
+
+    >>> to_integers([Decimal("2.5"), Decimal("-2.5")])
+    [3, -3]
+    """
+    rule = _MODES[mode]
+    return [int(value.to_integral_value(rule)) for value in values]
 
 
 def round_fraction(value: Fraction, places: int, mode: Rounding = Rounding.HALF_UP) -> int:

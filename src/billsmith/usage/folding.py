@@ -74,6 +74,7 @@ class Fold:
     def __init__(self, meter: Meter, shape: Shape, query: Query) -> None:
         self._meter, self._shape, self._query = meter, shape, query
         self._plain = meter.aggregation is Aggregation.SUM and meter.rounding is None
+        self._in_all = query.grain is Grain.TOTAL
         self._group = lru_cache(maxsize=_KEYS)(self._group_of)
         self._of: Callable[[Iterable[Row], Period], tuple[Quantity, ...]] = (
             self._levels
@@ -96,7 +97,7 @@ class Fold:
         return {name: text for name, text in zip(self._shape.names, _decode(key), strict=True) if text is not None}
 
     def _start(self, start: int) -> int | None:
-        return None if self._query.grain is Grain.TOTAL else start
+        return None if self._in_all else start
 
     def _named(self, group: tuple[str, ...]) -> dict[str, str]:
         return dict(zip(self._meter.group_by, group, strict=True))
@@ -104,14 +105,15 @@ class Fold:
     # ── sums ──
 
     def _sums(self, rows: Iterable[Row], period: Period) -> tuple[Quantity, ...]:
-        rows = list(rows)
+        rows = rows if type(rows) is list else list(rows)
         if len(rows) == 1:  # as most are
-            [(_, _, _, start, key, n, top, middle, low)] = rows
+            _, _, _, start, key, n, top, middle, low = rows[0]
             group = self._group(key)
             if group is None or not n:
                 return ()
-            exact = self._value(n, (top * LIMB + middle) * LIMB + low if top or middle else low)
-            return (Quantity(exact, n, self._named(group) if group else {}, self._start(start)),)
+            whole = (top * LIMB + middle) * LIMB + low if top or middle else low
+            exact = number(whole) if self._plain else self._value(n, whole)
+            return (Quantity(exact, n, self._named(group) if group else {}, None if self._in_all else start),)
         found: dict[tuple[str, ...], dict[int, tuple[int, int]]] = {}
         for _, _, _, start, key, n, top, middle, low in rows:
             group = self._group(key)
@@ -121,7 +123,7 @@ class Fold:
             windows = found.setdefault(group, {})
             before = windows.get(start)
             windows[start] = (n, whole) if before is None else (before[0] + n, before[1] + whole)
-        value, total = self._value, self._query.grain is Grain.TOTAL
+        value, total = self._value, self._in_all
         quantities = []
         for group in sorted(found):
             named = self._named(group)
@@ -174,7 +176,7 @@ class Fold:
         )
 
     def _group_levels(self, group: tuple[str, ...], by_window: dict[int, list[int]], period: Period) -> list[Quantity]:
-        total = self._query.grain is Grain.TOTAL
+        total = self._in_all
         level = by_window.get(BEFORE, (0, 0))[1]
         found = []
         for window in [period] if total else windows(period, self._query.grain, self._query.zone):

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from billsmith.accounts.model import Account
-from billsmith.invoicing.cases import Asked, Books, Case
+from billsmith.invoicing.cases import Asked, Books, Case, Questions
 from billsmith.metering.measure import Grain
 from billsmith.metering.meter import Meter
 from billsmith.units.errors import Conflict
@@ -76,17 +76,36 @@ class _Meters:
         return found
 
 
+class _AskedAlike:
+    """Questions that many accounts are asked: the groups that answer them, and of each question its group and its meter."""
+
+    def __init__(
+        self, questions: tuple[Asked, ...], groups: Sequence[_Group], group_of: Sequence[_Group], numbers: Sequence[int]
+    ) -> None:
+        self.questions = questions  # as long as they are held, nothing else has their id
+        self.groups = groups
+        self._each = list(zip(group_of, numbers, strict=True))
+        self._places: dict[tuple[int, ...], tuple[Place, ...]] = {}
+
+    def places(self, sheets: tuple[int, ...]) -> tuple[Place, ...]:
+        """Where the answers stand, by each group's sheet. Mostly the same for all: one value is sent to others once."""
+        if sheets not in self._places:
+            at = {id(group): sheet for group, sheet in zip(self.groups, sheets, strict=True)}
+            self._places[sheets] = tuple((at[id(group)], group.meters[number]) for group, number in self._each)
+        return self._places[sheets]
+
+
 class _Answers:
     """The answers to lists of questions: a query for each grain, zone and period, with all its meters and accounts."""
 
-    def __init__(self, usage: UsageStore | None, books: Books, asked: Sequence[Sequence[Asked]], as_of_seq: int) -> None:
+    def __init__(self, usage: UsageStore | None, books: Books, asked: Sequence[Sequence[Questions]], as_of_seq: int) -> None:
         self._groups: dict[_Alike, _Group] = {}
         self._meters = _Meters(books)
+        self._alike: dict[int, _AskedAlike] = {}
         for questions in asked:
-            for one in questions:
-                group = self._groups.setdefault((one.grain, one.zone, one.period), _Group())
-                group.meters[self._meters.number(one)] = 0
-                group.accounts.add(one.account)
+            for account, alike in questions:
+                for group in self._asked_alike(alike).groups:
+                    group.accounts.add(account)
         if self._groups and usage is None:
             raise Conflict("usage is to be billed, but there is no usage store here", code="bill.no_usage_store")
         asking: list[Asking] = []
@@ -105,19 +124,34 @@ class _Answers:
             group.number = len(asking)
             asking.append(Asking(msgspec.structs.replace(query, accounts=()), reader))
         self.asking = tuple(asking)
-        self._known: dict[tuple[Place, ...], tuple[Place, ...]] = {}
 
-    def given_to(self, case: Case, questions: Sequence[Asked], people: Mapping[int, Account]) -> Work:
+    def _asked_alike(self, questions: tuple[Asked, ...]) -> _AskedAlike:
+        """What many are asked alike, gone through once: it is one and the same tuple."""
+        found = self._alike.get(id(questions))
+        if found is None:
+            groups = []
+            for one in questions:
+                group = self._groups.setdefault((one.grain, one.zone, one.period), _Group())
+                group.meters[self._meters.number(one)] = 0
+                groups.append(group)
+            numbers = [self._meters.number(one) for one in questions]
+            distinct = list({id(group): group for group in groups}.values())
+            found = self._alike[id(questions)] = _AskedAlike(questions, distinct, groups, numbers)
+        return found
+
+    def given_to(self, case: Case, questions: Sequence[Questions], people: Mapping[int, Account]) -> Work:
         """A case with the sheets on which its answers stand, and where."""
         found: dict[tuple[int, str], int] = {}
         sheets: list[Sheet] = []
-        places = []
-        for one in questions:
-            group = self._groups[one.grain, one.zone, one.period]
-            at = found.setdefault((group.number, one.account), len(sheets))
-            if at == len(sheets):
-                sheets.append(Sheet(group.number, one.account, group.sheets[one.account]))
-            places.append((at, group.meters[self._meters.number(one)]))
-        # mostly the same for all: one value is sent to the other processes once
-        alike = self._known.setdefault(tuple(places), tuple(places)) if places else NOWHERE
-        return Work(case=case, recipient=party(people[case.recipient]), sheets=tuple(sheets), places=alike)
+        places: tuple[Place, ...] = NOWHERE
+        for account, each in questions:
+            alike = self._alike[id(each)]
+            where = []
+            for group in alike.groups:
+                at = found.setdefault((group.number, account), len(sheets))
+                if at == len(sheets):
+                    sheets.append(Sheet(group.number, account, group.sheets[account]))
+                where.append(at)
+            more = alike.places(tuple(where))
+            places = places + more if places else more
+        return Work(case=case, recipient=party(people[case.recipient]), sheets=tuple(sheets), places=places)

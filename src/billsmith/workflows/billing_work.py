@@ -18,7 +18,7 @@ import billsmith.rating  # noqa: F401 (loads the price models)
 from billsmith.documents.packed import packed_and_sealed
 from billsmith.invoicing.billing import Book
 from billsmith.invoicing.bookings import earned
-from billsmith.invoicing.cases import Asked, Books, Case, Counted, Document, Mark, make, questions
+from billsmith.invoicing.cases import Books, Case, Counted, Document, Mark, Questions, make, questions
 from billsmith.invoicing.model import InvoiceKind, Party, Settlement
 from billsmith.units.errors import BillsmithError
 from billsmith.units.exact import Exact
@@ -108,13 +108,12 @@ class Works(msgspec.Struct, frozen=True, kw_only=True):
         """Each work with the answers to its questions, made values."""
         reads = [reader(query) for query, reader in self.asking]
         before: tuple[tuple[Sheet, ...], tuple[Place, ...]] | None = None
-        answers: tuple[Counted, ...] = ()
+        answers: Sequence[Counted] = ()
         for work in self.works:
             asked = work.sheets, work.places
             if asked != before:  # both sides of a simulation ask the same
                 read = [reads[number](account, packed) for number, account, packed in work.sheets]
-                found = [read[sheet](meter) for sheet, meter in work.places]
-                before, answers = asked, tuple(Counted(each.quantities, each.error, each.message) for each in found)
+                before, answers = asked, [read[sheet](meter) for sheet, meter in work.places]
             yield work, answers
 
 
@@ -128,7 +127,7 @@ class Make(Protocol[R]):
         """The results, in order."""
 
 
-def ask(case: Case, books: Books) -> list[Asked] | Parked:
+def ask(case: Case, books: Books) -> list[Questions] | Parked:
     """What must be measured for a case."""
     try:
         return list(questions(case, books))

@@ -67,6 +67,12 @@ plans:
     alignment: calendar
     price_book: book
     charges: [{meter: calls}]
+  - code: per_event
+    alignment: calendar
+    charges: [{meter: calls, price: {model: percentage, rate_percent: 1, fixed_per_event: 0.25}}]
+  - code: at_least
+    alignment: calendar
+    charges: [{meter: calls, price: {model: per_unit, unit_amount: 1, minimum: 5}}]
 add_ons:
   - code: more
     fees: [{code: more, price: {model: flat, amount: 1.00}}]
@@ -322,3 +328,40 @@ def test_a_document_has_its_parties_and_how_it_rounds():
     content = assemble([FULL], Terms(currency="EUR")).content(Party(name="Issuer"), Party(name="Recipient"), "Thank you")
     assert (content.issuer.name, content.recipient.name, content.notes) == ("Issuer", "Recipient", "Thank you")
     assert content.lines[0].amount_minor == 101
+
+
+NOTHING = (
+    (Quantity(D(0), 0),),
+    (Quantity(D(0), 1),),
+    (Quantity(D(0), 7),),
+    (Quantity(D("0.00"), 0),),
+    (Quantity(Fraction(0), 0),),
+    (Quantity(D(0), 0, {"region": "eu"}),),
+    (Quantity(D(0), 0, start=START),),
+    (Quantity(D(0), 1, amount=D(5)),),
+    (Quantity(D(0), 1, full=D(5)),),
+    (),
+    (Quantity(D(0), 1), Quantity(D(0), 1)),
+    (Quantity(D(3), 1),),
+)
+
+
+@pytest.mark.parametrize("plan", ["per_event", "at_least"])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_what_a_book_keeps_of_unused_meters_changes_no_line(plan, backwards):
+    # one book for all of them, in both orders, says what a book of its own says for each
+    kept = Book(CATALOG)
+    for name in ("one", "two"):
+        held = msgspec.structs.replace(subscription(plan), id=name)
+        for usage in NOTHING[::-1] if backwards else NOTHING:
+            (line,) = bill(held, kept, lambda span, usage=usage: usage, None, NEXT).lines
+            (alone,) = bill(held, Book(CATALOG), lambda span, usage=usage: usage, None, NEXT).lines
+            assert repr(line) == repr(alone)
+            assert line.subscription == name
+
+
+def test_an_agreed_price_holds_for_an_unused_meter_too():
+    kept = Book(CATALOG)
+    agreed = msgspec.structs.replace(subscription("at_least"), overrides={"calls": Flat(amount=D(9))})
+    amounts = [bill(held, kept, used(0), None, NEXT).lines[0].amount for held in (subscription("at_least"), agreed)]
+    assert amounts == [D(5), D(9)]

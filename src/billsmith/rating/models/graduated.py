@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from billsmith.catalog.price import Price
 from billsmith.rating.charge import Priced
 from billsmith.rating.context import Context
-from billsmith.rating.models.tiers import Boundary, Tier, check_ascending, reached, tier_terms
-from billsmith.rating.trace import Sum, Term
+from billsmith.rating.models.tiers import Boundary, Stair, Tier, check_ascending, stair_of, stairs_of, tier_terms
+from billsmith.rating.trace import Sum
 from billsmith.rating.usage import Usage
-from billsmith.units.exact import total
+from billsmith.units.exact import add, subtract, total
+from billsmith.units.rounding import ZERO
 
 
 class Graduated(Price, frozen=True, kw_only=True, tag_field="model", tag="graduated"):
@@ -25,6 +28,11 @@ class Graduated(Price, frozen=True, kw_only=True, tag_field="model", tag="gradua
         super().__post_init__()
         check_ascending(self.tiers)
 
+    @cached_property
+    def stairs(self) -> tuple[Stair, ...]:
+        """What a quantity in each tier begins with: the full tiers below it are the same for whoever reaches it."""
+        return stairs_of(self.tiers)
+
 
 def graduated(price: Graduated, usage: Usage, context: Context) -> Priced:
     """The sum over the tiers reached.
@@ -36,9 +44,9 @@ def graduated(price: Graduated, usage: Usage, context: Context) -> Priced:
     Decimal('120.00')
     """
     quantity = usage.value
-    terms: list[Term] = []
-    if quantity or price.flat_on_zero:
-        for tier, units in reached(price.tiers, quantity, price.boundary):
-            terms += tier_terms(tier, units)
-    amount = total([term.amount for term in terms])
-    return Priced(amount, (Sum(quantity, tuple(terms), amount, context.unit),))
+    if not quantity and not price.flat_on_zero:
+        return Priced(ZERO, (Sum(quantity, (), ZERO, context.unit),))
+    stair = stair_of(price.stairs, quantity, price.boundary)
+    terms = tier_terms(stair.tier, subtract(quantity, stair.lower))
+    amount = add(stair.amount, terms[0].amount if len(terms) == 1 else total([term.amount for term in terms]))
+    return Priced(amount, (Sum(quantity, stair.terms + terms, amount, context.unit),))

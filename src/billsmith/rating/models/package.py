@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import cached_property
 
 from billsmith.catalog.price import Price, refuse
 from billsmith.rating.charge import Priced
@@ -26,6 +27,11 @@ class Package(Price, frozen=True, kw_only=True, tag_field="model", tag="package"
         refuse(self.size <= 0, "a package holds more than zero units", "price.package_size", "size")
         refuse(self.amount < 0, "a package's amount can't be below zero", "price.negative_amount", "amount")
 
+    @cached_property
+    def packages(self) -> str:
+        """What is counted, in words."""
+        return f"packages of {say_number(self.size)}"
+
 
 def package(price: Package, usage: Usage, context: Context) -> Priced:
     """Packages × amount.
@@ -37,5 +43,5 @@ def package(price: Package, usage: Usage, context: Context) -> Priced:
     """
     packages = round_to(divide(usage.value, price.size), 0, price.rounding)
     amount = multiply(packages, price.amount)
-    term = Term(amount, packages, price.amount, name=f"packages of {say_number(price.size)}")
+    term = Term(amount, packages, price.amount, name=price.packages)
     return Priced(amount, (Sum(usage.value, (term,), amount, context.unit),))

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from itertools import pairwise
+from typing import NamedTuple, Protocol, TypeVar
 
 from billsmith.catalog.price import refuse
-from billsmith.rating.trace import Term
-from billsmith.units.exact import Exact, add, multiply, subtract
+from billsmith.rating.trace import Term, in_words
+from billsmith.units.exact import Exact, add, multiply, subtract, total
 from billsmith.units.rounding import ZERO
 from billsmith.units.values import Value
 
@@ -124,3 +125,38 @@ def tier_terms(tier: Tier, units: Exact) -> tuple[Term, ...]:
         return (by_unit,)
     flat = Term(tier.flat_amount, name="flat fee")
     return (flat, by_unit) if amount else (flat,)
+
+
+class Stair(NamedTuple):
+    """A tier, from where it counts, and what the full tiers below it cost."""
+
+    tier: Tier
+    lower: Decimal
+    terms: tuple[Term, ...]
+    amount: Exact
+
+
+def stairs_of(tiers: Sequence[Tier]) -> tuple[Stair, ...]:
+    """Each tier with what stands below it.
+
+    >>> ten = (Tier(up_to=Decimal(10), unit_amount=Decimal(2)), Tier(unit_amount=Decimal(1)))
+    >>> [(stair.lower, stair.amount) for stair in stairs_of(ten)]
+    [(Decimal('0'), Decimal('0')), (Decimal('10'), Decimal('20'))]
+    """
+    stairs = [Stair(tiers[0], ZERO, (), ZERO)]
+    for tier, above in pairwise(tiers):
+        lower, terms, amount = stairs[-1][1:]
+        assert tier.up_to is not None
+        full = tier_terms(tier, subtract(tier.up_to, lower))
+        stairs.append(
+            Stair(above, tier.up_to, (*terms, *map(in_words, full)), add(amount, total([term.amount for term in full])))
+        )
+    return tuple(stairs)
+
+
+def stair_of(stairs: Sequence[Stair], quantity: Exact, boundary: Boundary) -> Stair:
+    """The stair on which a quantity ends; the last one beyond all bounds."""
+    for stair in stairs:
+        if within(quantity, stair.tier.up_to, boundary):
+            return stair
+    return stairs[-1]
