@@ -105,13 +105,14 @@ def usage_line(
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
     """What a subscription asks for in one run: its lines, the span that each is for, and the minimums to hold against them.
 
-    ``earlier`` is usage that earlier runs billed and that the minimums count too.
+    ``earlier`` is usage that earlier runs billed and that the minimums count too. ``tariffs`` have the spans of usage.
     """
 
     lines: tuple[DraftLine, ...]
     minimums: tuple[Minimum, ...]
     spans: tuple[FeeSpan | UsageSpan, ...] = ()
     earlier: tuple[DraftLine, ...] = ()
+    tariffs: tuple[Tariff, ...] = ()
 
 
 Measured = Callable[[UsageSpan], Given]
@@ -222,7 +223,7 @@ def bill(
         before = usage_of_minimums(held, book.catalog, since, until)
         earlier = tuple(_usage(span, held, book, measured(span)) for span in before)
     minimums = tuple(_minimums(held, book, lines, earlier, since, until))
-    return Bill(lines=lines, minimums=minimums, spans=(*owed, *used), earlier=earlier)
+    return Bill(lines=lines, minimums=minimums, spans=(*owed, *used), earlier=earlier, tariffs=tuple(tariffs))
 
 
 def usage_of_minimums(subscription: Subscription, catalog: Catalog, since: int | None, until: int) -> tuple[UsageSpan, ...]:

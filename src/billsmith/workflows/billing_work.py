@@ -18,7 +18,7 @@ import billsmith.rating  # noqa: F401 (loads the price models)
 from billsmith.documents.packed import packed_and_sealed
 from billsmith.invoicing.billing import Book
 from billsmith.invoicing.bookings import earned
-from billsmith.invoicing.cases import Books, Case, Counted, Document, Mark, Questions, make, questions
+from billsmith.invoicing.cases import Books, Case, Counted, Document, LineMarks, Questions, make, questions
 from billsmith.invoicing.model import InvoiceKind, Party, Settlement
 from billsmith.units.errors import BillsmithError
 from billsmith.units.exact import Exact
@@ -41,14 +41,14 @@ class Drafted(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     digest: bytes
     earned: tuple[tuple[str, int], ...]
-    marks: tuple[Mark, ...]
+    marks: tuple[LineMarks, ...]
     uses: tuple[tuple[int, Exact], ...]
 
 
 class Nothing(msgspec.Struct, frozen=True):
     """Nothing to ask for."""
 
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[LineMarks, ...] = ()
 
 
 class Parked(msgspec.Struct, frozen=True):
