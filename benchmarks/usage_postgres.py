@@ -35,7 +35,7 @@ from billsmith.metering.meter import Meter
 from billsmith.units.instants import DAY
 from billsmith.units.periods import Period
 from billsmith.usage.postgres.engine import PostgresStore
-from billsmith.usage.postgres.rows import end_of
+from billsmith.usage.postgres.rows import dims_of, spell
 from billsmith.usage.postgres.schema import SCHEMA
 from billsmith.usage.store import Binding, Query
 
@@ -90,7 +90,8 @@ def _plainly(url: str, table: str) -> Callable[[Sequence[Event]], None]:
     connection.commit()
 
     def send(batch: Sequence[Event]) -> None:
-        rows = "".join(f"{event.owner}\t{event.account}\t{end_of(event)}\n" for event in batch)
+        ends, _ = spell(batch, dims_of(batch))
+        rows = "".join([f"{event.owner}\t{event.account}\t{end}\n" for event, end in zip(batch, ends, strict=True)])
         with connection.cursor() as cursor, cursor.copy("COPY incoming FROM STDIN") as copy:
             copy.write(rows)
         connection.execute(f"INSERT INTO {table} SELECT * FROM incoming ON CONFLICT DO NOTHING")

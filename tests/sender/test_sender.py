@@ -179,13 +179,13 @@ def test_what_is_not_taken_goes_to_the_dead_letters_and_to_the_callback(tmp_path
 
 def test_a_server_that_never_answers_holds_nobody_up(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        events = Events(f"http://127.0.0.1:{silent.getsockname()[1]}", "key", buffer=tmp_path, timeout=0.5)
+        events = Events(f"http://127.0.0.1:{silent.getsockname()[1]}", "key", buffer=tmp_path, timeout=30)
         longest = 0.0
         for number in range(2_000):
             began = time.perf_counter()
             call(events, number)
             longest = max(longest, time.perf_counter() - began)
-        assert longest < 0.45, "the caller waited for the network"
+        assert longest < 10, "the caller waited for the network"
         assert not events.flush(0.05)
         events.close(0)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import update
 
 from billsmith.accounts.model import MAX_DEPTH, Account, AccountStatus, Profile
-from billsmith.storage import accounts
+from billsmith.storage import accounts, schema
 from billsmith.units.errors import BillsmithError, Conflict, Invalid, InvalidAccount, NotFound
 from tests.support.house import House
 
@@ -47,6 +48,34 @@ def test_an_ambiguous_name_is_an_error_that_names_the_candidates(house: House, t
     with house.database.read() as connection, pytest.raises(Invalid, match=tree["east shop"].id) as caught:
         accounts.find(connection, "shop", tree["provider"])
     assert caught.value.code == "account.ambiguous"
+
+
+def test_the_nearest_of_one_name_is_found_whatever_its_number(house: House, tree: dict[str, Account]) -> None:
+    near = house.account("Near", tree["provider"], external_id="shop")
+    long_path = f"{tree['provider'].path}123456789/"  # as the path of a late account among very many
+    with house.database.write() as connection:
+        connection.execute(update(schema.account).where(schema.account.c.seq == near.seq).values(path=long_path))
+    with house.database.read() as connection:
+        assert accounts.get(connection, "shop", tree["provider"]).seq == near.seq
+
+
+@pytest.mark.parametrize("within", ["provider", "east", "west", "west shop"])
+def test_many_names_lead_where_each_of_them_does(house: House, tree: dict[str, Account], within: str) -> None:
+    for number in range(3):  # three below the second of them: one is near, two lie deeper
+        house.account("Desk", tree["east shop" if number else "east"], external_id=f"desk {max(number - 1, 0)}")
+    house.account("Named as another", tree["west"], external_id=tree["east"].id)
+    ids = [name for account in tree.values() for name in (account.id, account.id.upper())]
+    names = ["shop", "east", "west", "provider", "desk 0", "desk 1", "nobody", "", "a\0", "x" * 129, *ids]
+    expected = {}
+    with house.database.read() as connection:
+        for name in names:
+            try:
+                found = accounts.find(connection, name, tree[within])
+            except Invalid:
+                continue
+            if found is not None:
+                expected[name] = found.id
+        assert accounts.ids_of(connection, names, tree[within]) == expected
 
 
 def test_a_uuid_names_an_account_in_any_case(house: House, tree: dict[str, Account]) -> None:

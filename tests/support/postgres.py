@@ -9,9 +9,11 @@ from __future__ import annotations
 import atexit
 import itertools
 import os
+import shutil
 import tempfile
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -26,6 +28,7 @@ def server() -> Any:
     global _server
     if _server is None:
         folder = Path(tempfile.mkdtemp(prefix="billsmith-pg-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
         _server = another_server(folder / "data")
         with psycopg.connect(_server.get_uri(), autocommit=True) as connection:
             # No test pulls the plug of this machine; what one promises after a crash is tested on a server of its own.
@@ -48,10 +51,7 @@ def another_server(folder: Path) -> Any:
 def fresh_database(like: str = "template0") -> str:
     """A new database's URL: empty, or a copy of the one named ``like``, which nobody may be connected to."""
     name = f"t{os.getpid()}_{next(_counter)}"
-    with psycopg.connect(server().get_uri(), autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(name), sql.Identifier(like))
-        )
+    _run("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", name, like)
     return str(server().get_uri(database=name)).replace("postgresql://", "postgresql+psycopg://")
 
 
@@ -62,6 +62,16 @@ def name_of(url: str) -> str:
 
 def drop_database(url: str) -> None:
     """Remove a database that a test is done with."""
-    name = name_of(url)
-    with psycopg.connect(server().get_uri(), autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    _run("DROP DATABASE IF EXISTS {} WITH (FORCE)", name_of(url))
+
+
+def _run(statement: LiteralString, *names: str) -> None:
+    _connection().execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+@cache
+def _connection() -> psycopg.Connection[Any]:
+    """The one by which databases come and go: a new one for each would cost as much as they do."""
+    made = psycopg.connect(server().get_uri(), autocommit=True)
+    atexit.register(made.close)
+    return made

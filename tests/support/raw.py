@@ -20,6 +20,7 @@ class Wire:
 
     def __init__(self, port: int, timeout: float = 5) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout)
+        self.own_port: int = self._socket.getsockname()[1]
         self._read = b""
 
     def __enter__(self) -> Wire:

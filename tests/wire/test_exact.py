@@ -60,10 +60,10 @@ BAD: list[bytes] = [
 
 @pytest.mark.parametrize("text", BAD, ids=lambda text: repr(text)[:30])
 def test_what_is_no_decimal_is_refused_and_quickly(text: bytes) -> None:
-    started = time.process_time()
+    started = time.thread_time()
     with pytest.raises(Invalid):
         read(b'{"amount":' + text + b"}")
-    assert time.process_time() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 def test_the_usual_parser_would_take_some_of_these() -> None:

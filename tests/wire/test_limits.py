@@ -117,13 +117,13 @@ DEEP = [
 
 @pytest.mark.parametrize(("body", "error"), DEEP, ids=lambda value: str(value)[:40])
 def test_depth(body: bytes, error: type[BillsmithError] | None) -> None:
-    started = time.process_time()
+    started = time.thread_time()
     if error is None:
         decode(body, Body)
     else:
         with pytest.raises(error):
             decode(body, Body)
-    assert time.process_time() - started < 2, "the work of seconds would be an attack"
+    assert time.thread_time() - started < 2, "the work of seconds would be an attack"
 
 
 def test_without_its_limit_depth_is_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,16 +152,12 @@ def test_digits_and_exponents(text: str, code: str | None) -> None:
 
 def test_a_head_that_never_ends_is_cut(site: Site) -> None:
     """Slowloris: a byte now and then keeps nobody's place. The site gives a head one second."""
-    started = time.monotonic()
     with Wire(site.port) as wire:
         wire.send(b"GET /healthz HTTP/1.1\r\n")
-        while time.monotonic() - started < 4:
+        for _ in range(8):
             time.sleep(0.2)
             wire.send(b"X: y\r\n")
-            if time.monotonic() - started > 1.5:
-                break
         assert wire.is_closed()
-    assert time.monotonic() - started < 4
 
 
 def test_a_connection_that_says_nothing_is_cut(site: Site) -> None:
@@ -201,12 +197,16 @@ def test_more_connections_than_there_may_be_are_turned_away(site: Site) -> None:
     finally:
         for wire in held:
             wire.__exit__()
-    time.sleep(0.1)
+    until = time.monotonic() + 10  # it learns of each end in its turn
+    while not _is_served(site):
+        assert time.monotonic() < until
+
+
+def _is_served(site: Site) -> bool:
     with Wire(site.port) as wire:
         wire.send(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")
         answer = wire.answer()
-        assert answer is not None
-        assert answer.status == 200
+    return answer is not None and answer.status == 200
 
 
 def test_a_body_that_does_not_come_is_given_up(tmp_path: Path) -> None:
@@ -238,13 +238,21 @@ def test_a_long_stream_is_constant_memory_and_ends_with_its_caller(tmp_path: Pat
         idle = process.cpu_times().user
         with Wire(running.port, timeout=4) as stuck:
             stuck.send(request)
-            time.sleep(1.8)
-            assert len(stuck.rest()) < 8 * 2**20, "a caller that takes nothing is cut off"
+            for connected in (True, False):
+                until = time.monotonic() + 20
+                while _is_connected(process, stuck) is not connected:
+                    assert time.monotonic() < until, "a caller that takes nothing is cut off"
+                    time.sleep(0.05)
+            assert len(stuck.rest()) < 8 * 2**20, "rows are not made for one who takes none"
         gone = Wire(running.port)
         gone.send(request)
         gone.__exit__()
         time.sleep(0.3)
         assert process.cpu_times().user - idle < 1.5, "no rows are made for one who has gone"
+
+
+def _is_connected(process: psutil.Process, wire: Wire) -> bool:
+    return any(each.raddr and each.raddr.port == wire.own_port for each in process.net_connections("tcp"))
 
 
 def _peak(house: House, auth: dict[str, str]) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import uvicorn
 
+from billsmith.server.collector import keep_start_up
 from billsmith.server.configuration import configuration
 from billsmith.server.faces import application
 from billsmith.server.settings import Settings, services
@@ -53,6 +54,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
+        keep_start_up()
         if self.started:
             self._tell(self._address, self._end)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -34,7 +34,10 @@ _parent = table.alias("parent")
 _columns = select(table, _parent.c.id.label("parent_id")).join_from(
     table, _parent, table.c.parent_seq == _parent.c.seq, isouter=True
 )
+_depth = func.length(table.c.path) - func.length(func.replace(table.c.path, "/", ""))
 _profiles = msgspec.json.Decoder(Profile)
+#: Names that one statement looks up.
+_NAMES = 500
 
 
 def create(
@@ -202,9 +205,7 @@ def _look_up(connection: Connection, name: str, within: Account | None) -> Accou
         row = connection.execute(_columns.where(table.c.id == canonical, _within(within))).first()
         if row:
             return _account(row)
-    rows = connection.execute(
-        _columns.where(table.c.external_id == name, _within(within)).order_by(func.length(table.c.path)).limit(50)
-    ).all()
+    rows = connection.execute(_columns.where(table.c.external_id == name, _within(within)).order_by(_depth).limit(50)).all()
     found = [_account(row) for row in rows]
     nearest = [candidate for candidate in found if candidate.depth == found[0].depth]
     if len(nearest) > 1:
@@ -214,6 +215,44 @@ def _look_up(connection: Connection, name: str, within: Account | None) -> Accou
             code="account.ambiguous",
         )
     return nearest[0] if nearest else None
+
+
+def ids_of(connection: Connection, names: Collection[str], within: Account) -> dict[str, str]:
+    """The ids of the accounts at or below ``within`` that many names lead to, each as :func:`find` has it.
+
+    A name that leads nowhere, or to several accounts of one depth, is left out.
+    """
+    clean = sorted(name for name in set(names) if name and len(name) <= MAX_EXTERNAL_ID and is_clean_text(name))
+    found: dict[str, str] = {}
+    for start in range(0, len(clean), _NAMES):
+        some = clean[start : start + _NAMES]
+        found |= _by_external_id(connection, some, within) | _by_uuid(connection, some, within)
+    return found
+
+
+def _by_external_id(connection: Connection, names: Collection[str], within: Account) -> dict[str, str]:
+    levels = (
+        select(table.c.external_id, func.count().label("many"), func.min(table.c.seq).label("seq"))
+        .where(table.c.external_id.in_(names), _within(within))
+        .group_by(table.c.external_id, _depth)
+        .subquery()
+    )
+    rows = connection.execute(
+        select(levels.c.external_id, levels.c.many, table.c.id).join(table, table.c.seq == levels.c.seq).order_by(_depth)
+    )
+    nearest: dict[str, tuple[int, str]] = {}
+    for name, many, id in rows:
+        nearest.setdefault(name, (many, id))
+    return {name: id for name, (many, id) in nearest.items() if many == 1}
+
+
+def _by_uuid(connection: Connection, names: Collection[str], within: Account) -> dict[str, str]:
+    ids = {name: id for name in names if (id := parse_id(name)) is not None}
+    if not ids:
+        return {}
+    rows = connection.execute(select(table.c.id).where(table.c.id.in_(sorted(set(ids.values()))), _within(within)))
+    there = {row.id for row in rows}
+    return {name: id for name, id in ids.items() if id in there}
 
 
 def get(connection: Connection, name: str, within: Account | None = None) -> Account:

@@ -199,6 +199,21 @@ def parked(connection: Connection, run: Run, *, limit: int) -> list[Item]:
     return [Item(*row) for row in connection.execute(query)]
 
 
+def parked_since(connection: Connection, issuer: Account, kind: str, since: int) -> set[int]:
+    """The recipients that an issuer's runs of a kind parked after an instant."""
+    query = (
+        select(run_item.c.recipient_seq)
+        .join_from(billing_run, run_item, run_item.c.run_seq == billing_run.c.seq)
+        .where(
+            billing_run.c.issuer_seq == issuer.seq,
+            billing_run.c.kind == kind,
+            billing_run.c.at > since,
+            run_item.c.state == "parked",
+        )
+    )
+    return set(connection.execute(query).scalars())
+
+
 def by_id(connection: Connection, id: str) -> Run | None:
     """The run with that id, whose-ever it is. Only for callers that check that."""
     row = connection.execute(select(billing_run).where(billing_run.c.id == id)).first()

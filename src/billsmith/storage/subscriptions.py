@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, exists, func, insert, select
+from sqlalchemy import Connection, exists, func, insert, select, tuple_
 
 import billsmith.rating  # noqa: F401 (loads the price models)
 from billsmith.accounts.model import Account
@@ -223,6 +223,14 @@ def billed(connection: Connection, seqs: Sequence[int]) -> dict[int, list[Billed
             Billed(row.step, Mark(row.until, row.known_at), row.run_seq, row.invoice_seq, bool(row.open))
         )
     return found
+
+
+def marks(connection: Connection, seqs: Sequence[int]) -> dict[int, Mark]:
+    """How far subscriptions are billed; those that never were are left out."""
+    newest = select(bill_table.c.subscription_seq, func.max(bill_table.c.step)).where(bill_table.c.subscription_seq.in_(seqs))
+    last = tuple_(bill_table.c.subscription_seq, bill_table.c.step).in_(newest.group_by(bill_table.c.subscription_seq))
+    query = select(bill_table.c.subscription_seq, bill_table.c.until, bill_table.c.known_at).where(last)
+    return {row.subscription_seq: Mark(row.until, row.known_at) for row in connection.execute(query)}
 
 
 def steps_of(connection: Connection, invoice_seqs: Sequence[int]) -> dict[int, list[tuple[Stored, Step]]]:

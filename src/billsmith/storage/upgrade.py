@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -56,8 +57,7 @@ def lock(connection: Connection) -> None:
 
 def refuse_newer(form: str | None) -> None:
     """Raise :class:`Unavailable` for a form that this program does not know."""
-    known = {script.revision for script in ScriptDirectory.from_config(_config(None)).walk_revisions()}
-    if form is not None and form not in known:
+    if form is not None and form not in _forms(str(migrations_folder())):
         raise Unavailable(
             f"this data was made by a newer billsmith (form {form}); upgrade the program: pip install -U billsmith",
             code="store.newer",
@@ -80,9 +80,14 @@ def check(database: Database) -> None:
 
 def newest_form() -> str:
     """The name of the newest form that this program knows."""
-    head = ScriptDirectory.from_config(_config(None)).get_current_head()
-    assert head is not None
-    return head
+    newest, *_ = _forms(str(migrations_folder()))
+    return newest
+
+
+@cache
+def _forms(folder: str) -> tuple[str, ...]:
+    """The forms that the steps in a folder lead to, the newest first. A program's steps are read once."""
+    return tuple(script.revision for script in ScriptDirectory(folder).walk_revisions())
 
 
 def cursor_key(connection: Connection) -> bytes:

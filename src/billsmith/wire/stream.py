@@ -39,20 +39,23 @@ class Stream(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         gone = asyncio.ensure_future(_gone(receive))
         try:
-            if scope["method"] != "HEAD":
-                await self._send_pieces(send, gone)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if scope["method"] == "HEAD" or await self._send_pieces(send, gone):
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             gone.cancel()
             if (close := getattr(self._pieces, "close", None)) is not None:
                 close()
 
-    async def _send_pieces(self, send: Send, gone: asyncio.Future[None]) -> None:
+    async def _send_pieces(self, send: Send, gone: asyncio.Future[None]) -> bool:
+        """Whether the caller took them: a body that was cut off must not look like one that has ended."""
         piece: bytes | None = self._first
         while piece is not None and not gone.done():
-            with anyio.fail_after(IDLE_LIMIT):
+            with anyio.move_on_after(IDLE_LIMIT) as limit:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
+            if limit.cancelled_caught:
+                return False
             piece = await self._next()
+        return True
 
     async def _next(self) -> bytes | None:
         if self._in_thread:

@@ -88,6 +88,15 @@ def _go_on(
         report = rerate(database, usage, issuer, span, at=run.at, actor=actor, scope=scope, progress=progress)
     else:
         report = billing_run.bill(
-            database, usage, issuer, span, at=run.at, actor=actor, scope=scope, processes=processes, progress=progress
+            database,
+            usage,
+            issuer,
+            span,
+            at=run.at,
+            actor=actor,
+            kind=run.kind,
+            scope=scope,
+            processes=processes,
+            progress=progress,
         )
     return report.billed

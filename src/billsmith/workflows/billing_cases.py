@@ -29,6 +29,7 @@ from billsmith.units.instants import local_date
 from billsmith.units.periods import Period
 from billsmith.units.rounding import ZERO
 from billsmith.units.spans import NamedSpan
+from billsmith.workflows.billing_cycles import CYCLE, is_billed_by, last_mark
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +64,11 @@ def load(
     books: Mapping[str, Book],
     grace: int = 0,
 ) -> Loaded:
-    """The cases of some recipients. Before its ``grace`` has passed, a period that is over is early still."""
+    """The cases of some recipients. Before its ``grace`` has passed, a period that is over is early still.
+
+    A run of a day's cycles takes those subscriptions alone whose period ends on it.
+    """
+    of_cycles = run.kind == CYCLE
     stored = subscriptions.of_recipients(connection, issuer.seq, recipients)
     billed = subscriptions.billed(connection, [each.seq for each in stored])
     people = accounts.by_seqs(connection, {seq for each in stored for seq in (each.account_seq, each.recipient_seq)})
@@ -81,11 +86,14 @@ def load(
             continue
         if each.subscription.recorded_at > run.at:
             continue
-        if people[each.recipient_seq].status is AccountStatus.CLOSED:
-            refused[each.recipient_seq] = ("account.closed", "the account is closed; it takes no more invoices")
+        if of_cycles and not is_billed_by(each, books, last_mark(billed[each.seq]), span.first, run.at):
             continue
         for step, number, again in steps_to_bill(billed[each.seq], Mark(until, run.at)):
-            if again or not _is_over(each.subscription, step):
+            if not again and _is_over(each.subscription, step):
+                continue
+            if people[each.recipient_seq].status is AccountStatus.CLOSED:
+                refused[each.recipient_seq] = ("account.closed", "the account is closed; it takes no more invoices")
+            else:
                 currency = books[each.catalog].currency(plan_at(each.subscription, run.at))
                 groups.setdefault((each.recipient_seq, currency), []).append((each, step, number, again))
     cases = []
@@ -93,7 +101,8 @@ def load(
         if recipient_seq in refused:
             continue
         parts = tuple(_charged(*member, people) for member in members)
-        period = _period(parts)
+        starts = [_last_document(each, billed[each.seq], number) for each, _, number, _ in members]
+        period = _period(starts, max(part.step.until.until for part in parts))
         at = period.end - 1  # what was used before the run may be paid by what expires at it
         try:
             included = [grant for part in parts for grant in _included(part, books[part.catalog])]
@@ -156,9 +165,13 @@ def _charged(each: Stored, step: Step, number: int, again: bool, people: Mapping
     )
 
 
-def _period(parts: Sequence[Charged]) -> Period:
-    starts = [part.step.since.until if part.step.since else part.subscription.starts_at for part in parts]
-    end = max(part.step.until.until for part in parts)
+def _last_document(found: Stored, billed: Sequence[Billed], number: int) -> int:
+    """Where the last document of a subscription before a step ended; where it began, if there was none."""
+    before = (each.mark.until for each in billed if each.number < number and each.invoice_seq is not None)
+    return max(before, default=found.subscription.starts_at)
+
+
+def _period(starts: Sequence[int], end: int) -> Period:
     return Period(min(*starts, end - 1) if len(starts) > 1 else min(starts[0], end - 1), end)
 
 

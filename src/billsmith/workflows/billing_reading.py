@@ -6,6 +6,7 @@ committed: a usage store that is asked about thousands of accounts at once goes 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from billsmith.units.spans import NamedSpan
 from billsmith.usage.store import UsageStore
 from billsmith.workflows.billing_answers import worked_out
 from billsmith.workflows.billing_cases import Loaded, load
+from billsmith.workflows.billing_cycles import CYCLE, recipients_due
 from billsmith.workflows.billing_issue import Made, Step
 from billsmith.workflows.billing_work import Bench, Outcome, draft
 
@@ -43,7 +45,10 @@ class Chunk(NamedTuple):
 
 
 class Reading:
-    """Who is due for a span, and what they are billed by. ``size`` recipients make a chunk."""
+    """Who is due for a span, and what they are billed by. ``size`` recipients make a chunk.
+
+    Of a day's cycles it is those whose period ends on it: they are looked for once.
+    """
 
     def __init__(
         self,
@@ -58,14 +63,22 @@ class Reading:
     ) -> None:
         self._database, self._usage, self._issuer, self._span, self._scope = database, usage, issuer, span, scope
         self._size, self._step, self._grace = size, step, grace
+        self._of_cycles: dict[int, list[int]] = {}
 
-    def due(self, connection: Connection, after: int, limit: int) -> list[int]:
-        """Recipients after one, in order, that may have something to be billed."""
-        return due_for(connection, self._issuer, self._span, self._scope, after, limit)
+    def due(self, connection: Connection, run: Run, books: Books, after: int, limit: int) -> list[int]:
+        """Recipients after one, in order, that may have something to be billed by a run."""
+        if run.kind != CYCLE:
+            return due_for(connection, self._issuer, self._span, self._scope, after, limit)
+        if run.at not in self._of_cycles:
+            found = recipients_due(connection, self._issuer, books, self._span.first, run.at)
+            self._of_cycles[run.at] = found
+        found = self._of_cycles[run.at]
+        first = bisect_right(found, after)
+        return found[first : first + limit]
 
     def loads(self, connection: Connection, run: Run, after: int, books: Books) -> Iterator[tuple[int, Loaded]]:
         """The recipients after one, chunk by chunk: the last of each chunk, and what they are billed by."""
-        while recipients := self.due(connection, after, self._size):
+        while recipients := self.due(connection, run, books, after, self._size):
             after = recipients[-1]
             yield after, load(connection, self._issuer, run, self._span, recipients, books, self._grace)
 

@@ -24,6 +24,7 @@ from billsmith.units.instants import format_instant
 from billsmith.units.spans import NamedSpan
 from billsmith.usage.store import UsageStore
 from billsmith.workflows.billing_cases import Loaded, load_books
+from billsmith.workflows.billing_cycles import CYCLE
 from billsmith.workflows.billing_issue import Made, Outcomes, Step, issue, without_billed
 from billsmith.workflows.billing_reading import Reading
 from billsmith.workflows.billing_report import Report
@@ -51,6 +52,7 @@ def bill(
     *,
     at: int,
     actor: str,
+    kind: str = BILL,
     scope: Account | None = None,
     dry_run: bool = False,
     processes: int = 1,
@@ -59,11 +61,17 @@ def bill(
 ) -> Report:
     """Bill what an issuer's subscribers (at or below ``scope``) owe by the end of a span, as known at ``at``.
 
+    Of the kind :data:`~billsmith.workflows.billing_cycles.CYCLE` the span is a day, and those are billed whose billing period
+    ends on it, as soon as it is over where each of them is.
     A run for the same that did not come to its end is gone on with, at its own ``at``. ``rows`` tell of what was parked; of a
     dry run, which writes nothing, of everything. Raises :class:`Invalid` where the span is not over or in its grace.
     """
-    grace = check_over(database, issuer, span, at, scope=scope, dry_run=dry_run)
-    maker = _Maker(database, usage, issuer, span, scope, step, progress, grace)
+    if kind == CYCLE:
+        with database.read() as connection:
+            grace = issuers.how(connection, issuer.seq).grace
+    else:
+        grace = check_over(database, issuer, span, at, scope=scope, dry_run=dry_run)
+    maker = _Maker(database, usage, issuer, span, kind, scope, step, progress, grace)
     if dry_run:
         return maker.preview(at)
     return maker.run(at, actor, processes)
@@ -108,12 +116,14 @@ class _Maker:
         usage: UsageStore | None,
         issuer: Account,
         span: NamedSpan,
+        kind: str,
         scope: Account | None,
         step: Step,
         progress: Progress,
         grace: int,
     ) -> None:
         self.database, self.usage, self.issuer, self.span, self.scope = database, usage, issuer, span, scope
+        self.kind = kind
         self.step, self.progress = step, progress
         self.reading = Reading(database, usage, issuer, span, scope, CHUNK, step, grace)
         self.report = Report(issuer=issuer.id)
@@ -135,7 +145,7 @@ class _Maker:
         self.step("opened")
         with self.database.read() as connection:
             books = load_books(connection, self.issuer, run.catalogs)
-            few = len(self.reading.due(connection, run.cursor, FEW + 1)) <= FEW
+            few = len(self.reading.due(connection, run, books, run.cursor, FEW + 1)) <= FEW
         with bench(books, 1 if few else processes) as at_work, no_cycles():
             while not self._pass(run, books, at_work, actor):
                 with self.database.read() as connection:
@@ -146,12 +156,12 @@ class _Maker:
 
     def _open(self, at: int, actor: str) -> Run | None:
         with self.database.read() as connection:
-            found = runs.unfinished(connection, self.issuer, BILL, self.span.name, self.scope)
-            if found is None and not self.reading.due(connection, 0, 1):
+            found = runs.unfinished(connection, self.issuer, self.kind, self.span.name, self.scope)
+            if found is None and not self._anybody(connection, at):
                 return None
         with self.database.write() as connection:
             runs.lock_issuer(connection, self.issuer)
-            found = runs.unfinished(connection, self.issuer, BILL, self.span.name, self.scope)
+            found = runs.unfinished(connection, self.issuer, self.kind, self.span.name, self.scope)
             self.report.resumed = found is not None
             if found is not None:
                 return found
@@ -161,7 +171,7 @@ class _Maker:
             return runs.create(
                 connection,
                 self.issuer,
-                kind=BILL,
+                kind=self.kind,
                 period=self.span.name,
                 scope=self.scope,
                 at=at,
@@ -170,6 +180,11 @@ class _Maker:
                 actor=actor,
             )
 
+    def _anybody(self, connection: Connection, at: int) -> bool:
+        """Whether there is anybody to look at, which costs less than to look."""
+        run = self._imagined(connection, at)
+        return bool(self.reading.due(connection, run, load_books(connection, self.issuer, run.catalogs), 0, 1))
+
     def _anything(self, connection: Connection, at: int) -> bool:
         """Whether any recipient has a step to bill: a subscription that began after the span's end has none."""
         run = self._imagined(connection, at)
@@ -177,7 +192,7 @@ class _Maker:
         return any(loaded.cases or loaded.refused for _, loaded in self.reading.loads(connection, run, 0, books))
 
     def _imagined(self, connection: Connection, at: int) -> Run:
-        return imagined(connection, self.usage, self.issuer, self.span, at)
+        return imagined(connection, self.usage, self.issuer, self.span, at, self.kind)
 
     def _pass(self, run: Run, books: Books, at_work: Bench, actor: str) -> bool:
         """Go through the recipients after the run's cursor; ``False`` where another process moved it meanwhile."""
@@ -233,14 +248,16 @@ class _Maker:
         self.report.at, self.report.as_of_seq = run.at, run.as_of_seq
 
 
-def imagined(connection: Connection, usage: UsageStore | None, issuer: Account, span: NamedSpan, at: int) -> Run:
+def imagined(
+    connection: Connection, usage: UsageStore | None, issuer: Account, span: NamedSpan, at: int, kind: str = BILL
+) -> Run:
     """A run as it would open now."""
     return Run(
         seq=0,
         id="",
         issuer_seq=issuer.seq,
         number=0,
-        kind=BILL,
+        kind=kind,
         period=span.name,
         scope_seq=None,
         at=at,

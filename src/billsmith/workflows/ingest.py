@@ -19,10 +19,9 @@ from billsmith.events.reading import Reading, Rejected
 from billsmith.storage import accounts
 from billsmith.storage.database import Connection, Database
 from billsmith.storage.direct import Direct
-from billsmith.units.errors import BillsmithError
 from billsmith.usage.store import Binding, UsageStore
 
-#: Names remembered as bound; where more would be, all are forgotten and looked up again.
+#: Names remembered as bound, and as unknown; where more would be, all are forgotten and looked up again.
 _MOST_NAMES = 200_000
 #: Waiting names that are looked at one by one; where there are more, the accounts' own names are asked for.
 _FEW = 2_000
@@ -61,6 +60,7 @@ class Ingest:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._bound: set[tuple[str, str]] = set()
+        self._unknown = _LookedUp(-1, set())
         self._lock = threading.Lock()
 
     def keep(self, store: UsageStore, owner: Account, reading: Reading) -> IngestReport:
@@ -108,15 +108,25 @@ class Ingest:
             return None
         with self._database.read() as connection:
             version = accounts.accounts_version(Direct(connection))
-            found = bindings(connection, owner, (reference for _, reference in new))
+            before = self._unknown
+            asked = new - before.unknown if before.version == version else new
+            found = bindings(connection, owner, {reference for _, reference in asked}) if asked else []
         if found:
             store.bind(found)
         known = {(each.owner, each.reference) for each in found}
+        self._remember(known, _LookedUp(version, asked - known))
+        return _LookedUp(version, new - known)
+
+    def _remember(self, known: set[tuple[str, str]], looked_up: _LookedUp) -> None:
         with self._lock:
             if len(self._bound) + len(known) > _MOST_NAMES:
                 self._bound.clear()
             self._bound |= known
-        return _LookedUp(version, new - known)
+            before = self._unknown
+            if before.version != looked_up.version or len(before.unknown) + len(looked_up.unknown) > _MOST_NAMES:
+                self._unknown = looked_up
+            elif looked_up.unknown:
+                self._unknown = _LookedUp(before.version, before.unknown | looked_up.unknown)
 
     def _look_again(self, store: UsageStore, owner: Account, before: _LookedUp) -> None:
         """An account made while its first event was on its way: whoever binds waiting names may have just missed it."""
@@ -133,17 +143,9 @@ class _LookedUp(NamedTuple):
     unknown: set[tuple[str, str]]
 
 
-def bindings(connection: Connection, owner: Account, references: Iterable[str]) -> list[Binding]:
+def bindings(connection: Connection, owner: Account, references: Collection[str]) -> list[Binding]:
     """Which of these names lead to an account at or below their sender's; a name that several accounts share leads nowhere."""
-    found = []
-    for reference in references:
-        try:
-            account = accounts.find(connection, reference, owner)
-        except BillsmithError:
-            continue
-        if account is not None:
-            found.append(Binding(owner.id, reference, account.id))
-    return found
+    return [Binding(owner.id, reference, id) for reference, id in accounts.ids_of(connection, references, owner).items()]
 
 
 class Waiting:

@@ -12,15 +12,15 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from billsmith.accounts.model import Account
-from billsmith.storage import agreements, drafts, invoices, runs, simulations, sync_connections
-from billsmith.storage.database import Database
+from billsmith.storage import accounts, agreements, drafts, invoices, issuers, runs, simulations, sync_connections
+from billsmith.storage.database import Connection, Database
 from billsmith.storage.runs import Run
 from billsmith.units.errors import BillsmithError
-from billsmith.units.spans import NamedSpan
 from billsmith.workflows import corrections, remind
 from billsmith.workflows.asked_runs import bring_to_end
 from billsmith.workflows.asked_simulations import make_waiting
-from billsmith.workflows.bill_period import AGAIN_AFTER, bill_period, due_by_the_clock
+from billsmith.workflows.bill_period import AGAIN_AFTER, LOOK_EVERY, Turn, days_by_the_clock, months_by_the_clock, take
+from billsmith.workflows.billing_cycles import CYCLE
 from billsmith.workflows.clock import Clock
 from billsmith.workflows.deliveries import Courier
 from billsmith.workflows.drafts import issue_due
@@ -55,7 +55,7 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     patient: bool = False
     """Whether a run that another process may be at work on is left alone until it stands still."""
     looked: dict[tuple[str, str], int] = msgspec.field(default_factory=dict)
-    """When which issuer's month was looked at in vain, so that it is not every minute. One job's own, as the next is."""
+    """When which issuer's month or days were looked at in vain, so that it isn't each minute. One job's own, as the next is."""
     stood: dict[str, int] = msgspec.field(default_factory=dict)
     """How far each open run was when it was last looked at."""
 
@@ -153,27 +153,41 @@ def _book(tools: Tools, now: int) -> int:
 
 
 def _to_bill(tools: Tools, now: int) -> bool:
-    return bool(_months(tools, now))
+    return bool(_turns(tools, now))
 
 
-def _months(tools: Tools, now: int) -> list[tuple[Account, NamedSpan]]:
+def _turns(tools: Tools, now: int) -> list[Turn]:
+    """What the clock bills, of each issuer in the order of time; a day before the month that ends with it or later."""
+    found = []
     with tools.database.read() as connection:
-        due = list(due_by_the_clock(connection, now))
+        for seq in issuers.automatic(connection):
+            issuer = accounts.by_seq(connection, seq)
+            turns = [*months_by_the_clock(connection, issuer, now), *_days(tools, connection, issuer, now)]
+            found += sorted(turns, key=lambda turn: (turn.span.after, turn.kind != CYCLE))
     in_vain = {key for key, at in tools.looked.items() if at > now - AGAIN_AFTER}
-    return [(issuer, month) for issuer, month in due if (issuer.id, month.name) not in in_vain]
+    return [turn for turn in found if (turn.issuer.id, turn.span.name) not in in_vain]
+
+
+def _days(tools: Tools, connection: Connection, issuer: Account, now: int) -> list[Turn]:
+    """The days that are due, unless there was none when they were looked for a while ago."""
+    looked = (issuer.id, CYCLE)
+    if tools.looked.get(looked, now - LOOK_EVERY) > now - LOOK_EVERY:
+        return []
+    days = list(days_by_the_clock(connection, issuer, now))
+    if not days:
+        tools.looked[looked] = now
+    return days
 
 
 def _bill(tools: Tools, now: int) -> int:
     billed = 0
-    for issuer, month in _months(tools, now):
+    for turn in _turns(tools, now):
         tools.check(billed)
         usage = tools.usage.catch_up()
-        reports = bill_period(
-            tools.database, usage, issuer, month, at=now, actor=ACTOR, processes=tools.processes, progress=tools.check
-        )
+        reports = take(tools.database, usage, turn, at=now, actor=ACTOR, processes=tools.processes, progress=tools.check)
         billed += sum(report.billed for report in reports)
         if not any(report.run for report in reports):
-            tools.looked[issuer.id, month.name] = now
+            tools.looked[turn.issuer.id, turn.span.name] = now
     return billed
 
 
@@ -261,7 +275,7 @@ WALLETS = Job(
 )
 BILL = Job(
     name="bill",
-    what="Months whose grace has ended are billed, for the issuers that bill by the clock.",
+    what="Months and billing periods whose grace has ended are billed, for the issuers that bill by the clock.",
     every=60,
     due=_to_bill,
     run=_bill,

@@ -15,7 +15,7 @@ import numpy as np
 
 from billsmith.metering.meter import Meter
 from billsmith.units.errors import TooLarge, Unavailable
-from billsmith.usage.duckdb import file
+from billsmith.usage.duckdb import file, subjects
 from billsmith.usage.duckdb.decide import Decided, decide
 from billsmith.usage.duckdb.index import IdentityIndex
 from billsmith.usage.duckdb.keeper import Keeper
@@ -104,8 +104,7 @@ class DuckDBStore(Reading):
     def _commit(self, decided: Decided) -> None:
         names = [(number, owner, reference) for (owner, reference), number in decided.names.items()]
         with self._durably() as connection:
-            if names:
-                connection.executemany("INSERT INTO subjects VALUES (?, ?, ?)", names)
+            subjects.append(connection, names, {})
             append(connection, decided.rows)
         self._subjects.add(names)
         self._seq = decided.receipts[-1].seq
@@ -159,9 +158,7 @@ class DuckDBStore(Reading):
             if not bound:
                 return
             with self._durably() as connection:
-                if rows:
-                    connection.executemany("INSERT INTO subjects VALUES (?, ?, ?)", rows)
-                connection.executemany("INSERT INTO bindings VALUES (?, ?)", list(bound.items()))
+                subjects.append(connection, rows, bound)
             self._subjects.add(rows)
             self._subjects.bind(bound.items())
 

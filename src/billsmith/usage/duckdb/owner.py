@@ -206,6 +206,7 @@ class _Owner:
         self._listening = socket.socket(socket.AF_UNIX)
         with _ShortPath(self._path) as path, private():
             self._listening.bind(path)
+        self._path.chmod(0o600)
         self._listening.listen(128)
         self._thread = threading.Thread(target=self._listen, name="usage-socket", daemon=True)
         self._thread.start()

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from billsmith.usage.duckdb.columns import texts
 from billsmith.usage.store import Name
+
+
+def append(connection: duckdb.DuckDBPyConnection, names: Sequence[tuple[int, str, str]], bound: Mapping[int, str]) -> None:
+    """Put names with their numbers, and the accounts that numbers are bound to, into the tables."""
+    # as arrays, which DuckDB finds among this function's own names: a statement for each row takes it 0.2 ms
+    if names:
+        numbers, owners, references = zip(*names, strict=True)
+        new_names = {"subject": np.array(numbers, np.int32), "owner": texts(owners), "reference": texts(references)}
+        connection.execute("INSERT INTO subjects SELECT * FROM new_names")
+        del new_names
+    if bound:
+        new_bindings = {"subject": np.array(list(bound), np.int32), "account": texts(list(bound.values()))}
+        connection.execute("INSERT INTO bindings SELECT * FROM new_bindings")
+        del new_bindings
 
 
 class Subjects:

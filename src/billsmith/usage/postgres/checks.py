@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from billsmith.usage.hashing import Hashing
 from billsmith.usage.postgres import cells
 from billsmith.usage.postgres.connections import Connection
-from billsmith.usage.postgres.prepare import HASH_BYTES, Batch, prepare
+from billsmith.usage.postgres.packed import uuids
+from billsmith.usage.postgres.prepare import Batch, prepare
 from billsmith.usage.postgres.rows import EVENT, event_of
 from billsmith.usage.postgres.schema import SCHEMA
 from billsmith.usage.singly import CORRECTED
@@ -67,8 +68,7 @@ def _against_identities(connection: Connection, hashing: Hashing) -> tuple[int, 
         while rows := cursor.fetchmany(_CHUNK):
             sent = prepare(Batch([event_of(event) for event in rows]), hashing)
             found = connection.execute(
-                f"SELECT hash, body FROM {SCHEMA}.identities WHERE hash = ANY(string_to_array(%s, ',')::uuid[])",
-                [b"".join(sent.identities).hex(",", HASH_BYTES)],
+                f"SELECT hash, body FROM {SCHEMA}.identities WHERE hash = ANY(%s)", [uuids(sent.identities)]
             ).fetchall()
             known = {hash.bytes: body % 2**64 for hash, body in found}
             missing += sum(hash not in known for hash in sent.identities)

@@ -13,6 +13,7 @@ from psycopg import errors
 from psycopg.types.json import set_json_loads
 
 from billsmith.units.errors import Busy, Unavailable
+from billsmith.usage.postgres import packed
 
 #: Connections that read at once, in each process, and seconds that a question waits for one.
 READERS = 8
@@ -52,6 +53,7 @@ def connect(url: str) -> Connection:
     connection.execute(_SETTINGS)
     connection.execute(DURABLE)
     set_json_loads(msgspec.json.decode, connection)
+    packed.register(connection)
     return connection
 
 

@@ -8,12 +8,11 @@ import msgspec
 
 from billsmith.events.event import Event
 from billsmith.usage.hashing import Hashing
+from billsmith.usage.postgres.packed import HASH_BYTES
 from billsmith.usage.postgres.rows import dims_of, spell
 from billsmith.usage.singly import identity_of
 from billsmith.usage.store import Item, Replace
 
-#: Bytes of an identity's hash.
-HASH_BYTES = 16
 #: Bytes of an item that waits, beside its dimensions: the event as it came, and as it will be written.
 _ITEM = 1_024
 
@@ -43,14 +42,19 @@ class Batch:
 
 def prepare(batch: Batch, hashing: Hashing) -> Prepared:
     """Hash every item, and spell every event."""
-    items, spelled = batch.items, list(map(spell, batch.events, batch.dims))
-    ends = [end for end, _ in spelled]
-    bodies: list[int] = hashing.bodies([body for _, body in spelled]).tolist() if spelled else []
-    if len(spelled) < len(items):
-        by_event = zip(ends, bodies, strict=True)
-        pairs = [next(by_event) if isinstance(item, Event) else ("", 0) for item in items]
-        ends, bodies = [end for end, _ in pairs], [body for _, body in pairs]
-    return Prepared(items, hashes(hashing, [identity_of(item) for item in items]), bodies, ends)
+    items, events = batch.items, batch.events
+    ends, whats = spell(events, batch.dims)
+    bodies: list[int] = []
+    if events:
+        texts = [f"{what}\t{event.account}" for event, what in zip(events, whats, strict=True)]
+        bodies = hashing.bodies(texts).tolist()
+    if len(events) == len(items):
+        identities = _hashes(hashing, [f"{event.owner}\0{event.source}\0{event.id}" for event in events])
+        return Prepared(items, identities, bodies, ends)
+    by_event = zip(ends, bodies, strict=True)
+    pairs = [next(by_event) if isinstance(item, Event) else ("", 0) for item in items]
+    identities = hashes(hashing, [identity_of(item) for item in items])
+    return Prepared(items, identities, [body for _, body in pairs], [end for end, _ in pairs])
 
 
 def hashes(hashing: Hashing, identities: Sequence[tuple[str, str, str]]) -> list[bytes]:
@@ -59,7 +63,11 @@ def hashes(hashing: Hashing, identities: Sequence[tuple[str, str, str]]) -> list
     >>> [len(hash) for hash in hashes(Hashing(b"secret"), [("o", "s", "1")])]
     [16]
     """
-    if not identities:
+    return _hashes(hashing, ["\0".join(identity) for identity in identities])
+
+
+def _hashes(hashing: Hashing, texts: Sequence[str]) -> list[bytes]:
+    if not texts:
         return []
-    all = hashing.identities(["\0".join(identity) for identity in identities]).astype(">u8").T.tobytes()
-    return [all[start : start + HASH_BYTES] for start in range(0, len(all), HASH_BYTES)]
+    all: list[bytes] = hashing.identities(texts).astype(">u8").T.copy().view(f"V{HASH_BYTES}").ravel().tolist()
+    return all

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +14,7 @@ from billsmith.units.rounding import trimmed
 #: Columns of a row of ``e`` and its subject ``s``, as :func:`event_of` reads them.
 EVENT = "s.owner, e.source, e.id, e.type, s.reference, e.time, e.value, e.dims"
 
-#: What :func:`line` writes.
+#: What :func:`lines` writes.
 COPY = "(batch, place, sign, subject, source, id, time, value, type, dims)"
 
 _json = msgspec.json.Encoder(order="sorted")
@@ -28,39 +28,65 @@ def dims_of(events: Sequence[Event]) -> list[str]:
     return _json.encode_lines([event.dimensions for event in events]).decode().split("\n")[: len(events)]
 
 
-def spell(event: Event, dims: str) -> tuple[str, str]:
-    """The end of an event's line, which is the same wherever it goes, and a text for its body: equal where two bodies are.
+def spell(events: Sequence[Event], dims: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The ends of events' lines, which are the same wherever they go; and what each says of its own: time, value, type, dims.
 
     >>> event = Event(owner="o", source="s", id="1", type="t", account="a", time=5, dimensions={"b": "", "a": "x"})
-    >>> for text in spell(event, *dims_of([event])):
+    >>> for (text,) in spell([event], dims_of([event])):
     ...     print(text.replace("\\t", "|"))
     s|1|5|1|t|{"a":"x","b":""}
-    5|1|t|{"a":"x","b":""}|a
+    5|1|t|{"a":"x","b":""}
     """
-    value = f"{event.value:f}" if event.value else "0"
-    if "." in value:
-        value = value.rstrip("0").rstrip(".")
-    what = f"{event.time}\t{value}\t{event.type}\t{dims}"
-    end = f"{event.source}\t{event.id}\t{what}"
-    if "\\" in end or "\n" in end or "\r" in end or end.count("\t") != _TABS:
-        source, id, type, dims = (text.translate(_ESCAPES) for text in (event.source, event.id, event.type, dims))
-        what = f"{event.time}\t{value}\t{type}\t{dims}"
-        end = f"{source}\t{id}\t{what}"
-    return end, f"{what}\t{event.account}"
+    values = [_spelled(event.value) for event in events]
+    pairs = zip(events, values, dims, strict=True)
+    whats = [f"{event.time}\t{value}\t{event.type}\t{own}" for event, value, own in pairs]
+    ends = [f"{event.source}\t{event.id}\t{what}" for event, what in zip(events, whats, strict=True)]
+    if _plain(ends):
+        return ends, whats
+    # the same texts with escapes: of one that needs none nothing changes, so that equal bodies stay equal
+    texts = [
+        [text.translate(_ESCAPES) for text in (event.source, event.id, event.type, own)]
+        for event, own in zip(events, dims, strict=True)
+    ]
+    whats = [
+        f"{event.time}\t{value}\t{type}\t{own}" for event, value, (_, _, type, own) in zip(events, values, texts, strict=True)
+    ]
+    return [f"{source}\t{id}\t{what}" for (source, id, _, _), what in zip(texts, whats, strict=True)], whats
+
+
+def _plain(ends: Sequence[str]) -> bool:
+    """Whether no text of these lines holds what has to be escaped."""
+    all = "\n".join(ends)
+    return (
+        "\\" not in all
+        and "\r" not in all
+        and all.count("\n") == max(len(ends) - 1, 0)
+        and all.count("\t") == _TABS * len(ends)
+    )
+
+
+def _spelled(value: Decimal) -> str:
+    """A number without an exponent or zeros at the end of its fraction."""
+    text = str(value)
+    if text[-1] != "0" and "E" not in text:
+        return text
+    text = f"{value:f}" if value else "0"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def end_of(event: Event) -> str:
     """The end of an event's line."""
-    return spell(event, *dims_of([event]))[0]
+    return spell([event], dims_of([event]))[0][0]
 
 
-def line(batch: int, place: int, sign: int, subject: int, end: str) -> str:
-    """A row for COPY.
+def lines(batch: int, rows: Iterable[tuple[int, int, int, str]], start: int) -> str:
+    """Rows for COPY. A row: its seq, which is its place above ``start``; how it counts; whom it bills; its line's end.
 
-    >>> line(7, 1, -1, 2, end_of(Event(owner="o", source="s", id="i", type="t", account="a", time=5)))
+    >>> event = Event(owner="o", source="s", id="i", type="t", account="a", time=5)
+    >>> lines(7, [(101, -1, 2, end_of(event))], 100)
     '7\\t1\\t-1\\t2\\ts\\ti\\t5\\t1\\tt\\t{}\\n'
     """
-    return f"{batch}\t{place}\t{sign}\t{subject}\t{end}\n"
+    return "".join([f"{batch}\t{seq - start}\t{sign}\t{subject}\t{end}\n" for seq, sign, subject, end in rows])
 
 
 def event_of(columns: Sequence[Any]) -> Event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 from billsmith.usage.postgres.connections import Connection
 from billsmith.usage.postgres.schema import SCHEMA
@@ -37,13 +38,14 @@ class Subjects:
 
         Not within a transaction where they may be new, so that nobody waits for it.
         """
+        with suppress(KeyError):
+            return list(map(self._numbers.__getitem__, names))
         missing = sorted(set(names) - self._numbers.keys())
-        if missing:
-            self._look_up(connection, missing)
-            new = [name for name in missing if name not in self._numbers]
-            if new:
-                add(connection, new)
-                self._look_up(connection, new)
+        self._look_up(connection, missing)
+        new = [name for name in missing if name not in self._numbers]
+        if new:
+            add(connection, new)
+            self._look_up(connection, new)
         return list(map(self._numbers.__getitem__, names))
 
     def _look_up(self, connection: Connection, names: Sequence[Name]) -> None:

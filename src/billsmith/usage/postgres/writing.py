@@ -8,7 +8,6 @@ lock on numbers is held for no longer than the database takes to write its log.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from uuid import UUID
@@ -23,8 +22,9 @@ from billsmith.usage.hashing import Hashing
 from billsmith.usage.postgres.connections import Connection, connect, is_passing, translated
 from billsmith.usage.postgres.decide import Decided, Row, decide
 from billsmith.usage.postgres.months import Months
-from billsmith.usage.postgres.prepare import HASH_BYTES, Prepared, hashes
-from billsmith.usage.postgres.rows import COPY, line
+from billsmith.usage.postgres.packed import bigs, ints, uuids, wrapped
+from billsmith.usage.postgres.prepare import Prepared, hashes
+from billsmith.usage.postgres.rows import COPY, lines
 from billsmith.usage.postgres.schema import LOCKS, NUMBERING, SCHEMA, WHICH, Made
 from billsmith.usage.postgres.states import histories
 from billsmith.usage.postgres.subjects import Subjects
@@ -45,9 +45,7 @@ FROM unnest(%s::integer[], %s::boolean[]) AS owner (key, alone)
 #: Puts identities in that are not there, and gives those that are.
 _CLAIM = f"""
 WITH sent AS MATERIALIZED (
-    SELECT * FROM unnest(
-        string_to_array(%s, ',')::uuid[], string_to_array(%s, ',')::bigint[], string_to_array(%s, ',')::integer[],
-        string_to_array(%s, ',')::bigint[]) WITH ORDINALITY AS s (hash, body, subject, time, place)
+    SELECT * FROM unnest(%s, %s, %s, %s) WITH ORDINALITY AS s (hash, body, subject, time, place)
 ), claimed AS (
     INSERT INTO {SCHEMA}.identities (hash, body, time, subject) SELECT hash, body, time, subject FROM sent
     ORDER BY hash, place ON CONFLICT DO NOTHING RETURNING hash
@@ -151,15 +149,14 @@ class Writing:
         return histories(connection, list(zip(hashes(self._hashing, wanted), wanted, strict=True)))
 
     def _put(self, connection: Connection, batch: int, decided: Decided) -> None:
-        lines = [line(batch, seq - _HERE, sign, subject, end) for seq, sign, subject, end in decided.rows]
         with connection.cursor() as cursor, cursor.copy(f"COPY {SCHEMA}.events {COPY} FROM STDIN") as copy:
-            copy.write("".join(lines))
+            copy.write(lines(batch, decided.rows, _HERE))
         if not decided.amended:
             return
         amended = hashes(self._hashing, [row.event.identity for row in decided.amended])
         connection.execute(
-            f"UPDATE {SCHEMA}.identities SET body = {CORRECTED} WHERE hash = ANY(string_to_array(%s, ',')::uuid[])",
-            [b"".join(set(amended)).hex(",", HASH_BYTES)],
+            f"UPDATE {SCHEMA}.identities SET body = {CORRECTED} WHERE hash = ANY(%s)",
+            [uuids(set(amended))],
         )
         listed = [
             (row.seq - _HERE, UUID(bytes=hash), row.event.time, row.subject, row.undoes)
@@ -197,14 +194,14 @@ class _Sent:
                 self.replacing.append(item.event)
 
 
-def _identities(sent: _Sent, subjects: Sequence[int], times: Sequence[int]) -> list[str]:
-    """What is put in for each event: columns, as texts with commas. 64 bits of a body are signed, as PostgreSQL has them."""
-    hashes = b"".join(sent.hashes).hex(",", HASH_BYTES)
-    bodies = memoryview(array("Q", sent.bodies)).cast("B").cast("q").tolist()
-    return [hashes, *(",".join(map(str, column)) for column in (bodies, subjects, times))]
+def _identities(sent: _Sent, subjects: Sequence[int], times: Sequence[int]) -> list[bytes]:
+    """What is put in for each event, as columns."""
+    return [uuids(sent.hashes), wrapped(sent.bodies), ints(subjects), bigs(times)]
 
 
-def _begin(connection: Connection, store: Made, group: Sequence[Prepared], identities: Sequence[str]) -> tuple[int, set[bytes]]:
+def _begin(
+    connection: Connection, store: Made, group: Sequence[Prepared], identities: Sequence[bytes]
+) -> tuple[int, set[bytes]]:
     """Begin, with the locks of all owners, and put identities in. Gives the batch's number, and those that were there."""
     owners = _owners(group)
     keys = sorted(owners)
@@ -223,10 +220,7 @@ def _begin(connection: Connection, store: Made, group: Sequence[Prepared], ident
 def _known(connection: Connection, hashes: Collection[bytes]) -> dict[bytes, int]:
     if not hashes:
         return {}
-    rows = connection.execute(
-        f"SELECT hash, body FROM {SCHEMA}.identities WHERE hash = ANY(string_to_array(%s, ',')::uuid[])",
-        [b"".join(hashes).hex(",", HASH_BYTES)],
-    ).fetchall()
+    rows = connection.execute(f"SELECT hash, body FROM {SCHEMA}.identities WHERE hash = ANY(%s)", [uuids(hashes)]).fetchall()
     return {hash.bytes: body % 2**64 for hash, body in rows}
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from functools import lru_cache
 
 import msgspec
 
@@ -38,11 +39,6 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     prepayable: Amount = ZERO
     prepayable_only: Amount = ZERO
     """Fees that can be paid with prepaid credit but take no discount."""
-
-    @property
-    def without_invoice_fees(self) -> Amount:
-        """The total that the other parts make."""
-        return total((self.usage, self.fees, minus(self.discounts), self.commitments, minus(self.prepaid)))
 
     def converted(self, convert: Callable[[Amount], Amount]) -> Parts:
         """Each part in another currency."""
@@ -84,13 +80,14 @@ def bill(parts: Parts, start: int, end: int) -> Bill:
     )
 
 
+@lru_cache(maxsize=1024)
 def empty_bill(start: int, end: int) -> Bill:
     """The bill of a period in which nothing was asked for.
 
     >>> empty_bill(0, 3600) == bill(Parts(), 0, 3600)
     True
     """
-    return msgspec.structs.replace(_EMPTY, startTimeInSeconds=start, endTimeInSeconds=end)
+    return bill(_NOTHING, start, end)
 
 
 def shown(amount: Amount) -> Amount:
@@ -126,4 +123,4 @@ def total(amounts: Iterable[Amount]) -> Amount:
     return whole
 
 
-_EMPTY = bill(Parts(), 0, 0)
+_NOTHING = Parts()

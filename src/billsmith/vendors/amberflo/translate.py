@@ -141,6 +141,7 @@ def uri(key: InvoiceKey) -> str:
     )
 
 
+@lru_cache(maxsize=4096)
 def _quoted(text: str) -> str:
     return text if _PLAIN.fullmatch(text) else quote(text, safe="")
 
@@ -229,7 +230,7 @@ class _Speller:
             paymentCreatedInSeconds=kept.paymentCreatedInSeconds
             if self.invoice.paid_at is None or kept.paymentNotNeeded
             else _seconds(self.invoice.paid_at),
-            paymentCurrencyInfo=kept.paymentCurrencyInfo or self.payment_currency(),
+            paymentCurrencyInfo=kept.paymentCurrencyInfo or _paid_in(self.invoice.currency),
             paymentStatus=self.payment_status() if with_status else "unknown",
             planBillingPeriod=kept.planBillingPeriod or billing_period(self.invoice, self.customer.time_zone),
             planName=self.plan_name,
@@ -243,10 +244,6 @@ class _Speller:
         if self.invoice.status is InvoiceStatus.PAID and (self.kept.paymentNotNeeded or not self.invoice.total_minor):
             return "not_needed"
         return _PAYMENT_STATUSES[self.invoice.status]
-
-    def payment_currency(self) -> PaymentCurrencyInfo:
-        code = Currency(currencyCode=self.invoice.currency)
-        return PaymentCurrencyInfo(basePlanCurrency=code, exchangeRate=_ONE, paymentCurrency=code)
 
     def amount(self, minor: int) -> Amount:
         return from_minor(minor, self.invoice.currency)
@@ -274,18 +271,28 @@ class _Speller:
 
     def parts(self) -> Parts:
         """What the total is made of; what the other parts leave open are fees on the invoice as a whole."""
-        prepayable = [each for each in self.fees if self.flag(each.line, "prepayable")]
-        parts = Parts(
-            usage=_sum(self.usage),
-            fees=_sum(self.fees),
-            discounts=minus(_sum(self.promotions)),
-            commitments=_sum(self.commitments),
-            prepaid=minus(_sum(self.prepaid)),
-            discountable=_sum([each for each in self.fees if self.flag(each.line, "discountable")]),
-            prepayable=_sum(prepayable),
-            prepayable_only=_sum([each for each in prepayable if not self.flag(each.line, "discountable")]),
+        usage, fees, commitments = _sum(self.usage), _sum(self.fees), _sum(self.commitments)
+        discounts, prepaid = minus(_sum(self.promotions)), minus(_sum(self.prepaid))
+        discountable = prepayable = prepayable_only = ZERO
+        for line, price in self.fees:
+            takes_discount = self.flag(line, "discountable")
+            if takes_discount:
+                discountable = plus(discountable, price)
+            if self.flag(line, "prepayable"):
+                prepayable = plus(prepayable, price)
+                if not takes_discount:
+                    prepayable_only = plus(prepayable_only, price)
+        return Parts(
+            usage=usage,
+            fees=fees,
+            discounts=discounts,
+            invoice_fees=total((self.total, minus(usage), minus(fees), discounts, minus(commitments), prepaid)),
+            commitments=commitments,
+            prepaid=prepaid,
+            discountable=discountable,
+            prepayable=prepayable,
+            prepayable_only=prepayable_only,
         )
-        return msgspec.structs.replace(parts, invoice_fees=plus(self.total, minus(parts.without_invoice_fees)))
 
     def invoice_fees(self, whole: Amount) -> list[AppliedFee]:
         taxes = self.invoice.content.taxes if self.invoice.content else ()
@@ -397,6 +404,12 @@ class _Speller:
             priceInCredits=self.credits(price),
             startTimeInSeconds=start,
         )
+
+
+@lru_cache(maxsize=256)
+def _paid_in(currency: str) -> PaymentCurrencyInfo:
+    code = Currency(currencyCode=currency)
+    return PaymentCurrencyInfo(basePlanCurrency=code, exchangeRate=_ONE, paymentCurrency=code)
 
 
 def _sum(lines: Sequence[_Priced]) -> Amount:
