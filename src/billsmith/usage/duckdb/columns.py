@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from billsmith.events.event import Event
+from billsmith.usage.duckdb.splitting import split
 from billsmith.usage.hashing import Hashes, Hashing, Words
-from billsmith.usage.limbs import split
 
 Texts = NDArray[np.object_]
 Numbers = NDArray[np.int64]
