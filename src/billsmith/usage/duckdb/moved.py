@@ -9,10 +9,11 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
+from billsmith.events.columns import EventColumns
 from billsmith.units.errors import Invalid
 from billsmith.usage.copied import Copied, Named, Row
 from billsmith.usage.duckdb import file
-from billsmith.usage.duckdb.columns import columns_of
+from billsmith.usage.duckdb.columns import columns_of, dims_of
 from billsmith.usage.duckdb.rows import EVENT, Rows, append, event_of
 
 #: Bytes that DuckDB takes meanwhile, and rows at a time.
@@ -73,10 +74,11 @@ def write(copied: Copied, into: Path) -> None:
 
 
 def _columns(rows: Sequence[Row]) -> Rows:
+    events = [row.event for row in rows]
     return Rows(
         seq=np.array([row.seq for row in rows], np.int64),
         sign=np.array([row.sign for row in rows], np.int8),
         undoes=np.array([row.undoes for row in rows], np.int64),
         subject=np.array([row.subject for row in rows], np.int32),
-        columns=columns_of([row.event for row in rows]),
+        columns=columns_of(EventColumns.of(events), dims_of([event.dimensions for event in events])),
     )
