@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import uvicorn
 
-from billsmith.server.collector import keep_start_up
+from billsmith.server.collector import keep_start_up, let_go
 from billsmith.server.configuration import configuration
 from billsmith.server.faces import application
 from billsmith.server.settings import Settings, services
@@ -34,6 +34,7 @@ def serve(settings: Settings, database: Database, *, started: Started) -> None:
         with listening, contextlib.suppress(KeyboardInterrupt):
             _Server(config, _address(settings.host, listening), started).run(sockets=[listening])
     finally:
+        let_go()
         signal.signal(signal.SIGTERM, before)
 
 
