@@ -13,13 +13,13 @@ from billsmith.ledger.wallets import Grant
 from billsmith.storage import invoices, ledger, runs
 from billsmith.storage.verify import verify
 from billsmith.subscriptions.agreements import CouponGiven
-from billsmith.subscriptions.subscription import ChangeQuantity, End
+from billsmith.subscriptions.subscription import AddAddOn, ChangePlan, ChangeQuantity, End, PlanRef
 from billsmith.units.errors import Invalid
 from billsmith.units.ids import derived_id
 from billsmith.units.instants import parse_instant
 from billsmith.usage.store import Measured, Query, UsageStore
 from billsmith.workflows import billing_run, settle, wallets
-from tests.support.billing import CATALOG, Company
+from tests.support.billing import CATALOG, START, Company
 from tests.support.house import House
 
 
@@ -203,6 +203,38 @@ def test_what_stands_on_a_live_document_is_never_billed_again(company: Company) 
     report = company.bill("2026-10", "2026-11-02T00:00:00Z")
     assert [(row.name, row.code) for row in report.rows] == [("north", "bill.billed_already")]
     assert company.told() == ["INV-2026-000001 north 1440", "INV-2026-000002 south 1440"]
+
+
+METERED = """  - code: metered
+    alignment: calendar
+    charges:
+      - {meter: calls, price: {model: per_unit, unit_amount: 0.10}}
+coupons:"""
+
+
+def test_usage_on_a_live_document_is_never_billed_again(company: Company) -> None:
+    """Also where only one of the lines that are billed together stands there."""
+    company.apply(CATALOG.replace("coupons:", METERED))
+    found = company.subscribe("north", "metered")
+    company.subscribe("south", "metered")
+    company.bill("2026-09", "2026-10-02T00:00:00Z")
+    more = METERED.replace("coupons:", "      - {meter: gb, price: {model: per_unit, unit_amount: 1}}\ncoupons:")
+    company.apply(CATALOG.replace("coupons:", more))
+    company.change(found, ChangePlan(at=parse_instant(START), recorded_at=company.now, plan=PlanRef("metered", 2)))
+    company.forget_steps()
+    report = company.bill("2026-10", "2026-11-02T00:00:00Z")
+    assert [(row.name, row.code) for row in report.rows] == [(name, "bill.billed_already") for name in ("north", "south")]
+    assert report.billed == 0
+
+
+def test_one_line_twice_on_a_document_parks_it(company: Company) -> None:
+    add_on = "add_ons: [{code: metered, charges: [{meter: calls, price: {model: per_unit, unit_amount: 1}}]}]\ncoupons:"
+    company.apply(CATALOG.replace("coupons:", METERED))
+    found = company.subscribe("north", "metered")
+    company.apply(CATALOG.replace("coupons:", add_on))  # in a catalog of its own it may have the plan's code
+    company.change(found, AddAddOn(at=parse_instant(START), recorded_at=company.now, add_on=PlanRef("metered")))
+    report = company.bill("2026-09", "2026-10-02T00:00:00Z")
+    assert [(row.name, row.code) for row in report.rows] == [("north", "bill.line_twice")]
 
 
 def test_control_without_the_key_it_would_be(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:

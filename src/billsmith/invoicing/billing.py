@@ -81,7 +81,7 @@ def usage_line(
     subscription: str = "",
     in_words: bool = True,
 ) -> DraftLine:
-    """A rated usage as a line, with the charge's trace where it is to say in words how it came about."""
+    """A rated usage as a line, with its price for a unit and the charge's trace where it is to say how it came about."""
     usage = span.charge
     return DraftLine(
         description=usage.name or usage.key,
@@ -90,7 +90,7 @@ def usage_line(
         kind=LineKind.USAGE,
         quantity=charge.quantity if isinstance(charge.quantity, Decimal) else None,
         unit=charge.unit,
-        unit_price=charge.unit_price,
+        unit_price=charge.unit_price if in_words else None,
         period=span.part,
         tax_category=usage.tax_category,
         meter=usage.meter,
@@ -105,13 +105,14 @@ def usage_line(
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
     """What a subscription asks for in one run: its lines, the span that each is for, and the minimums to hold against them.
 
-    ``earlier`` is usage that earlier runs billed and that the minimums count too.
+    ``earlier`` is usage that earlier runs billed and that the minimums count too. ``tariffs`` have the spans of usage.
     """
 
     lines: tuple[DraftLine, ...]
     minimums: tuple[Minimum, ...]
     spans: tuple[FeeSpan | UsageSpan, ...] = ()
     earlier: tuple[DraftLine, ...] = ()
+    tariffs: tuple[Tariff, ...] = ()
 
 
 Measured = Callable[[UsageSpan], Given]
@@ -129,7 +130,7 @@ class Tariff:
         self.prices = tuple([book.price(span.offer, span.charge, zone) for span in self.spans])
         self._unused: dict[tuple[int, int], DraftLine] = {}
         self._kept: dict[str, Any] = {}
-        self._in_words = book.in_words
+        self._in_words, self._shared = book.in_words, book.shared
 
     def kept(self, name: str, make: Callable[[tuple[UsageSpan, ...]], T]) -> T:
         """What is made of the spans, once for all that have them; by name, as a tariff may stand in several catalogs."""
@@ -137,6 +138,12 @@ class Tariff:
             self._kept[name] = make(self.spans)
         made: T = self._kept[name]
         return made
+
+    def lines(self, subscription: Subscription, usages: Sequence[Given]) -> Sequence[DraftLine]:
+        """The spans as lines of a subscription."""
+        if self._shared is None or subscription.overrides:
+            return [self.line(place, subscription, usage) for place, usage in enumerate(usages)]
+        return self._shared.lines(self, subscription, usages)
 
     def line(self, place: int, subscription: Subscription, usage: Given) -> DraftLine:
         """The span at a place as a line of a subscription."""
@@ -151,6 +158,45 @@ class Tariff:
         return usage_line(rate(price, usage, context), span, subscription=subscription.id, in_words=self._in_words)
 
 
+class Shared:
+    """What several books charge alike for one subscription's usage, charged once: they are the sides of a simulation."""
+
+    def __init__(self) -> None:
+        self._subscription = ""
+        self._made: list[tuple[Tariff, Sequence[Given], Sequence[DraftLine]]] = []
+        self._alike = lru_cache(_TARIFFS)(_alike)
+
+    def lines(self, tariff: Tariff, subscription: Subscription, usages: Sequence[Given]) -> Sequence[DraftLine]:
+        """The lines of a tariff. What another made of the very same usage, at the same price, is taken as it is."""
+        if subscription.id != self._subscription:
+            self._subscription, self._made = subscription.id, []
+        known: dict[int, DraftLine] = {}
+        for other, counted, lines in self._made:
+            for place, there in self._alike(tariff, other):
+                if usages[place] is counted[there]:
+                    known[place] = lines[there]
+        made = [
+            known[place] if place in known else tariff.line(place, subscription, usage) for place, usage in enumerate(usages)
+        ]
+        self._made.append((tariff, usages, made))
+        return made
+
+
+def _alike(one: Tariff, other: Tariff) -> list[tuple[int, int]]:
+    """The places at which two tariffs charge the same for the same usage."""
+
+    def told(tariff: Tariff) -> dict[tuple[str, str, Period], int]:
+        return {(span.offer.code, span.charge.key, span.part): place for place, span in enumerate(tariff.spans)}
+
+    there = told(other)
+    pairs = [(place, there[key]) for key, place in told(one).items() if key in there]
+    return [(place, at) for place, at in pairs if _terms_at(one, place) == _terms_at(other, at)]
+
+
+def _terms_at(tariff: Tariff, place: int) -> tuple[Any, ...]:
+    return *tariff.prices[place], msgspec.structs.replace(tariff.spans[place].charge, price=None)
+
+
 def _events_of_nothing(usage: Given) -> int | None:
     """How many events, at most one, make up a plain zero: one of no group or window and without money of its own."""
     if type(usage) is not tuple or len(usage) != 1 or usage[0].value:
@@ -163,12 +209,12 @@ def _events_of_nothing(usage: Given) -> int | None:
 class Book:
     """A catalog as billing reads it, with what it looks up again and again kept: one for all subscriptions of a run.
 
-    Lines of usage say how they came about, unless it is not ``in_words``.
+    Lines of usage say how they came about, unless it is not ``in_words``. Books with the same ``shared`` charge once what they
+    charge alike.
     """
 
-    def __init__(self, catalog: Catalog, *, in_words: bool = True) -> None:
-        self.catalog = catalog
-        self.in_words = in_words
+    def __init__(self, catalog: Catalog, *, in_words: bool = True, shared: Shared | None = None) -> None:
+        self.catalog, self.in_words, self.shared = catalog, in_words, shared
         self._plans = {PlanRef(plan.code, plan.version): plan for plan in catalog.plans}
         self._prices: dict[tuple[PlanRef, str, str], tuple[Price, Context]] = {}
         self._tariff = lru_cache(_TARIFFS)(lambda due, zone: Tariff(spans_due(due, catalog), self, zone))
@@ -216,13 +262,13 @@ def bill(
     tariffs = book.tariffs(held, since, until)
     used = [span for tariff in tariffs for span in tariff.spans]
     fees = [fee_line(span, book.currency(span.offer), subscription.overrides) for span in owed]
-    usage = [tariff.line(place, held, measured(span)) for tariff in tariffs for place, span in enumerate(tariff.spans)]
+    usage = [line for tariff in tariffs for line in tariff.lines(held, [measured(span) for span in tariff.spans])]
     lines = (*fees, *usage)
     if earlier is None:
         before = usage_of_minimums(held, book.catalog, since, until)
         earlier = tuple(_usage(span, held, book, measured(span)) for span in before)
     minimums = tuple(_minimums(held, book, lines, earlier, since, until))
-    return Bill(lines=lines, minimums=minimums, spans=(*owed, *used), earlier=earlier)
+    return Bill(lines=lines, minimums=minimums, spans=(*owed, *used), earlier=earlier, tariffs=tuple(tariffs))
 
 
 def usage_of_minimums(subscription: Subscription, catalog: Catalog, since: int | None, until: int) -> tuple[UsageSpan, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import lru_cache, partial
 from hashlib import blake2b
+from struct import Struct
 from typing import Protocol
 
 import msgspec
@@ -126,15 +127,20 @@ class Counted(Protocol):
         """Which, and why."""
 
 
-#: The mark of a line: subscription (the caller's number), the start of its service interval, and 64 bits of all else (P4).
-Mark = tuple[int, int, int]
+#: The mark of a line (P4): subscription (the caller's number), the start of its service interval, 64 bits of what is always
+#: billed together with it, which follows from the rest, and 64 bits of all else.
+LineMark = tuple[int, int, int, int]
+
+#: The marks of lines that are always billed together: what they have in common, and eight bytes of each line (none: of the one
+#: line whose own bits are those of the whole).
+LineMarks = tuple[int, int, int, bytes]
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """What a case comes to. ``uses`` are of agreements: the caller's number, what was used."""
 
     assembled: Assembled
-    marks: tuple[Mark, ...]
+    marks: tuple[LineMarks, ...]
     uses: tuple[tuple[int, Exact], ...]
 
     @property
@@ -179,7 +185,7 @@ def make(case: Case, books: Books, counted: Iterable[Counted]) -> Document:
     """
     lines: list[DraftLine] = []
     minimums: list[Minimum] = []
-    marks: list[Mark] = []
+    marks: list[LineMarks] = []
     answers = iter(counted)
     for part in case.parts:
         asked = _bill(part, books[part.catalog], answers)
@@ -248,6 +254,7 @@ def _bill(part: Charged, book: Book, answers: Iterator[Counted]) -> Bill:
             *(span for span in then.spans if isinstance(span, FeeSpan)),
             *(span for span in now.spans if isinstance(span, UsageSpan)),
         ),
+        tariffs=now.tariffs,
     )
 
 
@@ -267,12 +274,46 @@ def _asked(spans: Iterable[UsageSpan], book: Book, catalog: str, zone: str) -> t
     return tuple(Asked(catalog, meter.code, meter.version, span.part, span.charge.grain, zone) for span, meter in meters)
 
 
-def usage_mark(part: Charged, span: UsageSpan) -> Mark:
-    """What a line of usage is for."""
-    return _mark(part.seq, span.offer.code, f"usage:{span.charge.key}", span.part, "")
+def usage_mark(part: Charged, span: UsageSpan) -> LineMark:
+    """What a line of usage is for. All usage of a plan or add-on in a span of time falls due at once and is billed together."""
+    return part.seq, span.part.start, *_usage_bits(span)
 
 
-def _marks(part: Charged, asked: Bill) -> Iterator[Mark]:
+def lines_of(marks: LineMarks) -> Iterator[LineMark]:
+    """The lines that are billed together.
+
+    >>> list(lines_of((1, 2, 3, b""))), list(lines_of((1, 2, 3, (4).to_bytes(8) + (5).to_bytes(8))))
+    ([(1, 2, 3, 3)], [(1, 2, 3, 4), (1, 2, 3, 5)])
+    """
+    seq, start, together, lines = marks
+    for (line,) in _LINES.iter_unpack(lines) if lines else [(together,)]:
+        yield seq, start, together, line
+
+
+_LINES = Struct(">q")
+LINE_BYTES = _LINES.size
+
+
+def _usage_bits(span: UsageSpan) -> tuple[int, int]:
+    offer, end = span.offer.code, span.part.end
+    return _hashed(offer, "usage", end, ""), _hashed(offer, f"usage:{span.charge.key}", end, "")
+
+
+def _usage_marks(spans: Iterable[UsageSpan]) -> list[tuple[int, int, bytes]]:
+    """The marks of spans without their subscription."""
+    found: dict[tuple[int, int], list[int]] = {}
+    for span in spans:
+        together, line = _usage_bits(span)
+        found.setdefault((span.part.start, together), []).append(line)
+    return [(start, together, b"".join(map(_LINES.pack, lines))) for (start, together), lines in found.items()]
+
+
+@lru_cache(maxsize=1_024)
+def _repeats(lines: bytes) -> bool:
+    return len(set(_LINES.iter_unpack(lines))) < len(lines) // LINE_BYTES
+
+
+def _marks(part: Charged, asked: Bill) -> Iterator[LineMarks]:
     """What each line is for, so that it stands on one live document.
 
     What a run learns later of a period that was billed is a difference between two states of knowledge; the state it starts
@@ -284,11 +325,12 @@ def _marks(part: Charged, asked: Bill) -> Iterator[Mark]:
             learnt = since is not None and span.due_at <= since.until
             split = f"{since.until}/{since.known_at}/{span.share > 0}/{span.quantity}" if learnt and since else ""
             yield _mark(part.seq, span.offer.code, _component(span.fee), span.part, split)
-        else:
-            yield usage_mark(part, span)
+    for tariff in asked.tariffs:
+        for start, together, lines in tariff.kept("marks", _usage_marks):
+            yield part.seq, start, together, lines
 
 
-def _true_ups(case: Case, assembled: Assembled) -> Iterator[Mark]:
+def _true_ups(case: Case, assembled: Assembled) -> Iterator[LineMarks]:
     """A plan's minimum is trued up once for its period."""
     seqs = {part.subscription.id: part.seq for part in case.parts}
     for line in assembled.totals.lines:
@@ -300,8 +342,8 @@ def _component(fee: Fee) -> str:
     return f"fee:{fee.code}"
 
 
-def _mark(seq: int, offer: str, component: str, period: Period, split: str) -> Mark:
-    return seq, period.start, _hashed(offer, component, period.end, split)
+def _mark(seq: int, offer: str, component: str, period: Period, split: str) -> LineMarks:
+    return seq, period.start, _hashed(offer, component, period.end, split), b""
 
 
 @lru_cache(maxsize=16_384)  # the same for most subscribers of a plan
@@ -375,7 +417,7 @@ def _commitments(case: Case) -> Iterator[Commitment]:
             )
 
 
-def _check(assembled: Assembled, case: Case, marks: list[Mark]) -> None:
+def _check(assembled: Assembled, case: Case, marks: list[LineMarks]) -> None:
     """What must hold of every document, looked at once more before it is issued (P22)."""
     totals = assembled.totals
     added = sum(tax.amount_minor for tax in totals.taxes if not tax.included)
@@ -386,7 +428,7 @@ def _check(assembled: Assembled, case: Case, marks: list[Mark]) -> None:
     amounts = [totals.total_minor, totals.tax_minor, *(line.amount_minor for line in totals.lines)]
     if max(map(abs, amounts)) > MAX_TOTAL_MINOR:
         raise InvalidInvoice("the amounts are too large to be owed", code="invoice.too_large")
-    if len(set(marks)) < len(marks):
+    if len({mark[:3] for mark in marks}) < len(marks) or any(_repeats(lines) for *_, lines in marks):
         raise InvalidInvoice(
             f"something of {case.period} would stand on two lines. Two charges of a plan and an add-on may share their code",
             code="bill.line_twice",

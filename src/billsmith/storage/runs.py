@@ -6,14 +6,14 @@ turns by the issuer's lock, so that numbers are given in one order and nothing i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, text, update
 
 from billsmith.accounts.model import Account
-from billsmith.invoicing.cases import Mark as LineMark
+from billsmith.invoicing.cases import LineMark, LineMarks, lines_of
 from billsmith.storage import changes
 from billsmith.storage.changes import Change
 from billsmith.storage.direct import Direct, is_integrity_error
@@ -289,10 +289,12 @@ def note_bills(connection: Connection, run: Run, steps: Sequence[BillStep]) -> N
         )
 
 
-def add_lines(connection: Connection, rows: Iterable[tuple[LineMark, int]]) -> None:
+def add_lines(connection: Connection, rows: Iterable[tuple[LineMarks, int]]) -> None:
     """Keep what lines of documents bill (P4). Raises :class:`Conflict` where a live document bills one of them already."""
     try:
-        Direct(connection).add(billed_line, [(start, seq, mark, invoice) for (seq, start, mark), invoice in rows])
+        Direct(connection).add(
+            billed_line, [(start, seq, together, invoice, lines) for (seq, start, together, lines), invoice in rows]
+        )
     except Exception as error:
         if not is_integrity_error(error):
             raise
@@ -322,14 +324,24 @@ def free(connection: Connection, invoice_seq: int, starts: Iterable[int]) -> int
     return len(freed)
 
 
-def known_lines(connection: Connection, marks: Sequence[LineMark]) -> set[LineMark]:
+def known_lines(connection: Connection, wanted: Collection[LineMark]) -> set[LineMark]:
     """Which of these stand on a live document."""
+    found = _standing(connection, {start for _, start, *_ in wanted}, {seq for seq, *_ in wanted})
+    return {line for mark in found for line in lines_of(mark)} & set(wanted)
+
+
+def any_known(connection: Connection, marks: Collection[LineMarks]) -> bool:
+    """Whether something of what these bill stands on a live document."""
+    found = _standing(connection, {start for _, start, *_ in marks}, {seq for seq, *_ in marks})
+    return not {mark[:3] for mark in found}.isdisjoint(mark[:3] for mark in marks)
+
+
+def _standing(connection: Connection, starts: Collection[int], subscriptions: Collection[int]) -> list[LineMarks]:
     table = billed_line
-    query = select(table.c.subscription_seq, table.c.period_start, table.c.mark).where(
-        table.c.period_start.in_({start for _, start, _ in marks}),
-        table.c.subscription_seq.in_({seq for seq, _, _ in marks}),
+    query = select(table.c.subscription_seq, table.c.period_start, table.c.together, table.c.lines).where(
+        table.c.period_start.in_(starts), table.c.subscription_seq.in_(subscriptions)
     )
-    return {(row[0], row[1], row[2]) for row in connection.execute(query)} & set(marks)
+    return [(row[0], row[1], row[2], bytes(row[3])) for row in connection.execute(query)]
 
 
 def corrections(connection: Connection, invoices: Sequence[int]) -> dict[int, list[int]]:

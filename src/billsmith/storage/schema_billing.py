@@ -199,15 +199,17 @@ subscription_bill = Table(
     sqlite_with_rowid=False,
 )
 
-# P4: (subscription, component, service interval, part of a split) on at most one live document line. The mark is 64 bits of a
-# hash of component, interval's end and split. Time comes first, so that a run's rows go to the end of the table.
+# P4: (subscription, component, service interval, part of a split) on at most one live document line. Lines that are always
+# billed together have one row: ``together`` is 64 bits that follow from each line's own component, interval's end and split,
+# ``lines`` 64 bits of each line (decision 0433). Time comes first, so that a run's rows go to the end of the table.
 billed_line = Table(
     "billed_line",
     metadata,
     Column("period_start", BigInteger, primary_key=True),
     Column("subscription_seq", Seq, ForeignKey("subscription.seq"), primary_key=True),
-    Column("mark", BigInteger, primary_key=True),
+    Column("together", BigInteger, primary_key=True),
     Column("invoice_seq", Seq, nullable=False),
+    Column("lines", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, select
 
+from billsmith.invoicing.cases import LINE_BYTES
 from billsmith.invoicing.model import InvoiceStatus
 from billsmith.ledger import chart
 from billsmith.storage import ledger, schema
@@ -72,7 +73,9 @@ def check_billed(database: Database, tell: Tell) -> int:
         for seq, number, last in connection.execution_options(yield_per=1000).execute(query):
             if number != last:
                 tell(f"subscription row {seq}", f"{number} steps are billed, and the last has the number {last}")
-        return int(connection.execute(select(func.count()).select_from(billed_line)).scalar_one())
+        size = func.length(billed_line.c.lines)
+        lines = select(func.coalesce(func.sum(case((size > 0, size // LINE_BYTES), else_=1)), 0))
+        return int(connection.execute(lines).scalar_one())
 
 
 def _of_total(connection: Connection, entry: Entry, tell: Tell) -> None:

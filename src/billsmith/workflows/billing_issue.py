@@ -80,7 +80,7 @@ def without_billed(connection: Connection, made: Made, code: str, reason: str) -
     """The chunk once more, with those cases parked of which something stands on a live document already (P4)."""
 
     def looked_at(outcome: Outcome) -> Outcome:
-        known = isinstance(outcome, Drafted) and runs.known_lines(connection, outcome.marks)
+        known = isinstance(outcome, Drafted) and runs.any_known(connection, outcome.marks)
         return Parked(code, reason) if known else outcome
 
     return made._replace(outcomes=[(case, looked_at(outcome)) for case, outcome in made.outcomes])

@@ -16,9 +16,9 @@ import msgspec
 
 import billsmith.rating  # noqa: F401 (loads the price models)
 from billsmith.documents.packed import packed_and_sealed
-from billsmith.invoicing.billing import Book
+from billsmith.invoicing.billing import Book, Shared
 from billsmith.invoicing.bookings import earned
-from billsmith.invoicing.cases import Books, Case, Counted, Document, Mark, Questions, make, questions
+from billsmith.invoicing.cases import Books, Case, Counted, Document, LineMarks, Questions, make, questions
 from billsmith.invoicing.model import InvoiceKind, Party, Settlement
 from billsmith.units.errors import BillsmithError
 from billsmith.units.exact import Exact
@@ -41,14 +41,14 @@ class Drafted(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     digest: bytes
     earned: tuple[tuple[str, int], ...]
-    marks: tuple[Mark, ...]
+    marks: tuple[LineMarks, ...]
     uses: tuple[tuple[int, Exact], ...]
 
 
 class Nothing(msgspec.Struct, frozen=True):
     """Nothing to ask for."""
 
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[LineMarks, ...] = ()
 
 
 class Parked(msgspec.Struct, frozen=True):
@@ -198,7 +198,8 @@ def bench(books: Books, processes: int) -> Iterator[Bench]:
     if processes <= 1:
         yield Bench(books, None)
         return
-    others = Processes(processes, _start, {code: (book.catalog, book.in_words) for code, book in books.items()})
+    told = {code: (book.catalog, book.in_words, book.shared is not None) for code, book in books.items()}
+    others = Processes(processes, _start, told)
     try:
         yield Bench(books, others)
     finally:
@@ -225,9 +226,11 @@ def cores() -> int:
 _books: dict[str, Book] = {}
 
 
-def _start(books: Mapping[str, tuple[Any, bool]]) -> None:
+def _start(books: Mapping[str, tuple[Any, bool, bool]]) -> None:
     gc.disable()
-    _books.update({code: Book(catalog, in_words=in_words) for code, (catalog, in_words) in books.items()})
+    shared = Shared()
+    for code, (catalog, in_words, shares) in books.items():
+        _books[code] = Book(catalog, in_words=in_words, shared=shared if shares else None)
 
 
 def _in_worker(asked: tuple[Make[R], Works]) -> list[R]:

@@ -13,8 +13,7 @@ import msgspec
 
 from billsmith.accounts.model import Account
 from billsmith.invoicing.billing import Book
-from billsmith.invoicing.cases import Charged, spans_of_usage, usage_mark
-from billsmith.invoicing.cases import Mark as LineMark
+from billsmith.invoicing.cases import Charged, LineMark, spans_of_usage, usage_mark
 from billsmith.storage import accounts, catalogs, issuers, runs, subscriptions
 from billsmith.storage.database import Connection, Database
 from billsmith.storage.subscriptions import Billed, Stored

@@ -24,13 +24,24 @@ class LineDifference(msgspec.Struct, frozen=True, kw_only=True):
     new_minor: int
 
 
+_pack = msgspec.msgpack.Encoder().encode
+_lines_of = msgspec.msgpack.Decoder(tuple[LineDifference, ...]).decode
+
+
 class Compared(msgspec.Struct, frozen=True):
-    """What two sides come to; a side that can't be billed comes to nothing, and ``problem`` says why."""
+    """What two sides come to; a side that can't be billed comes to nothing, and ``problem`` says why.
+
+    The lines are ``packed``, for they go from one process to another.
+    """
 
     old_minor: int
     new_minor: int
-    lines: tuple[LineDifference, ...]
+    packed: bytes
     problem: str = ""
+
+    def lines(self) -> tuple[LineDifference, ...]:
+        """The lines of both sides."""
+        return _lines_of(self.packed)
 
 
 def totals(works: Works, books: Books) -> list[Totals | Parked]:
@@ -60,7 +71,7 @@ def charged(works: Works, books: Books) -> list[int | Parked]:
 
 def _compared(old: Totals | Parked, new: Totals | Parked) -> Compared:
     problems = [f"{side}: {each.reason}" for side, each in (("now", old), ("then", new)) if isinstance(each, Parked)]
-    return Compared(_total(old), _total(new), tuple(_lines(old, new)), "; ".join(problems))
+    return Compared(_total(old), _total(new), _pack(tuple(_lines(old, new))), "; ".join(problems))
 
 
 def _total(side: Totals | Parked) -> int:

@@ -13,7 +13,7 @@ import msgspec
 
 from billsmith.accounts.model import Account
 from billsmith.catalog.versions import Shelf
-from billsmith.invoicing.billing import Book
+from billsmith.invoicing.billing import Book, Shared
 from billsmith.invoicing.cases import Case, Charged
 from billsmith.storage import accounts, subscriptions
 from billsmith.storage.database import Connection, Database
@@ -28,7 +28,7 @@ from billsmith.usage.store import UsageStore
 from billsmith.workflows.billing_answers import worked_out
 from billsmith.workflows.billing_cases import held_by, load_books, plan_at
 from billsmith.workflows.billing_run import imagined
-from billsmith.workflows.billing_work import Bench, Make, Parked, bench
+from billsmith.workflows.billing_work import Bench, Make, Parked, bench, no_cycles
 from billsmith.workflows.sides import Compared, charged, compared
 from billsmith.workflows.sides import LineDifference as LineDifference
 
@@ -114,9 +114,10 @@ def simulate(
     with database.read() as connection:
         run = imagined(connection, usage, issuer, span, at)
         mine = load_books(connection, issuer, run.catalogs)
-    # who would pay more is told by amounts alone
-    both = {code: Book(book.catalog, in_words=False) for code, book in {**mine, **(books or {})}.items()}
-    with bench(both, processes) as at_work:
+    # who would pay more is told by amounts alone, and what both sides charge alike is charged once
+    shared = Shared()
+    both = {code: Book(book.catalog, in_words=False, shared=shared) for code, book in {**mine, **(books or {})}.items()}
+    with bench(both, processes) as at_work, no_cycles():
         ahead: list[_Chunk[Compared]] = []
         sides = (as_it_is, other)
         for chunk in _chunks(database, usage, issuer, run, span, sides, both, at_work, compared, scope, only):
@@ -238,7 +239,7 @@ def _differences(chunk: _Chunk[Compared], progress: Callable[[int], None]) -> It
             currency=currency,
             old_minor=found.old_minor,
             new_minor=found.new_minor,
-            lines=found.lines,
+            lines=found.lines(),
             problem=found.problem,
         )
     progress(len(chunk.keys))

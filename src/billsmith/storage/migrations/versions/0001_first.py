@@ -625,13 +625,14 @@ def upgrade() -> None:
         "billed_line",
         sa.Column("period_start", sa.BigInteger(), nullable=False),
         sa.Column("subscription_seq", _seq(), nullable=False),
-        sa.Column("mark", sa.BigInteger(), nullable=False),
+        sa.Column("together", sa.BigInteger(), nullable=False),
         sa.Column("invoice_seq", _seq(), nullable=False),
+        sa.Column("lines", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
             ["subscription_seq"],
             ["subscription.seq"],
         ),
-        sa.PrimaryKeyConstraint("period_start", "subscription_seq", "mark"),
+        sa.PrimaryKeyConstraint("period_start", "subscription_seq", "together"),
         sqlite_with_rowid=False,
     )
     op.create_table(
