@@ -31,11 +31,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from billsmith.events.columns import EventColumns
 from billsmith.events.event import Event
 from billsmith.metering.meter import Meter
 from billsmith.units.instants import DAY, parse_instant
 from billsmith.usage.duckdb import file
-from billsmith.usage.duckdb.columns import columns_of
+from billsmith.usage.duckdb.columns import Columns, columns_of, dims_of
 from billsmith.usage.duckdb.engine import DuckDBStore
 from billsmith.usage.duckdb.rows import Rows, append
 from billsmith.usage.store import Binding
@@ -99,6 +100,10 @@ class Ours:
         self._store.close()
 
 
+def _columns(batch: list[Event]) -> Columns:
+    return columns_of(EventColumns.of(batch), dims_of([event.dimensions for event in batch]))
+
+
 class Append:
     def __init__(self, home: Path) -> None:
         self._connection = file.connect(home / file.FILE, 1024**3)
@@ -112,7 +117,7 @@ class Append:
             sign=np.ones(size, np.int8),
             undoes=np.zeros(size, np.int64),
             subject=np.ones(size, np.int32),
-            columns=columns_of(batch),
+            columns=_columns(batch),
         )
 
     def put(self, batch: Rows) -> None:
@@ -141,7 +146,7 @@ class ClickHouse:
     def ready(self, batch: list[Event]) -> Any:
         import pyarrow
 
-        columns = columns_of(batch)._asdict()
+        columns = _columns(batch)._asdict()
         return pyarrow.table({"account": [event.account for event in batch], **columns})
 
     def put(self, batch: Any) -> None:
@@ -164,7 +169,7 @@ class Postgres:
         self._connection.execute(f"CREATE TEMP TABLE sent ({self._COLUMNS})")
 
     def ready(self, batch: list[Event]) -> bytes:
-        dims = columns_of(batch).dims.tolist()
+        dims = _columns(batch).dims.tolist()
         return "".join(
             "\t".join((e.owner, e.source, e.id, e.account, e.type, str(e.time), str(e.value), said)) + "\n"
             for e, said in zip(batch, dims, strict=True)

@@ -30,6 +30,7 @@ from billsmith.accounts.authorisation import CredentialKind, Scope
 from billsmith.accounts.model import Account
 from billsmith.events.event import Event
 from billsmith.events.reading import Reading
+from billsmith.server import interpreter
 from billsmith.server.configuration import configuration
 from billsmith.server.faces import application
 from billsmith.server.settings import Settings, services
@@ -97,6 +98,7 @@ def serve(home: Path, discard: bool) -> None:
         _ = made.usage
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     print(listener.getsockname()[1], flush=True)
+    interpreter.prepare()
     uvicorn.Server(configuration(application(settings, made))).run(sockets=[listener])
 
 
@@ -104,11 +106,20 @@ def _discard(_self: Ingest, _store: UsageStore, _owner: Account, reading: Readin
     return IngestReport(accepted=len(reading.events), duplicates=0, conflicts=[], rejected=reading.rejected, seq=0)
 
 
+def _every_name(size: int) -> Iterator[bytes]:
+    """Requests that name each account once, so that the server has met all of them."""
+    (events,) = batches(ACCOUNTS, ACCOUNTS, seed=2)
+    named = [msgspec.structs.replace(event, account=f"c{number}") for number, event in enumerate(events, 1)]
+    for start in range(0, ACCOUNTS, size):
+        yield _encode([_sent(event) for event in named[start : start + size]])
+
+
 def _send_all(
     port: int, key: str, connections: int, requests: int, size: int, seed: int, answer: multiprocessing.SimpleQueue[object]
 ) -> None:
-    """The clients' process: seconds in all, and those of each request."""
-    prepared = list(bodies(requests, size, seed))
+    """The clients' process: seconds in all, and those of each request. No ``requests``: those of :func:`_every_name`."""
+    prepared = list(bodies(requests, size, seed) if requests else _every_name(size))
+    requests = len(prepared)
     place, times = itertools.count(), []
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
@@ -142,17 +153,18 @@ def measure(home: Path, key: str, *, discard: bool, requests: int, size: int, se
     try:
         port = int(process.stdout.readline())
         watched = psutil.Process(process.pid)
-        for number, connections in enumerate((1, *CONNECTIONS)):
+        for number, connections in enumerate((4, *CONNECTIONS)):
+            count = requests if number else 0  # names are looked up, and bound, at first sight
             context = multiprocessing.get_context("spawn")
             answer = context.SimpleQueue()
             before = sum(watched.cpu_times()[:2])
-            client = context.Process(target=_send_all, args=(port, key, connections, requests, size, seed + number, answer))
+            client = context.Process(target=_send_all, args=(port, key, connections, count, size, seed + number, answer))
             client.start()
             seconds, times = answer.get()
             client.join()
             cpu = sum(watched.cpu_times()[:2]) - before
             times.sort()
-            if number == 0:  # accounts are bound to their names at first sight
+            if number == 0:
                 continue
             found.append(
                 {

@@ -7,16 +7,23 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from anyio.from_thread import start_blocking_portal
+from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
+from billsmith.storage import database as database_module
 from billsmith.storage import upgrade
 from billsmith.storage.database import SQLITE_FILE, Database, sqlite_url
-from tests.support import postgres
+from tests.support import engines, postgres
 from tests.support.house import NOW, House
+
+# A machine that is busy with something else is no fault of the code's.
+settings.register_profile("patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 #: Files in memory: no test pulls this machine's plug, and what a power loss leaves is tested without one.
 MEMORY = Path("/dev/shm")
@@ -33,11 +40,22 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # else DuckDB's binding calls all of it a leak
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_loop() -> Iterator[None]:
     """All clients' requests run in one loop, as a server's do: one of its own for each would cost more than the request."""
     with start_blocking_portal() as portal, pytest.MonkeyPatch.context() as patch:
         patch.setattr(TestClient, "portal", portal)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database_module, "create_engine", engines.Shared(database_module.create_engine))
         yield
 
 
@@ -67,19 +85,24 @@ def sqlite_copy(template: Path, home: Path) -> Database:
     return Database(sqlite_url(home))
 
 
+@contextmanager
+def empty_store(engine: str, home: Path, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database without rows; on SQLite in a folder."""
+    if engine == "sqlite":
+        opened = sqlite_copy(request.getfixturevalue("sqlite_template"), home)
+    else:
+        opened = Database(postgres.fresh_database(request.getfixturevalue("postgres_template")))
+    yield opened
+    opened.close()
+    if engine == "postgres":
+        postgres.drop_database(opened.url.render_as_string(hide_password=False))
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A database without rows, on each engine."""
-    if request.param == "sqlite":
-        opened = sqlite_copy(request.getfixturevalue("sqlite_template"), tmp_path)
+    with empty_store(request.param, tmp_path, request) as opened:
         yield opened
-        opened.close()
-    else:
-        url = postgres.fresh_database(request.getfixturevalue("postgres_template"))
-        opened = Database(url)
-        yield opened
-        opened.close()
-        postgres.drop_database(url)
 
 
 @pytest.fixture
@@ -91,25 +114,30 @@ def house(database: Database) -> Iterator[House]:
 
 
 @pytest.fixture
-def sqlite_house(tmp_path: Path, sqlite_template: Path) -> Iterator[House]:
+def sqlite_house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     """A small billsmith on SQLite alone, where the engine makes no difference to the case."""
-    opened = sqlite_copy(sqlite_template, tmp_path)
-    made = House(opened)
-    yield made
-    made.close()
-    opened.close()
+    with empty_store("sqlite", tmp_path, request) as opened:
+        made = House(opened)
+        yield made
+        made.close()
 
 
 @pytest.fixture
-def postgres_house(postgres_template: str) -> Iterator[House]:
+def postgres_house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     """The same on PostgreSQL alone."""
-    url = postgres.fresh_database(postgres_template)
-    opened = Database(url)
-    made = House(opened)
-    yield made
-    made.close()
-    opened.close()
-    postgres.drop_database(url)
+    with empty_store("postgres", tmp_path, request) as opened:
+        made = House(opened)
+        yield made
+        made.close()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def shared_house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One small billsmith for all tests of a module, on each engine: for what only reads, or is refused."""
+    with empty_store(request.param, tmp_path_factory.mktemp("shared"), request) as opened:
+        made = House(opened)
+        yield made
+        made.close()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -15,8 +15,7 @@ from tests.support.house import House
 
 
 @pytest.fixture
-def caller(sqlite_house: House) -> Caller:
-    house = sqlite_house
+def caller(house: House) -> Caller:
     house.now = parse_instant("2026-08-20T00:00:00Z")
     provider = house.account("Provider", external_id="provider", time_zone="UTC")
     made = Caller(house, provider)

@@ -141,7 +141,7 @@ NUMBERS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(text=NUMBERS, as_number=st.booleans(), field=st.sampled_from(["amount", "quantity", "unit_price", "rate"]))
 def test_any_number_is_read_exactly_or_refused_at_once(caller: Caller, text: str, as_number: bool, field: str) -> None:
     raw = text if as_number else json.dumps(text)
@@ -161,7 +161,7 @@ def test_any_number_is_read_exactly_or_refused_at_once(caller: Caller, text: str
         assert Decimal(answer.json()["lines"][0][field]) == Decimal(text)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(body=st.one_of(st.binary(max_size=200), st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "lines", "recipient", "profile", "x"]),

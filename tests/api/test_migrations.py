@@ -10,8 +10,7 @@ from tests.support.house import House
 DEARER = CATALOG.replace("amount: 12.00", "amount: 15.00")
 
 
-def test_a_cohort_moves_once(sqlite_house: House) -> None:
-    house = sqlite_house
+def test_a_cohort_moves_once(house: House) -> None:
     house.now = parse_instant("2026-08-20T00:00:00Z")
     caller = Caller(house, house.account("Provider", external_id="provider", time_zone="UTC"))
     caller.post("/v1/catalog", {"source": CATALOG})

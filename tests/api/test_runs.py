@@ -23,8 +23,7 @@ from tests.support.house import House
 
 
 @pytest.fixture
-def caller(sqlite_house: House) -> Caller:
-    house = sqlite_house
+def caller(house: House) -> Caller:
     house.now = parse_instant("2026-08-20T00:00:00Z")
     provider = house.account("Provider", external_id="provider", time_zone="UTC")
     made = Caller(house, provider)
@@ -37,7 +36,7 @@ def caller(sqlite_house: House) -> Caller:
 
 
 def tools(house: House, **more: object) -> Tools:
-    return Tools(database=house.database, clock=lambda: house.now, usage=Usage(house.database), **more)  # type: ignore[arg-type]
+    return Tools(database=house.database, clock=lambda: house.now, usage=house.usage, **more)  # type: ignore[arg-type]
 
 
 def ask(caller: Caller, key: str | None = None, **body: object) -> dict[str, object]:

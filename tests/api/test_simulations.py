@@ -8,7 +8,6 @@ import pytest
 
 from billsmith.units.instants import parse_instant
 from billsmith.workflows.jobs import SIMULATIONS, Ran, Tools, run_due
-from billsmith.workflows.usage_store import Usage
 from tests.api.support import Caller, problem
 from tests.support.billing import CATALOG, START
 from tests.support.house import House
@@ -18,8 +17,7 @@ TABLES = ("invoice", "billing_run", "subscription_bill", "catalog_version", "sub
 
 
 @pytest.fixture
-def caller(sqlite_house: House) -> Caller:
-    house = sqlite_house
+def caller(house: House) -> Caller:
     house.now = parse_instant("2026-08-20T00:00:00Z")
     made = Caller(house, house.account("Provider", external_id="provider", time_zone="UTC"))
     made.post("/v1/catalog", {"source": CATALOG})
@@ -38,7 +36,7 @@ def ask(caller: Caller, key: str | None = None, **body: Any) -> Any:
 
 def make(caller: Caller) -> list[Ran]:
     house = caller.house
-    return run_due(Tools(database=house.database, clock=lambda: house.now, usage=Usage(house.database)), [SIMULATIONS])
+    return run_due(Tools(database=house.database, clock=lambda: house.now, usage=house.usage), [SIMULATIONS])
 
 
 def counts(house: House) -> list[int]:

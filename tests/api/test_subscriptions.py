@@ -119,13 +119,13 @@ def test_a_customer_sees_its_own_and_changes_nothing(house: House, caller: Calle
     problem(north("POST", f"/v1/wallets/{grant['id']}/void", {}), 403, "access.not_issuer")
 
 
-def test_a_run_and_an_invoice_explained(sqlite_house: House) -> None:
-    company = Company(sqlite_house, usage=sqlite_house.services.usage)
+def test_a_run_and_an_invoice_explained(house: House) -> None:
+    company = Company(house, usage=house.services.usage)
     company.subscribe("north")
     company.subscribe("south", "flat")
     company.use("north", "2026-09-03T10:00:00Z", "120")
     company.bill("2026-09", "2026-10-02T00:00:00Z")
-    caller = Caller(sqlite_house, company.issuer)
+    caller = Caller(house, company.issuer)
     [run] = caller.all("/v1/runs")
     assert (run["batch"], run["billed"], run["parked"], run["state"]) == ("bill-000001", 2, 0, "done")
     again = caller.get(f"/v1/runs/{run['id']}")
@@ -138,16 +138,16 @@ def test_a_run_and_an_invoice_explained(sqlite_house: House) -> None:
     assert [event["value"] for event in line["events"]] == ["120"]
     assert len(caller.get(f"/v1/invoices/{invoice.id}/explain")["items"]) == 5
     # who gets the invoice may ask as well, others find nothing
-    [theirs] = Caller(sqlite_house, company.customers["north"]).get(f"/v1/invoices/{invoice.id}/explain", line=3)["items"]
+    [theirs] = Caller(house, company.customers["north"]).get(f"/v1/invoices/{invoice.id}/explain", line=3)["items"]
     assert {**theirs, "usage_as_of_seq": line["usage_as_of_seq"]} == line
-    stranger = Caller(sqlite_house, company.customers["south"])("GET", f"/v1/invoices/{invoice.id}/explain")
+    stranger = Caller(house, company.customers["south"])("GET", f"/v1/invoices/{invoice.id}/explain")
     problem(stranger, 404, "invoice.unknown")
     problem(caller("GET", f"/v1/invoices/{invoice.id}/explain", params={"line": 9}), 404, "invoice.unknown_line", "line")
 
 
-def test_an_invoice_is_explained_where_nobody_else_waits(sqlite_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invoice_is_explained_where_nobody_else_waits(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """It reads events: on the event loop's own thread, where reads are in a hurry, it would hold up every other caller."""
-    company = Company(sqlite_house, usage=sqlite_house.services.usage)
+    company = Company(house, usage=house.services.usage)
     company.subscribe("north")
     company.bill("2026-09", "2026-10-02T00:00:00Z")
     waits: list[bool] = []
@@ -158,7 +158,7 @@ def test_an_invoice_is_explained_where_nobody_else_waits(sqlite_house: House, mo
         return []
 
     monkeypatch.setattr(runs, "explain", explained)
-    caller = Caller(sqlite_house, company.issuer)
+    caller = Caller(house, company.issuer)
     opened: list[int] = []
     monkeypatch.setattr(runs, "_usage", lambda _call: opened.append(1))
     assert caller.get(f"/v1/invoices/{company.invoices()[0].id}/explain") == {"items": []}

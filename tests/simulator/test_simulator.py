@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from billsmith.storage.verify import verify
 from tests.simulator.auditor.audit import Fault, audit
 from tests.simulator.driver import Driver
 from tests.simulator.life import company
@@ -27,6 +28,7 @@ def lived(script: Company, home: Path, url: str = "") -> dict[str, Any]:
     driver = Driver(script, home, url)
     try:
         seen = driver.run()
+        assert verify(driver.database).problems == []
     finally:
         driver.close()
     return {**msgspec.to_builtins(seen), "hash": seen.hash}

@@ -25,6 +25,7 @@ from billsmith.units.instants import parse_instant
 from billsmith.workflows import credentials
 from billsmith.workflows.issue_invoice import OneOff, issue
 from billsmith.workflows.sealing import Sealer
+from billsmith.workflows.usage_store import Usage
 
 NOW = parse_instant("2026-10-31T12:00:00Z")
 
@@ -42,6 +43,12 @@ class House:
         self.app = application(self.settings, self.services)
         self.client = TestClient(self.app, base_url="http://127.0.0.1:8080", follow_redirects=False)
         self._ids = itertools.count(first_id)
+
+    @property
+    def usage(self) -> Usage:
+        """The usage store, which is opened when it is first asked for."""
+        assert self.services.usage_or_none is not None
+        return self.services.usage_or_none
 
     def close(self) -> None:
         """Let go of the usage store, if anybody used it."""

@@ -132,13 +132,11 @@ def prepared(house: House) -> dict[str, str]:
 def undisturbed(house: House) -> str:
     """The same asked for in this process, where nothing is killed; a digest of what came of it."""
     headers = prepared(house)
-    usage = house.services.usage_or_none
-    assert usage is not None
     for ask in ASKS:
         if ask.late:
             assert house.client.post("/v1/events", json=list(ask.late), headers=headers).status_code == 200
         assert house.client.post("/v1/runs", json=ask.body, headers=headers).status_code == 202
-        run_due(Tools(database=house.database, clock=lambda: house.now, usage=usage), [RUNS])
+        run_due(Tools(database=house.database, clock=lambda: house.now, usage=house.usage), [RUNS])
     house.close()
     return documents(_url(house.database))
 

@@ -133,15 +133,15 @@ def test_a_plain_sequence_would_let_rows_appear_late(url: str, monkeypatch: pyte
     drawn: dict[int, int] = {}
     begin = writing._begin
 
-    def begins(connection: Connection, *more: Any) -> tuple[int, set[bytes]]:
+    def begins(connection: Connection, *more: Any) -> tuple[int, dict[bytes, int]]:
         batch, found = begin(connection, *more)
         ((last,),) = connection.execute("SELECT setval('plain', nextval('plain') + 99)").fetchall()
         drawn[batch] = last - 100
         return batch, found
 
-    def commits(connection: Connection, batch: int, rows: Any) -> int:
+    def commits(connection: Connection, batch: int, rows: int, _live: int) -> int:
         before = drawn[batch]
-        connection.execute(f"INSERT INTO {SCHEMA}.batches VALUES (%s, %s, %s, 0)", [batch, before, before + len(rows)])
+        connection.execute(f"INSERT INTO {SCHEMA}.batches VALUES (%s, %s, %s, 0)", [batch, before, before + rows])
         connection.execute("COMMIT")
         return before
 

@@ -26,8 +26,7 @@ from billsmith.api.operations import Made, Operation, bound_to, limit_of, list_p
 from billsmith.api.states import State, shown
 from billsmith.api.values import AccountName, Id, Instant, Text, instant_text
 from billsmith.events.change import Change
-from billsmith.events.event import Event
-from billsmith.events.quick import DEFAULT_SOURCE
+from billsmith.events.event import DEFAULT_SOURCE, Event
 from billsmith.storage import accounts, corrections
 from billsmith.storage.corrections import Correction, Summary
 from billsmith.storage.database import Connection

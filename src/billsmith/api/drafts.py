@@ -44,7 +44,8 @@ class DraftPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BillingView(msgspec.Struct, frozen=True, kw_only=True):
-    """How an account bills: a period is due so many hours after its end; ``automatic``: the server bills each month then."""
+    """How an account bills: a period is due so many hours after its end; ``automatic``: the server bills each period then,
+    and each month whatever else is due."""
 
     grace_hours: int
     automatic: bool

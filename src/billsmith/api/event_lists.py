@@ -13,7 +13,7 @@ from billsmith.api.operations import Operation, QueryParameter, bound_to, limit_
 from billsmith.api.states import AS_OF_SEQ, State, asked, shown
 from billsmith.api.usage import ACCOUNT, FILTER, FROM, TO, read_filter, read_span
 from billsmith.api.values import Id
-from billsmith.events.quick import DEFAULT_SOURCE
+from billsmith.events.event import DEFAULT_SOURCE
 from billsmith.storage.database import Connection
 from billsmith.storage.patience import may_take_long
 from billsmith.units.errors import Invalid

@@ -36,6 +36,7 @@ MOST_EVENTS = 1000
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
     """A run: ``waiting`` to begin, ``running`` or ``done``; its counts move as it goes.
 
+    ``kind`` is ``bill``, ``rerate``, or ``cycle``: the server's own, for those whose billing period ends on a day.
     ``batch`` stands on its documents; ``at`` is its present, ``usage_as_of_seq`` the state of usage that it saw."""
 
     id: Id

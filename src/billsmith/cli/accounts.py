@@ -157,7 +157,7 @@ def billing(
     grace_hours: Annotated[int | None, Parameter(help="A period is due so many hours after its end.")] = None,
     automatic: Annotated[
         bool | None,
-        Parameter(negative="--by-hand", help="Jobs bill each month when it is due; or you do it."),
+        Parameter(negative="--by-hand", help="Jobs bill each billing period and month when it is due; or you do it."),
     ] = None,
     common: Common = PLAIN,
 ) -> None:

@@ -15,8 +15,7 @@ from billsmith.cli.output import Listing, Record, note
 from billsmith.cli.progress import progress
 from billsmith.cli.usage import span
 from billsmith.events.change import Change
-from billsmith.events.event import Event
-from billsmith.events.quick import DEFAULT_SOURCE
+from billsmith.events.event import DEFAULT_SOURCE, Event
 from billsmith.events.reading import Form, read
 from billsmith.storage import accounts, corrections
 from billsmith.storage.corrections import Correction, Summary

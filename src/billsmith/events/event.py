@@ -10,6 +10,9 @@ from msgspec import field
 from billsmith.units.errors import Conflict
 from billsmith.units.values import Value
 
+#: The source of events whose sender gives none.
+DEFAULT_SOURCE = "api"
+
 
 class Event(Value, frozen=True, kw_only=True):
     """Something was used: by whom, when, how much.

@@ -12,6 +12,8 @@ from billsmith.units.errors import InvalidEvent
 MAX_DIGITS = 38
 MAX_PLACES = 12
 LARGEST = Decimal(10) ** 24
+#: What a value is multiplied with to be whole.
+SCALE = 10**MAX_PLACES
 
 #: 1970-01-01 to the end of 2100, nanoseconds UTC; the end doesn't belong to it.
 EARLIEST = 0

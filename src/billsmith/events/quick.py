@@ -1,20 +1,24 @@
 """A body that holds nothing but good events of our plain form, in one typed pass; the decoder checks the limits on texts.
 
-Whatever it can't say yes to is read anew by ``reading``, which explains. Both give the same events; a test holds them together.
+Times and values are read a column at a time. Whatever this can't say yes to is read anew by ``reading``, which explains. Both
+give the same events; a test holds them together.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
-from billsmith.events.event import Event
+from billsmith.events.columns import EventColumns, whole_of
+from billsmith.events.event import DEFAULT_SOURCE
 from billsmith.events.limits import (
     EARLIEST,
-    LARGEST,
     LATEST,
     MAX_DIGITS,
     MAX_DIMENSIONS,
@@ -26,13 +30,10 @@ from billsmith.events.limits import (
     MAX_TEXT,
     MAX_TYPE,
 )
+from billsmith.events.times import parse_instants
 from billsmith.units.errors import Invalid
 from billsmith.units.instants import parse_instant
 from billsmith.units.rounding import parse_decimal
-
-#: The source of events whose sender gives none.
-DEFAULT_SOURCE = "api"
-_LEAST = -LARGEST
 
 
 class _Quick(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -51,7 +52,7 @@ class _Quick(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 _many = msgspec.json.Decoder(list[_Quick], float_hook=Decimal)
 
 
-def quickly(body: bytes, owner: str) -> list[Event] | None:
+def quickly(body: bytes, owner: str) -> EventColumns | None:
     """The events of an array, or ``None`` where it needs a closer look. A number is read from its text, by way of no float.
 
     >>> quickly(b'[{"id": "1", "type": "t", "account": "a", "time": 0, "value": 0.10}]', "o")[0].value
@@ -60,42 +61,44 @@ def quickly(body: bytes, owner: str) -> list[Event] | None:
     if b"\\u0000" in body:  # no text may hold NUL, and JSON has no other way to write it
         return None
     try:
-        return [
-            Event(
-                owner=owner,
-                source=sent.source,
-                id=sent.id,
-                type=sent.type,
-                account=sent.account,
-                time=_time(sent.time),
-                value=_value(sent.value),
-                dimensions=sent.dimensions,
-            )
-            for sent in _many.decode(body)
-        ]
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, InvalidOperation, Invalid, OverflowError):
+        sent = _many.decode(body)
+        values = _values([one.value for one in sent])
+        return EventColumns(
+            owner=[owner] * len(sent),
+            source=[one.source for one in sent],
+            id=[one.id for one in sent],
+            type=[one.type for one in sent],
+            account=[one.account for one in sent],
+            time=_times([one.time for one in sent]),
+            value=values,
+            whole=whole_of(values),
+            dimensions=[one.dimensions for one in sent],
+        )
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ArithmeticError, Invalid):
         return None
 
 
-def _time(given: str | int) -> int:
-    time = given if isinstance(given, int) else parse_instant(given)
-    if EARLIEST <= time < LATEST:
-        return time
-    raise OverflowError
-
-
-def _value(given: Any) -> Decimal:
-    kind = type(given)
-    if kind is Decimal:
-        value: Decimal = given
-        if value.as_tuple().exponent < -MAX_PLACES:  # type: ignore[operator]  # JSON has no NaN
-            raise OverflowError
-    elif kind is int:
-        value = Decimal(given)
-    elif kind is str:
-        value = parse_decimal(given, max_digits=MAX_DIGITS, max_places=MAX_PLACES)
+def _times(given: Sequence[Any]) -> NDArray[np.int64]:
+    kinds = set(map(type, given))
+    if kinds == {str}:
+        times = parse_instants(given)
+    elif kinds <= {int}:
+        times = np.array(given, np.int64)
     else:
+        times = np.array([one if isinstance(one, int) else parse_instant(one) for one in given], np.int64)
+    if ((times < EARLIEST) | (times >= LATEST)).any():
         raise OverflowError
-    if _LEAST <= value <= LARGEST:
-        return value
+    return times
+
+
+def _values(given: Sequence[Any]) -> Sequence[Decimal | int]:
+    return given if set(map(type, given)) <= {Decimal, int} else [_value(one) for one in given]
+
+
+def _value(given: Any) -> Decimal | int:
+    if isinstance(given, str):
+        return parse_decimal(given, max_digits=MAX_DIGITS, max_places=MAX_PLACES)
+    if type(given) in (Decimal, int):
+        number: Decimal | int = given
+        return number
     raise OverflowError

@@ -13,9 +13,8 @@ from enum import StrEnum
 
 import msgspec
 
-from billsmith.events.event import Event
+from billsmith.events.event import DEFAULT_SOURCE, Event
 from billsmith.events.limits import check
-from billsmith.events.quick import DEFAULT_SOURCE, quickly
 from billsmith.units.errors import BillsmithError, Invalid, InvalidEvent, TooLarge
 from billsmith.units.instants import parse_instant
 from billsmith.units.rounding import parse_decimal
@@ -54,8 +53,8 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
 class Reading(msgspec.Struct, frozen=True):
     """What a body held: events with the places at which they stood, and those that can't be kept."""
 
-    events: list[Event]
-    places: list[int]
+    events: Sequence[Event]
+    places: Sequence[int]
     rejected: list[Rejected]
 
 
@@ -90,11 +89,11 @@ def read(body: bytes, form: Form, owner: str) -> Reading:
         start = body.lstrip()[:1]
         if start == b"{":
             return _one_by_one([body], owner)
-        events = quickly(body, owner)
+        events = _quickly(body, owner)
         return _one_by_one(_split(body), owner) if events is None else _whole(events)
     lines = [line for line in body.split(b"\n") if line and not line.isspace()]
     _count(lines)
-    events = quickly(b"[" + b",".join(lines) + b"]", owner)
+    events = _quickly(b"[" + b",".join(lines) + b"]", owner)
     # As many events as lines: a line that holds two, with a comma between them, is none.
     return _one_by_one(lines, owner) if events is None or len(events) != len(lines) else _whole(events)
 
@@ -107,9 +106,15 @@ def read_binary(headers: Mapping[str, str], body: bytes, owner: str) -> Reading:
     return _gathered([(0, lambda: _cloud_event(attributes, owner))])
 
 
-def _whole(events: list[Event]) -> Reading:
+def _quickly(body: bytes, owner: str) -> Sequence[Event] | None:
+    from billsmith.events.quick import quickly  # numpy takes a tenth of a second to load
+
+    return quickly(body, owner)
+
+
+def _whole(events: Sequence[Event]) -> Reading:
     _count(events)
-    return Reading(events, list(range(len(events))), [])
+    return Reading(events, range(len(events)), [])
 
 
 def _split(body: bytes) -> list[bytes]:
@@ -149,16 +154,18 @@ def _one_by_one(parts: Sequence[bytes], owner: str) -> Reading:
 
 
 def _gathered(makers: Sequence[tuple[int, Callable[[], Event]]]) -> Reading:
-    reading = Reading([], [], [])
+    events: list[Event] = []
+    places: list[int] = []
+    rejected: list[Rejected] = []
     for place, make in makers:
         try:
             event = make()
         except BillsmithError as error:
-            reading.rejected.append(_rejected(place, error, ""))
+            rejected.append(_rejected(place, error, ""))
         else:
-            reading.events.append(event)
-            reading.places.append(place)
-    return reading
+            events.append(event)
+            places.append(place)
+    return Reading(events, places, rejected)
 
 
 def _rejected(place: int, error: BillsmithError, id: str) -> Rejected:

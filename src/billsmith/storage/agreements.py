@@ -167,14 +167,14 @@ def grants(
     if known_at is not None:
         query = query.where(wallet_grant.c.recorded_at <= known_at)
     for row in connection.execute(query.order_by(wallet_grant.c.seq)):
-        found[row.account_seq].append(_grant(row))
+        found[row.account_seq].append(stored_grant(row))
     return found
 
 
 def grant(connection: Connection, id: str) -> StoredGrant | None:
     """The grant with that id, whose-ever it is. Only for callers that check that."""
     row = connection.execute(select(wallet_grant).where(wallet_grant.c.id == id)).first()
-    return _grant(row) if row else None
+    return stored_grant(row) if row else None
 
 
 def movements(connection: Connection, accounts: Sequence[int]) -> dict[int, list[Movement]]:
@@ -235,7 +235,7 @@ def due_grants(connection: Connection, now: int, *, limit: int = 100) -> list[st
 def lock_grant(connection: Connection, id: str) -> StoredGrant:
     """A grant under its row's lock."""
     query = select(wallet_grant).where(wallet_grant.c.id == id)
-    return _grant(connection.execute(query.with_for_update() if connection.dialect.name == "postgresql" else query).one())
+    return stored_grant(connection.execute(query.with_for_update() if connection.dialect.name == "postgresql" else query).one())
 
 
 def look_again(connection: Connection, stored: StoredGrant, at: int | None) -> None:
@@ -246,5 +246,6 @@ def look_again(connection: Connection, stored: StoredGrant, at: int | None) -> N
 _grants = msgspec.json.Decoder(Grant)
 
 
-def _grant(row: Any) -> StoredGrant:
+def stored_grant(row: Any) -> StoredGrant:
+    """A grant of a row of its table."""
     return StoredGrant(row.seq, row.account_seq, row.issuer_seq, row.currency, _grants.decode(row.body))

@@ -64,6 +64,9 @@ CHECKS = (
     "vendor ids",
     "usage",
     "ledger",
+    "owed",
+    "credits",
+    "wallets",
     "billed",
     "changes",
     "pulls",
@@ -113,7 +116,7 @@ def verify(database: Database, *, progress: Progress = lambda _count: None) -> R
         "numbers": lambda: _numbers(database, report),
         "chain": lambda: _chain(database, report),
         "vendor ids": lambda: _vendor_ids(database, report),
-        "ledger": lambda: report.note("ledger", 1 + check_ledger(database, partial(report.add, "ledger"))),
+        "ledger": lambda: _ledger(database, report),
         "billed": lambda: report.note("billed", 1 + check_billed(database, partial(report.add, "billed"))),
         "changes": lambda: report.note("changes", change_log.check(database, partial(report.add, "changes"))),
         "pulls": lambda: report.note("pulls", 1 + check_pulls(database, partial(report.add, "pulls"))),
@@ -142,6 +145,11 @@ def count_invoices(database: Database) -> int:
     """How many invoices there are to look at."""
     with database.read() as connection:
         return int(connection.execute(select(func.count()).select_from(schema.invoice)).scalar_one())
+
+
+def _ledger(database: Database, report: Report) -> None:
+    for check, count in check_ledger(database, report.add).items():
+        report.note(check, 1 + count)
 
 
 def _accounts(database: Database, report: Report) -> None:
@@ -285,6 +293,14 @@ class _InvoiceChecks:
         settled = abs(invoice.paid_minor) >= abs(invoice.total_minor)
         if invoice.status is InvoiceStatus.PAID and not settled:
             self._problem("payments", invoice, "it is paid, but not all of it was")
+        is_paid = invoice.status is InvoiceStatus.PAID
+        if (is_paid or invoice.status in OPEN_STATUSES) and is_paid != (invoice.paid_at is not None):
+            self._problem("payments", invoice, f"it is {invoice.status.word}, but its time of payment says otherwise")
+        begun = {InvoiceStatus.ISSUED: False, InvoiceStatus.PARTIALLY_PAID: True}.get(invoice.status)
+        if begun is not None and begun != bool(invoice.paid_minor):
+            self._problem(
+                "payments", invoice, f"it is {invoice.status.word}, and {invoice.paid_minor} of it was paid (minor units)"
+            )
         if invoice.status in OPEN_STATUSES and settled and invoice.total_minor > 0:
             self._problem("payments", invoice, f"all of it was paid, but it is {invoice.status.word}")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from sqlalchemy import Connection, case, func, select
 
@@ -14,28 +16,41 @@ from billsmith.storage.database import Database
 from billsmith.storage.invoices import STATUS_MASK
 from billsmith.storage.ledger import Entry, Subject
 from billsmith.storage.schema_billing import billed_line, correction, ledger_entry, subscription_bill
+from billsmith.storage.verify_owed import Tell, check_credits, check_owed, check_wallets
 from billsmith.units.errors import Invalid
 
-#: Told: where, and what is wrong.
-Tell = Callable[[str, str], None]
-
 _OWED = (chart.receivable(""), chart.credit_balance(""))
+#: The accounts of one customer or wallet, whose sums stand elsewhere too.
+_OF_ONE = (*_OWED, chart.wallet(""))
 
 
-def check_ledger(database: Database, tell: Tell) -> int:
-    """Every entry balances, each document's is of its total, and every document of a run has one. Gives how many there are."""
-    count = 0
+def check_ledger(database: Database, tell: Callable[[str, str, str], None]) -> dict[str, int]:
+    """Every entry balances, each document's is of its total, and every document of a run has one; what the ledger sums to is
+    what is owed, held as credit and left in wallets.
+
+    ``tell`` is told which check found it first. Gives how many things each check looked at.
+    """
+    count, sums = 0, Counter[tuple[str, str]]()
     with database.snapshot() as connection:
         try:
             for entry in ledger.entries(connection):
                 count += 1
+                for posting in entry.transaction.postings:
+                    if posting.account.startswith(_OF_ONE):
+                        sums[posting.account, posting.currency] += posting.amount_minor
                 if entry.subject == Subject.INVOICE and entry.step == 0:
-                    _of_total(connection, entry, tell)
+                    _of_total(connection, entry, partial(tell, "ledger"))
         except Invalid as error:
-            tell("ledger", error.message)
+            tell("ledger", "ledger", error.message)
+            return {"ledger": count}  # what a part of it sums to says nothing
         for seq in _unbooked(connection):
-            tell(f"invoice row {seq}", "a run issued it, but the ledger doesn't have it")
-    return count
+            tell("ledger", f"invoice row {seq}", "a run issued it, but the ledger doesn't have it")
+        return {
+            "ledger": count,
+            "owed": check_owed(connection, sums, partial(tell, "owed")),
+            "credits": check_credits(connection, partial(tell, "credits")),
+            "wallets": check_wallets(connection, sums, partial(tell, "wallets")),
+        }
 
 
 def check_billed(database: Database, tell: Tell) -> int:

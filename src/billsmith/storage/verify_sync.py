@@ -19,7 +19,7 @@ from billsmith.storage.schema_sync import (
     sync_walk,
 )
 from billsmith.storage.sync import MAX_PROBLEMS, WalkState
-from billsmith.storage.verify_billing import Tell
+from billsmith.storage.verify_owed import Tell
 
 #: Rows that are told of each thing that should not be.
 _TOLD = 100

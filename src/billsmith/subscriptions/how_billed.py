@@ -12,7 +12,7 @@ MAX_GRACE_HOURS = 28 * 24
 
 
 class HowBilled(msgspec.Struct, frozen=True, kw_only=True):
-    """A period is due ``grace_hours`` after its end, where the subscription is; ``automatic``: jobs bill each month then.
+    """A period is due ``grace_hours`` after its end, where the subscription is; ``automatic``: jobs bill it then.
 
     Raises :class:`Invalid` for a grace below zero or beyond four weeks.
     """

@@ -9,11 +9,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 from billsmith.events.limits import MAX_PLACES
+from billsmith.events.limits import SCALE as SCALE
 from billsmith.units.rounding import EXACT
 
 LIMB = 10**18
-#: What a value is multiplied with to be whole.
-SCALE = 10**MAX_PLACES
 
 
 def number(whole: int) -> Decimal:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
 
 import msgspec
 
@@ -12,22 +11,20 @@ from billsmith.accounts.model import Account, AccountStatus
 from billsmith.invoicing.billing import Book, included_grants
 from billsmith.invoicing.cases import Case, Charged, Held
 from billsmith.invoicing.terms import Credit, Wallet
-from billsmith.ledger.wallets import Grant, Recur, WalletState, recurrences, replay
-from billsmith.ledger.wallets import Use as Spent
+from billsmith.ledger.wallets import Grant
 from billsmith.storage import accounts, agreements, catalogs, invoices, subscriptions
 from billsmith.storage.agreements import Movement, Use
 from billsmith.storage.database import Connection
+from billsmith.storage.grant_states import as_voided, balance_of
 from billsmith.storage.runs import Run
 from billsmith.storage.subscriptions import Billed, Stored
 from billsmith.subscriptions.agreements import Agreement, CouponGiven, in_force
 from billsmith.subscriptions.learnt import Mark, Step, as_learnt
 from billsmith.subscriptions.subscription import ChangePlan, PlanRef, Subscription
 from billsmith.subscriptions.timeline import ends_at
-from billsmith.units.currency import from_minor
 from billsmith.units.errors import BillsmithError
 from billsmith.units.instants import local_date
 from billsmith.units.periods import Period
-from billsmith.units.rounding import ZERO
 from billsmith.units.spans import NamedSpan
 from billsmith.workflows.billing_cycles import CYCLE, is_billed_by, last_mark
 
@@ -256,29 +253,6 @@ class _Wallets:
                 grants.append(msgspec.structs.replace(grant, effective_at=min(grant.effective_at, at)))
                 balances[grant.id] = left
         return Wallet(grants=tuple(grants), balances=balances)
-
-
-def balance_of(grant: Grant, moves: Sequence[Movement], currency: str, at: int) -> Decimal:
-    """What is left of a grant at an instant."""
-    return state_of(grant, moves, currency, at).balances.get(grant.id, ZERO)
-
-
-def state_of(grant: Grant, moves: Sequence[Movement], currency: str, at: int) -> WalletState:
-    """What became of a grant by an instant."""
-    what = next(iter(sorted(grant.scope)), "")
-    burns = [
-        Spent(at=min(move.at, at), amount=from_minor(move.amount_minor, currency), what=what)
-        for move in moves
-        if move.what == "burn"
-    ]
-    events: list[Spent | Recur] = [*recurrences([grant], at), *burns]
-    return replay([grant], events, until=at)
-
-
-def as_voided(grant: Grant, moves: Sequence[Movement]) -> Grant:
-    """A grant that knows when it was taken back, if it was."""
-    voids = [move.at for move in moves if move.what == "void"]
-    return msgspec.structs.replace(grant, voided_at=min(voids)) if voids else grant
 
 
 def today(run: Run, issuer: Account) -> dt.date:

@@ -7,7 +7,7 @@ known stays unbound: its events are kept and visible as unknown, and are bound w
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ import msgspec
 
 from billsmith.accounts.model import Account
 from billsmith.events.canonical import difference
+from billsmith.events.columns import EventColumns
+from billsmith.events.event import Event
 from billsmith.events.reading import Reading, Rejected
 from billsmith.storage import accounts
 from billsmith.storage.database import Connection, Database
@@ -71,7 +73,7 @@ class Ingest:
         events, places = reading.events, reading.places
         if not events:
             return IngestReport(accepted=0, duplicates=0, conflicts=[], rejected=reading.rejected, seq=store.watermark())
-        with self.naming(store, owner, {event.account for event in events}):
+        with self.naming(store, owner, _named(events)):
             receipt = store.ingest(events)
         conflicts = [
             ConflictView(
@@ -134,6 +136,10 @@ class Ingest:
             unchanged = accounts.accounts_version(Direct(connection)) == before.version
         if not unchanged:
             self._bind(store, owner, before.unknown)
+
+
+def _named(events: Sequence[Event]) -> set[str]:
+    return set(events.account) if isinstance(events, EventColumns) else {event.account for event in events}
 
 
 class _LookedUp(NamedTuple):

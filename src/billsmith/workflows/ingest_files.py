@@ -13,7 +13,7 @@ from contextlib import closing
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 import msgspec
 import zstandard
@@ -236,16 +236,24 @@ def _table(
     quantity = header.index("ConsumedQuantity") if kind is Kind.FOCUS and "ConsumedQuantity" in header else None
     numbered = enumerate(rows, 1)
     while chunk := list(islice(numbered, BATCH)):
-        reading = Reading([], [], [])
+        read = _Read([], [], [])
         places: list[str] = []
         for number, row in chunk:
             full = len(row) == len(header)
             if full and quantity is not None and not (row[quantity] and (category is None or row[category] == "Usage")):
                 report.skipped += 1
                 continue
-            _add(reading, len(places), events, dict(zip(header, row, strict=False)) if full else None)
+            _add(read, len(places), events, dict(zip(header, row, strict=False)) if full else None)
             places.append(f"row {number}")
-        yield reading, places
+        yield Reading(*read), places
+
+
+class _Read(NamedTuple):
+    """A :class:`Reading` that is being made."""
+
+    events: list[Event]
+    places: list[int]
+    rejected: list[Rejected]
 
 
 def _focus(header: list[str]) -> ColumnMap:
@@ -254,7 +262,7 @@ def _focus(header: list[str]) -> ColumnMap:
     return msgspec.structs.replace(FOCUS, dimensions={name: column for name, column in named.items() if column in header})
 
 
-def _add(reading: Reading, place: int, rows: Rows, row: dict[str, str | None] | None) -> None:
+def _add(read: _Read, place: int, rows: Rows, row: dict[str, str | None] | None) -> None:
     try:
         if row is None:
             raise Invalid("it has not as many cells as the header", code="input.row_length")
@@ -262,7 +270,7 @@ def _add(reading: Reading, place: int, rows: Rows, row: dict[str, str | None] | 
     except TooLarge:
         raise
     except BillsmithError as error:
-        reading.rejected.append(Rejected(index=place, code=error.code, message=error.message, path=error.where or ""))
+        read.rejected.append(Rejected(index=place, code=error.code, message=error.message, path=error.where or ""))
     else:
-        reading.events.append(event)
-        reading.places.append(place)
+        read.events.append(event)
+        read.places.append(place)

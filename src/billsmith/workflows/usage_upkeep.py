@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 from zipfile import is_zipfile
 
@@ -86,8 +87,9 @@ def replacing(database: Database, described: Described, *, force: bool) -> Itera
     """Around a restore: the backup's usage is put in the place of the store's when the block has ended well.
 
     No process can open the usage store meanwhile. Where the backup has no usage, the store's is left alone, or with ``force``
-    taken away as the rest of the old store was. Before anything is changed it raises :class:`Invalid` where the copy isn't
-    there or is another engine's, :class:`Conflict` where usage is there and ``force`` is off, or is in use.
+    taken away as the rest of the old store was. A copy of the other engine is turned into what this one keeps. Before anything
+    is changed it raises :class:`Invalid` where the copy isn't there or is none, :class:`Conflict` where usage is there and
+    ``force`` is off, or is in use.
     """
     copy = _copy_of(database, described)
     if copy is None and not (force and is_there(database)):
@@ -96,9 +98,7 @@ def replacing(database: Database, described: Described, *, force: bool) -> Itera
     if database.file is not None:
         within = _replacing_in(database.file.parent, copy, force=force)
     else:
-        from billsmith.usage.postgres import copies
-
-        within = copies.replacing(libpq(database), copy, force=force)
+        within = _replacing_in_postgresql(libpq(database), copy, force=force)
     with within:
         yield
 
@@ -111,14 +111,21 @@ def _copy_of(database: Database, described: Described) -> Path | None:
         raise Invalid(
             f"the backup has usage, but {copy.name} is not beside it; put it there", code="backup.usage_missing", where="file"
         )
-    if is_zipfile(copy) != (database.file is None):
-        here, there = ("a data folder", "PostgreSQL") if database.file is not None else ("PostgreSQL", "a data folder")
-        raise Invalid(
-            f"the backup's usage was kept in {there} and can't be restored into {here}; restore it where it came from",
-            code="backup.usage_engine",
-            where="database_url",
-        )
     return copy
+
+
+@contextmanager
+def _replacing_in_postgresql(url: str, copy: Path | None, *, force: bool) -> Iterator[None]:
+    from billsmith.usage.postgres import copies
+
+    if copy is None or is_zipfile(copy):
+        with copies.replacing(url, copy, force=force):
+            yield
+        return
+    from billsmith.usage.duckdb import moved
+
+    with moved.read(copy) as copied, copies.replacing(url, copied, force=force):
+        yield
 
 
 @contextmanager
@@ -128,9 +135,25 @@ def _replacing_in(home: Path, copy: Path | None, *, force: bool) -> Iterator[Non
             "the folder holds usage; restore into a new folder (--home NEW), or replace it with --force",
             code="backup.store_not_empty",
         )
-    with _locked(home):
+    with _locked(home), _as_a_file(home, copy) as own:
         yield
-        _put_in_place(home, copy)
+        _put_in_place(home, own)
+
+
+@contextmanager
+def _as_a_file(home: Path, copy: Path | None) -> Iterator[Path | None]:
+    """The copy as the embedded store has it; one that was made in PostgreSQL is written anew beside the data."""
+    if copy is None or not is_zipfile(copy):
+        yield copy
+        return
+    from billsmith.usage.duckdb import moved as embedded
+    from billsmith.usage.postgres import moved
+
+    with TemporaryDirectory(prefix="usage-restored-", dir=home) as folder:
+        own = Path(folder) / FILE
+        with moved.read(copy) as copied:
+            embedded.write(copied, own)
+        yield own
 
 
 @contextmanager

@@ -19,10 +19,10 @@ from billsmith.ledger.wallets import Grant, Loss, recurrences
 from billsmith.storage import agreements, ledger
 from billsmith.storage.agreements import StoredGrant
 from billsmith.storage.database import Connection, Database
+from billsmith.storage.grant_states import as_voided, state_of
 from billsmith.storage.ledger import Subject
 from billsmith.units.currency import from_minor, to_minor
 from billsmith.units.ids import derived_id
-from billsmith.workflows.billing_cases import as_voided, state_of
 
 #: Grants that are looked at together.
 CHUNK = 200

@@ -13,12 +13,12 @@ from billsmith.ledger.wallets import Grant, Loss
 from billsmith.storage import agreements, catalogs, ledger
 from billsmith.storage.agreements import Movement, Stored, StoredGrant
 from billsmith.storage.database import Connection
+from billsmith.storage.grant_states import balance_of
 from billsmith.storage.ledger import Subject
 from billsmith.subscriptions.agreements import Agreement, CommitmentAgreed, CouponGiven, Ended, MinimumAgreed
 from billsmith.units.calendar import Interval, Schedule, Unit, anniversary_at
 from billsmith.units.currency import from_minor, to_minor
 from billsmith.units.errors import Conflict, Invalid, InvalidCatalog, NotFound
-from billsmith.workflows.billing_cases import balance_of
 from billsmith.workflows.catalogs import the_catalog
 
 

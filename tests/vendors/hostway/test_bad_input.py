@@ -29,7 +29,7 @@ def small_house(tmp_path_factory: pytest.TempPathFactory) -> tuple[House, tuple[
     return house, house.hostway_user(hosted(house, 7))
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     account=st.one_of(st.just("test731993"), ODD),
     rest=st.one_of(
@@ -54,7 +54,7 @@ def test_any_request(
         assert (name, body["code"]) == (NAMES[answer.status_code], answer.status_code)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(shown=st.one_of(st.binary(max_size=60), st.text(max_size=30).map(lambda text: f"{text}:{text}".encode())))
 def test_any_credential(small_house: tuple[House, tuple[str, str]], shown: bytes) -> None:
     house, _ = small_house

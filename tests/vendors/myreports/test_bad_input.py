@@ -36,7 +36,7 @@ def small_house(tmp_path_factory: pytest.TempPathFactory) -> tuple[House, dict[s
     return house, house.myreports_token(enterprise)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(pairs=st.lists(st.tuples(NAMES, ODD), max_size=4), name=st.one_of(st.none(), ODD))
 def test_any_query_and_any_id(
     small_house: tuple[House, dict[str, str]], pairs: list[tuple[str, str]], name: str | None
@@ -56,7 +56,7 @@ def test_any_query_and_any_id(
         assert (body["error"], body["status"]) == (answer.status_code, "error")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(secret=st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), max_size=60))
 def test_any_credential(small_house: tuple[House, dict[str, str]], secret: str) -> None:
     house, _ = small_house

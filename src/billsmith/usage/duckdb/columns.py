@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from billsmith.events.event import Event
+from billsmith.events.columns import EventColumns
 from billsmith.usage.duckdb.splitting import split
 from billsmith.usage.hashing import Hashes, Hashing, Words
 
@@ -35,30 +35,23 @@ class Columns(NamedTuple):
         return Columns(*(column[which] for column in self))
 
 
-def dims_of(events: Sequence[Event]) -> bytes:
-    """The dimensions of events as the table has them, a line each."""
-    return _encode_lines([event.dimensions for event in events])
+def dims_of(dimensions: Sequence[dict[str, str]]) -> bytes:
+    """Dimensions as the table has them, a line each."""
+    return _encode_lines(dimensions)
 
 
-def columns_of(events: Sequence[Event], dims: bytes | None = None) -> Columns:
-    """The columns of some events; ``dims`` if these are known already.
+def columns_of(events: EventColumns, dims: bytes) -> Columns:
+    """The table's columns of some events; ``dims`` are their dimensions as it has them.
 
     >>> from decimal import Decimal
+    >>> from billsmith.events.event import Event
     >>> event = Event(owner="o", source="s", id="1", type="t", account="a", time=5, value=Decimal("1.5"))
-    >>> [column.tolist() for column in columns_of([event])]
+    >>> [column.tolist() for column in columns_of(EventColumns.of([event]), b"{}")]
     [['t'], ['s'], ['1'], [5], [0], [1500000000000], ['{}']]
     """
-    high, low = split([event.value for event in events])
-    lines = (dims_of(events) if dims is None else dims).decode().split("\n")
-    return Columns(
-        texts([event.type for event in events]),
-        texts([event.source for event in events]),
-        texts([event.id for event in events]),
-        np.array([event.time for event in events], np.int64),
-        high,
-        low,
-        texts(lines[: len(events)]),
-    )
+    high, low = split(events.whole)
+    lines = dims.decode().split("\n")[: len(events)]
+    return Columns(texts(events.type), texts(events.source), texts(events.id), events.time, high, low, texts(lines))
 
 
 def join(parts: Iterable[Columns]) -> Columns:

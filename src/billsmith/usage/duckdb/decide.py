@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from billsmith.usage.duckdb.columns import columns_of, join
+from billsmith.events.columns import EventColumns
+from billsmith.usage.duckdb.columns import columns_of, dims_of, join
 from billsmith.usage.duckdb.prepare import Prepared
 from billsmith.usage.duckdb.rows import Rows
 from billsmith.usage.duckdb.subjects import Numbering
@@ -145,5 +146,5 @@ def _other_rows(others: Singly, numbering: Numbering) -> Rows:
         sign=np.array(signs, np.int8),
         undoes=np.array(undone, np.int64),
         subject=np.array([numbering.number((event.owner, event.account)) for event in events], np.int32),
-        columns=columns_of(events),
+        columns=columns_of(EventColumns.of(events), dims_of([event.dimensions for event in events])),
     )

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from billsmith.events.columns import EventColumns
 from billsmith.events.event import Event
 from billsmith.usage.duckdb.columns import Columns, bodies, columns_of, dims_of, identities
 from billsmith.usage.hashing import Hashes, Hashing, Words
@@ -38,13 +39,13 @@ class Batch:
 
     def __init__(self, items: Sequence[Item]) -> None:
         self.items = items
-        replaced: Sequence[Event] = ()
-        if set(map(type, items)) <= {Event}:
-            self.events: Sequence[Event] = items  # type: ignore[assignment]
+        replaced: Sequence[dict[str, str]] = ()
+        if isinstance(items, EventColumns):
+            self.events = items
         else:
-            self.events = [item for item in items if isinstance(item, Event)]
-            replaced = [item.event for item in items if isinstance(item, Replace)]
-        self.dims = dims_of(self.events)
+            self.events = EventColumns.of([item for item in items if isinstance(item, Event)])
+            replaced = [item.event.dimensions for item in items if isinstance(item, Replace)]
+        self.dims = dims_of(self.events.dimensions)
         self.weight = _ITEM * len(items) + 2 * (len(self.dims) + len(dims_of(replaced)))
 
 
@@ -52,7 +53,7 @@ def prepare(batch: Batch, hashing: Hashing) -> Prepared:
     """Hash every item, and spell every event as its row."""
     items, events = batch.items, batch.events
     columns = columns_of(events, batch.dims)
-    owners, references = [event.owner for event in events], [event.account for event in events]
+    owners, references = events.owner, events.account
     said = bodies(hashing, references, columns)
     if len(events) == len(items):
         who = identities(hashing, owners, columns)
@@ -61,10 +62,9 @@ def prepare(batch: Batch, hashing: Hashing) -> Prepared:
         every = np.zeros(len(items), np.uint64)
         every[[isinstance(item, Event) for item in items]] = said
         said = every
-    places: dict[str, int] = {}
-    named = [places.setdefault(f"{owner}\0{to}", len(places)) for owner, to in zip(owners, references, strict=True)]
-    names = [(owner, to) for owner, _, to in (name.partition("\0") for name in places)]
-    return Prepared(items, who, said, columns, names, np.array(named, np.intp))
+    places: dict[Name, int] = {}
+    named = [places.setdefault(name, len(places)) for name in zip(owners, references, strict=True)]
+    return Prepared(items, who, said, columns, list(places), np.array(named, np.intp))
 
 
 def _identity(item: Item) -> str:

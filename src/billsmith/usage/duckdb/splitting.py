@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
-from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from billsmith.units.rounding import EXACT
-from billsmith.usage.limbs import LIMB, SCALE
-
-_ONE = Decimal(SCALE)
+from billsmith.usage.limbs import LIMB
 
 
-def split(values: Sequence[Decimal]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The high and the low limbs of values.
+def split(whole: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The high and the low limbs of scaled values.
 
-    >>> [column.tolist() for column in split([Decimal("-1.5"), Decimal("1e24")])]
+    >>> [column.tolist() for column in split([-1_500_000_000_000, 10**36])]
     [[-1, 1000000000000000000], [999998500000000000, 0]]
     """
-    multiply = EXACT.multiply
-    exact = [multiply(value, _ONE) for value in values]
-    whole = list(map(int, exact))
-    assert all(map(operator.eq, exact, whole)), "limits.check lets no finer value pass"
     try:
         small = np.array(whole, np.int64)
     except OverflowError:

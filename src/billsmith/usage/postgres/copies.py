@@ -11,7 +11,9 @@ import msgspec
 import psycopg
 
 from billsmith.units.errors import Conflict, Invalid
-from billsmith.usage.postgres import schema
+from billsmith.usage.copied import Copied
+from billsmith.usage.hashing import Hashing
+from billsmith.usage.postgres import moved, schema
 from billsmith.usage.postgres.connections import Connection, connect, translated
 from billsmith.usage.postgres.schema import LOCKS, MAKING, OPEN, SCHEMA, VERSION
 
@@ -43,8 +45,10 @@ def _save(connection: Connection, archive: zipfile.ZipFile, table: str) -> None:
 
 
 @contextmanager
-def replacing(url: str, copy_of: Path | None, *, force: bool) -> Iterator[None]:
+def replacing(url: str, copy_of: Path | Copied | None, *, force: bool) -> Iterator[None]:
     """Put a copy in the place of the store, or nothing, when the block has ended well; nobody can open the store meanwhile.
+
+    The copy is a file of ours, or what was in another engine's.
 
     Raises :class:`Conflict` where usage is there and ``force`` is off, or a process has the store open; :class:`Invalid` for a
     file that is no copy of ours. Then, as when the block fails, all is as it was.
@@ -75,22 +79,27 @@ def _holds_any(connection: Connection) -> bool:
     return bool(last)
 
 
-def _restore(connection: Connection, copy_of: Path) -> None:
-    connection.execute(schema.TABLES)
-    connection.execute(f"DELETE FROM {SCHEMA}.batches")
-    try:
-        with zipfile.ZipFile(copy_of) as archive:
-            form = msgspec.json.decode(archive.read("form.json"))
-            if form != {"version": VERSION}:
-                raise Invalid(f"the copy has the form {form}, this program reads {VERSION}", code="usage.copy_form")
-            for table in _COPIED:
-                _load(connection, archive, table)
-    except (zipfile.BadZipFile, KeyError, EOFError, psycopg.DataError, msgspec.DecodeError) as error:
-        raise Invalid(f"{copy_of.name} is no copy of usage in PostgreSQL: {error}", code="usage.copy_unreadable") from error
+def _restore(connection: Connection, copy_of: Path | Copied) -> None:
+    if isinstance(copy_of, Copied):
+        moved.load(connection, copy_of, Hashing(schema.make(connection).key))
+    else:
+        connection.execute(schema.TABLES)
+        connection.execute(f"DELETE FROM {SCHEMA}.batches")
+        _load_file(connection, copy_of)
     connection.execute(
         f"SELECT setval('{SCHEMA}.batch_numbers', greatest((SELECT max(batch) FROM {SCHEMA}.batches), 1)),"
         f" setval('{SCHEMA}.subjects_subject_seq', greatest((SELECT max(subject) FROM {SCHEMA}.subjects), 1))"
     )
+
+
+def _load_file(connection: Connection, file: Path) -> None:
+    try:
+        with moved.readable(file), zipfile.ZipFile(file) as archive:
+            moved.check_form(archive)
+            for table in _COPIED:
+                _load(connection, archive, table)
+    except psycopg.DataError as error:
+        raise Invalid(f"{file.name} is no copy of usage: {error}", code="usage.copy_unreadable") from error
 
 
 def _load(connection: Connection, archive: zipfile.ZipFile, table: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from itertools import repeat
 from typing import NamedTuple
 
 import msgspec
@@ -23,6 +22,14 @@ from billsmith.usage.store import Clash, Name, Receipt, Rejection
 Row = tuple[int, int, int, str]
 
 
+class Run(NamedTuple):
+    """Rows of new events that follow each other: the first one's ``seq``, whom each bills, the ends of their lines."""
+
+    first: int
+    subjects: Sequence[int]
+    ends: Sequence[str]
+
+
 class Amendment(NamedTuple):
     """A row of an identity that was corrected: its ``seq``, the event, whom it bills, the ``seq`` that it takes back or 0."""
 
@@ -33,8 +40,11 @@ class Amendment(NamedTuple):
 
 
 class Decided(msgspec.Struct):
-    """What a group changes."""
+    """What a group changes: ``runs`` of new events, other ``rows``; how many rows, and how many events more are in force."""
 
+    count: int = 0
+    live: int = 0
+    runs: list[Run] = []
     rows: list[Row] = []
     amended: list[Amendment] = []
     receipts: list[Receipt] = []
@@ -64,11 +74,10 @@ def decide(
         start = 0
         for index in (*_to_look_at(batch, known, repeated), len(batch.items)):
             # all from the one before up to here are new
-            last, count = seq + fresh + len(others.rows), index - start
-            ends = batch.ends[start:index]
-            decided.rows += zip(
-                range(last + 1, last + count + 1), repeat(1), subjects[after : after + count], ends, strict=False
-            )
+            count = index - start
+            if count:
+                first = seq + fresh + len(others.rows) + 1
+                decided.runs.append(Run(first, subjects[after : after + count], batch.ends[start:index]))
             fresh, after, start = fresh + count, after + count, index + 1
             if index == len(batch.items):
                 break
@@ -97,6 +106,8 @@ def decide(
                 rejected=tuple(rejected),
             )
         )
+    decided.count = fresh + len(others.rows)
+    decided.live = fresh + sum(sign for _, sign, _, _ in decided.rows)
     amended = {identity for identity, (_, entry) in others.entries.items() if entry == CORRECTED}
     decided.amended += (
         Amendment(at, event, subject((event.owner, event.account)), undoes)

@@ -28,14 +28,14 @@ class Months:
     """Which months have a partition, as far as this process knows."""
 
     def __init__(self) -> None:
-        self._made: dict[int, range] = {}
+        self._made: set[int] = set()
         self._not_before = 0.0
 
     def make(self, connection: Connection, times: Sequence[int]) -> None:
         """See that the months of some instants are there. Not within a transaction."""
-        if not times or any(min(times) in month and max(times) in month for month in self._made.values()):
+        if not times or self._made.issuperset(range(_month(min(times)), _month(max(times)) + 1)):
             return
-        missing = {_month(instant) for instant in times} - self._made.keys()
+        missing = {_month(instant) for instant in times} - self._made
         if not missing or time.monotonic() < self._not_before:
             return
         row = connection.execute("SELECT extract(epoch FROM now())::bigint").fetchone()
@@ -47,7 +47,7 @@ class Months:
             except (errors.LockNotAvailable, errors.DeadlockDetected):  # it is being read: the default takes the rows
                 self._not_before = time.monotonic() + PAUSE
                 return
-            self._made[month] = range(_start(month), _start(month + 1))
+            self._made.add(month)
 
 
 def earliest(connection: Connection) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +14,7 @@ from billsmith.units.rounding import trimmed
 #: Columns of a row of ``e`` and its subject ``s``, as :func:`event_of` reads them.
 EVENT = "s.owner, e.source, e.id, e.type, s.reference, e.time, e.value, e.dims"
 
-#: What :func:`lines` writes.
+#: What :func:`line` writes.
 COPY = "(batch, place, sign, subject, source, id, time, value, type, dims)"
 
 _json = msgspec.json.Encoder(order="sorted")
@@ -79,14 +79,19 @@ def end_of(event: Event) -> str:
     return spell([event], dims_of([event]))[0][0]
 
 
-def lines(batch: int, rows: Iterable[tuple[int, int, int, str]], start: int) -> str:
-    """Rows for COPY. A row: its seq, which is its place above ``start``; how it counts; whom it bills; its line's end.
+def line(batch: int, place: int, sign: int, subject: int, end: str) -> str:
+    """A row for COPY.
 
-    >>> event = Event(owner="o", source="s", id="i", type="t", account="a", time=5)
-    >>> lines(7, [(101, -1, 2, end_of(event))], 100)
+    >>> line(7, 1, -1, 2, end_of(Event(owner="o", source="s", id="i", type="t", account="a", time=5)))
     '7\\t1\\t-1\\t2\\ts\\ti\\t5\\t1\\tt\\t{}\\n'
     """
-    return "".join([f"{batch}\t{seq - start}\t{sign}\t{subject}\t{end}\n" for seq, sign, subject, end in rows])
+    return f"{batch}\t{place}\t{sign}\t{subject}\t{end}\n"
+
+
+def lines(batch: int, first: int, subjects: Sequence[int], ends: Sequence[str]) -> str:
+    """Rows for COPY that come into force, from the place ``first`` on."""
+    rows = enumerate(zip(subjects, ends, strict=True), first)
+    return "".join([f"{batch}\t{place}\t1\t{subject}\t{end}\n" for place, (subject, end) in rows])
 
 
 def event_of(columns: Sequence[Any]) -> Event:

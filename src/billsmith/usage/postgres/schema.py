@@ -34,6 +34,10 @@ _HASHED = "".join(
 # sign +1: a body that came into force, −1: one that was taken back; which row an amendment takes back is in ``amendments``,
 # where all rows but the first of an identity are listed. The index of ``identities`` is the only one on random keys. body: 64
 # bits of the first body, or 0 once the identity was amended; subject, time: where its first row is.
+# claim: what a writer asks first, in one message: the locks of its owners; its identities, put in by the order of their hashes
+# where they are not there, and those that were there with their bodies (``there``, ``known``); a number for the batch; and
+# which store this is, once a table of it is locked. number: what it says last: the batch's stretch of seqs, under their lock.
+# Each statement of them sees what was committed before that statement.
 # types: all that events ever had. runs, families and cells follow from events: see ``cells``.
 TABLES = f"""
 CREATE SCHEMA {SCHEMA};
@@ -70,6 +74,31 @@ CREATE INDEX ON amendments (hash);
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION 'rows of usage never change; send a void or a replacement'; END $$;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON events FOR EACH STATEMENT EXECUTE FUNCTION refuse();
+CREATE FUNCTION claim(
+    owners integer[], alone boolean[], hashes uuid[], bodies bigint[], subjects integer[], times bigint[],
+    OUT batch bigint, OUT store bigint, OUT there uuid[], OUT known bigint[]
+) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM CASE WHEN only_we THEN pg_advisory_xact_lock({LOCKS}, owner)::text
+        ELSE pg_advisory_xact_lock_shared({LOCKS}, owner)::text END FROM unnest(owners, alone) AS o (owner, only_we);
+    WITH sent AS MATERIALIZED (
+        SELECT * FROM unnest(hashes, bodies, times, subjects) WITH ORDINALITY AS s (hash, body, time, subject, place)
+    ), claimed AS (
+        INSERT INTO {SCHEMA}.identities (hash, body, time, subject) SELECT s.hash, s.body, s.time, s.subject FROM sent s
+        ORDER BY s.hash, s.place ON CONFLICT DO NOTHING RETURNING hash
+    )
+    SELECT array_agg(s.hash) INTO there FROM sent s WHERE NOT EXISTS (SELECT FROM claimed c WHERE c.hash = s.hash);
+    IF there IS NOT NULL THEN
+        SELECT array_agg(i.hash), array_agg(i.body) INTO there, known FROM {SCHEMA}.identities i WHERE i.hash = ANY (there);
+    END IF;
+    SELECT nextval('{SCHEMA}.batch_numbers'), to_regnamespace('{SCHEMA}')::oid INTO batch, store;
+END $$;
+CREATE FUNCTION number(batch bigint, rows bigint, live bigint, OUT before bigint) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock({LOCKS}, {NUMBERING});
+    INSERT INTO {SCHEMA}.batches AS b SELECT number.batch, l.last, l.last + rows, l.live + number.live
+        FROM {SCHEMA}.batches l ORDER BY l.last DESC LIMIT 1 RETURNING b.before INTO before;
+END $$;
 CREATE TABLE runs (high bigint PRIMARY KEY);
 CREATE TABLE families (
     family integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, type text COLLATE "C" NOT NULL, names text NOT NULL,
@@ -97,8 +126,8 @@ class Made(NamedTuple):
     number: int
 
 
-#: Asks for the number of the store that a transaction writes to, once it has locked a table of it.
-WHICH = f"'{SCHEMA}'::regnamespace::oid::bigint"
+#: Asks for the number of the store.
+_WHICH = f"'{SCHEMA}'::regnamespace::oid::bigint"
 
 
 def make(connection: psycopg.Connection[Any]) -> Made:
@@ -108,7 +137,7 @@ def make(connection: psycopg.Connection[Any]) -> Made:
         if not is_there(connection):
             connection.execute(TABLES)
             connection.execute(f"INSERT INTO {SCHEMA}.store VALUES (%s, %s)", [VERSION, secrets.token_bytes(32)])
-        row = connection.execute(f"SELECT version, key, {WHICH} FROM {SCHEMA}.store").fetchone()
+        row = connection.execute(f"SELECT version, key, {_WHICH} FROM {SCHEMA}.store").fetchone()
     assert row is not None
     if row[0] > VERSION:
         raise Unavailable(

@@ -5,52 +5,76 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 
+from billsmith.events.event import Event
 from billsmith.usage.postgres.connections import Connection
 from billsmith.usage.postgres.schema import SCHEMA
 from billsmith.usage.store import Binding, Name
 
-#: Names that a process remembers.
+#: Names that a process remembers, and that it reads at once when it meets its first.
 _MOST = 1_000_000
+_FIRST = 50_000
 
 _KNOWN = f"""
 SELECT owner, reference, subject FROM {SCHEMA}.subjects
 JOIN unnest(%s::text[], %s::text[]) AS wanted (owner, reference) USING (owner, reference)
 """
 
+_NEWEST = f"SELECT owner, reference, subject FROM {SCHEMA}.subjects ORDER BY subject DESC LIMIT %s"
+
 
 class Subjects:
     """Numbers of names. A number never changes, so it may be remembered; what it is bound to is asked each time."""
 
     def __init__(self) -> None:
-        self._numbers: dict[Name, int] = {}
+        self._numbers: dict[str, dict[str, int]] = {}  # by owner, by reference
+        self._count = 0
+        self._young = True
 
     def number(self, name: Name) -> int:
         """The number of a name that was learnt."""
-        return self._numbers[name]
+        owner, reference = name
+        return self._numbers[owner][reference]
 
     def forget_too_many(self) -> None:
         """Keep what is remembered within bounds. Between transactions, so that all names of one stay known throughout it."""
-        if len(self._numbers) > _MOST:
+        if self._count > _MOST:
             self._numbers.clear()
+            self._count = 0
 
-    def learn(self, connection: Connection, names: Sequence[Name]) -> list[int]:
-        """The number of each name, durable before any row bears it.
+    def learn(self, connection: Connection, events: Sequence[Event]) -> list[int]:
+        """The number of the name that each event gives, durable before any row bears it.
 
         Not within a transaction where they may be new, so that nobody waits for it.
         """
-        with suppress(KeyError):
-            return list(map(self._numbers.__getitem__, names))
-        missing = sorted(set(names) - self._numbers.keys())
-        self._look_up(connection, missing)
-        new = [name for name in missing if name not in self._numbers]
+        with suppress(KeyError):  # as nearly always
+            return self._of(events)
+        if self._young:
+            self._young = False
+            self._take(connection.execute(_NEWEST, [_FIRST]).fetchall())
+        missing = sorted({name for event in events if not self._knows(name := (event.owner, event.account))})
+        if missing:
+            self._look_up(connection, missing)
+        new = [name for name in missing if not self._knows(name)]
         if new:
             add(connection, new)
             self._look_up(connection, new)
-        return list(map(self._numbers.__getitem__, names))
+        return self._of(events)
+
+    def _of(self, events: Sequence[Event]) -> list[int]:
+        numbers = self._numbers
+        return [numbers[event.owner][event.account] for event in events]
+
+    def _knows(self, name: Name) -> bool:
+        owner, reference = name
+        return reference in self._numbers.get(owner, ())
 
     def _look_up(self, connection: Connection, names: Sequence[Name]) -> None:
-        found = connection.execute(_KNOWN, _columns(names)).fetchall()
-        self._numbers.update(((owner, reference), subject) for owner, reference, subject in found)
+        self._take(connection.execute(_KNOWN, _columns(names)).fetchall())
+
+    def _take(self, rows: Sequence[tuple[str, str, int]]) -> None:
+        for owner, reference, subject in rows:
+            self._numbers.setdefault(owner, {})[reference] = subject
+        self._count += len(rows)
 
 
 def add(connection: Connection, names: Sequence[Name]) -> None:

@@ -20,12 +20,12 @@ from billsmith.events.event import Event
 from billsmith.units.errors import Unavailable
 from billsmith.usage.hashing import Hashing
 from billsmith.usage.postgres.connections import Connection, connect, is_passing, translated
-from billsmith.usage.postgres.decide import Decided, Row, decide
+from billsmith.usage.postgres.decide import Decided, decide
 from billsmith.usage.postgres.months import Months
 from billsmith.usage.postgres.packed import bigs, ints, uuids, wrapped
 from billsmith.usage.postgres.prepare import Prepared, hashes
-from billsmith.usage.postgres.rows import COPY, lines
-from billsmith.usage.postgres.schema import LOCKS, NUMBERING, SCHEMA, WHICH, Made
+from billsmith.usage.postgres.rows import COPY, line, lines
+from billsmith.usage.postgres.schema import SCHEMA, Made
 from billsmith.usage.postgres.states import histories
 from billsmith.usage.postgres.subjects import Subjects
 from billsmith.usage.postgres.types import Types
@@ -38,24 +38,8 @@ _TRIES = 5
 #: Owners share this many locks, so that a batch of many owners doesn't take all that the database has.
 _OWNERS = 256
 
-_LOCK = """
-SELECT CASE WHEN alone THEN pg_advisory_xact_lock(%s, key)::text ELSE pg_advisory_xact_lock_shared(%s, key)::text END
-FROM unnest(%s::integer[], %s::boolean[]) AS owner (key, alone)
-"""
-#: Puts identities in that are not there, and gives those that are.
-_CLAIM = f"""
-WITH sent AS MATERIALIZED (
-    SELECT * FROM unnest(%s, %s, %s, %s) WITH ORDINALITY AS s (hash, body, subject, time, place)
-), claimed AS (
-    INSERT INTO {SCHEMA}.identities (hash, body, time, subject) SELECT hash, body, time, subject FROM sent
-    ORDER BY hash, place ON CONFLICT DO NOTHING RETURNING hash
-)
-SELECT hash FROM sent WHERE NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.hash = sent.hash)
-"""
-_NUMBER = f"""
-INSERT INTO {SCHEMA}.batches SELECT %s, last, last + %s, live + %s FROM {SCHEMA}.batches ORDER BY last DESC LIMIT 1
-RETURNING before
-"""
+_CLAIM = f"SELECT * FROM {SCHEMA}.claim(%s::integer[], %s::boolean[], %s, %s, %s, %s)"
+_NUMBER = f"SELECT before FROM {SCHEMA}.number(%s, %s, %s)"
 _AMEND = f"""
 INSERT INTO {SCHEMA}.amendments
 SELECT %s, place, hash, time, subject, CASE WHEN undoes > {_HERE} THEN %s ELSE batch END,
@@ -115,15 +99,14 @@ class Writing:
     def _written(self, connection: Connection, group: Sequence[Prepared]) -> list[Receipt]:
         sent = _Sent(group)
         self._subjects.forget_too_many()
-        subjects = self._subjects.learn(connection, [(event.owner, event.account) for event in sent.events])
+        subjects = self._subjects.learn(connection, sent.events)
         times = [event.time for event in sent.events]
         self._types.learn(connection, {event.type for event in (*sent.events, *sent.replacing)})
-        if sent.replacing:
-            self._subjects.learn(connection, [(event.owner, event.account) for event in sent.replacing])
+        self._subjects.learn(connection, sent.replacing)
         self._months.make(connection, times + [event.time for event in sent.replacing])
-        batch, there = _begin(connection, self._store, group, _identities(sent, subjects, times))
-        new = set(sent.hashes) - there
-        known = _known(connection, there | (sent.corrected - new))
+        batch, known = _begin(connection, self._store, group, _identities(sent, subjects, times))
+        if sent.corrected:
+            known |= _known(connection, sent.corrected.difference(sent.hashes))
         decided = decide(
             group,
             known,
@@ -132,17 +115,17 @@ class Writing:
             subject=self._subjects.number,
             history=lambda wanted: self._histories(connection, wanted),
         )
-        if not decided.rows:
+        if not decided.count:
             connection.execute("ROLLBACK")
             return _receipts(decided, _highest(connection))
         self._put(connection, batch, decided)
         self._committing = True
-        return _receipts(decided, commit(connection, batch, decided.rows))
+        return _receipts(decided, commit(connection, batch, decided.count, decided.live))
 
     def _histories(self, connection: Connection, wanted: Iterable[Identity]) -> dict[Identity, list[Entry]]:
         found = self._rows_of(connection, list(wanted))
         # rows are taken back under the names that they had, which this process may not have met
-        self._subjects.learn(connection, [(one.event.owner, one.event.account) for rows in found.values() for one in rows])
+        self._subjects.learn(connection, [one.event for rows in found.values() for one in rows])
         return found
 
     def _rows_of(self, connection: Connection, wanted: Sequence[Identity]) -> dict[Identity, list[Entry]]:
@@ -150,7 +133,7 @@ class Writing:
 
     def _put(self, connection: Connection, batch: int, decided: Decided) -> None:
         with connection.cursor() as cursor, cursor.copy(f"COPY {SCHEMA}.events {COPY} FROM STDIN") as copy:
-            copy.write(lines(batch, decided.rows, _HERE))
+            copy.write(_text(batch, decided))
         if not decided.amended:
             return
         amended = hashes(self._hashing, [row.event.identity for row in decided.amended])
@@ -201,27 +184,36 @@ def _identities(sent: _Sent, subjects: Sequence[int], times: Sequence[int]) -> l
 
 def _begin(
     connection: Connection, store: Made, group: Sequence[Prepared], identities: Sequence[bytes]
-) -> tuple[int, set[bytes]]:
-    """Begin, with the locks of all owners, and put identities in. Gives the batch's number, and those that were there."""
+) -> tuple[int, dict[bytes, int]]:
+    """Begin, with the locks of all owners, and put identities in. Gives the batch's number, and the bodies of those there."""
     owners = _owners(group)
     keys = sorted(owners)
     with connection.pipeline():
         connection.execute("BEGIN")
-        connection.execute(_LOCK, [LOCKS, LOCKS, keys, [owners[key] for key in keys]])
-        claim = connection.execute(_CLAIM, identities)
-        number = connection.execute(f"SELECT nextval('{SCHEMA}.batch_numbers'), {WHICH}")
-    row = number.fetchone()
+        claim = connection.execute(_CLAIM, [keys, [owners[key] for key in keys], *identities])
+    row = claim.fetchone()
     assert row is not None
-    if row[1] != store.number:
+    batch, number, there, known = row
+    if number != store.number:
         raise Unavailable("the usage store was replaced by a copy; start this process anew", code="usage.replaced")
-    return int(row[0]), {hash.bytes for (hash,) in claim.fetchall()}
+    return batch, _bodies(zip(there or (), known or (), strict=True))
 
 
 def _known(connection: Connection, hashes: Collection[bytes]) -> dict[bytes, int]:
     if not hashes:
         return {}
     rows = connection.execute(f"SELECT hash, body FROM {SCHEMA}.identities WHERE hash = ANY(%s)", [uuids(hashes)]).fetchall()
+    return _bodies(rows)
+
+
+def _bodies(rows: Iterable[tuple[UUID, int]]) -> dict[bytes, int]:
     return {hash.bytes: body % 2**64 for hash, body in rows}
+
+
+def _text(batch: int, decided: Decided) -> str:
+    """All rows as COPY takes them."""
+    runs = [lines(batch, run.first - _HERE, run.subjects, run.ends) for run in decided.runs]
+    return "".join(runs + [line(batch, seq - _HERE, sign, subject, end) for seq, sign, subject, end in decided.rows])
 
 
 def _owners(group: Sequence[Prepared]) -> dict[int, bool]:
@@ -244,12 +236,10 @@ def _owners(group: Sequence[Prepared]) -> dict[int, bool]:
     return keys
 
 
-def commit(connection: Connection, batch: int, rows: Sequence[Row]) -> int:
+def commit(connection: Connection, batch: int, rows: int, live: int) -> int:
     """Give the batch its seqs, and commit. Gives the seq before them."""
-    live = sum(sign for _, sign, _, _ in rows)
     with connection.pipeline():
-        connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCKS, NUMBERING])
-        cursor = connection.execute(_NUMBER, [batch, len(rows), live])
+        cursor = connection.execute(_NUMBER, [batch, rows, live])
         connection.execute("COMMIT")
     row = cursor.fetchone()
     assert row is not None
