@@ -30,6 +30,7 @@ from billsmith.accounts.authorisation import CredentialKind, Scope
 from billsmith.accounts.model import Account
 from billsmith.events.event import Event
 from billsmith.events.reading import Reading
+from billsmith.server import interpreter
 from billsmith.server.configuration import configuration
 from billsmith.server.faces import application
 from billsmith.server.settings import Settings, services
@@ -97,6 +98,7 @@ def serve(home: Path, discard: bool) -> None:
         _ = made.usage
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     print(listener.getsockname()[1], flush=True)
+    interpreter.prepare()
     uvicorn.Server(configuration(application(settings, made))).run(sockets=[listener])
 
 

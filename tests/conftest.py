@@ -45,6 +45,10 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # else DuckDB's binding calls all of it a leak
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_loop() -> Iterator[None]:
     """All clients' requests run in one loop, as a server's do: one of its own for each would cost more than the request."""

@@ -16,7 +16,7 @@ import uvicorn
 from starlette.responses import Response
 
 from billsmith.accounts.authorisation import Principal
-from billsmith.server.collector import keep_start_up
+from billsmith.server import interpreter
 from billsmith.server.faces import application
 from billsmith.server.settings import Settings, open_database, services
 from billsmith.vendors.acronis import errors as any_errors
@@ -66,7 +66,7 @@ def main() -> None:
     config = uvicorn.Config(
         app, host="127.0.0.1", port=options.port, log_level="warning", access_log=False, timeout_keep_alive=600
     )
-    keep_start_up()
+    interpreter.prepare()
     asyncio.run(uvicorn.Server(config).serve())
     database.close()
 

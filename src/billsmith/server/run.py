@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import uvicorn
 
-from billsmith.server.collector import keep_start_up
+from billsmith.server import interpreter
 from billsmith.server.configuration import configuration
 from billsmith.server.faces import application
 from billsmith.server.settings import Settings, services
@@ -34,6 +34,7 @@ def serve(settings: Settings, database: Database, *, started: Started) -> None:
         with listening, contextlib.suppress(KeyboardInterrupt):
             _Server(config, _address(settings.host, listening), started).run(sockets=[listening])
     finally:
+        interpreter.undo()
         signal.signal(signal.SIGTERM, before)
 
 
@@ -54,7 +55,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        keep_start_up()
+        interpreter.prepare()
         if self.started:
             self._tell(self._address, self._end)
 

@@ -62,10 +62,9 @@ def prepare(batch: Batch, hashing: Hashing) -> Prepared:
         every = np.zeros(len(items), np.uint64)
         every[[isinstance(item, Event) for item in items]] = said
         said = every
-    places: dict[str, int] = {}
-    named = [places.setdefault(f"{owner}\0{to}", len(places)) for owner, to in zip(owners, references, strict=True)]
-    names = [(owner, to) for owner, _, to in (name.partition("\0") for name in places)]
-    return Prepared(items, who, said, columns, names, np.array(named, np.intp))
+    places: dict[Name, int] = {}
+    named = [places.setdefault(name, len(places)) for name in zip(owners, references, strict=True)]
+    return Prepared(items, who, said, columns, list(places), np.array(named, np.intp))
 
 
 def _identity(item: Item) -> str:

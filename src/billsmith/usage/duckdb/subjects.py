@@ -65,6 +65,10 @@ class Subjects:
         """The number of a name, if it has one."""
         return self._numbers.get((owner, reference))
 
+    def numbers(self, names: Iterable[Name]) -> list[int | None]:
+        """The numbers of several names."""
+        return list(map(self._numbers.get, names))
+
     def name(self, number: int) -> tuple[str, str]:
         """Owner and reference."""
         return self._names[number]
@@ -122,6 +126,8 @@ class Numbering:
 
     def of(self, names: Sequence[Name], named: NDArray[np.intp]) -> NDArray[np.int32]:
         """The numbers of the names at some places of ``names``."""
-        used = np.bincount(named, minlength=len(names))
-        numbers = [self.number(name) if times else 0 for name, times in zip(names, used.tolist(), strict=True)]
+        numbers = self._subjects.numbers(names)
+        if None in numbers:
+            used = np.bincount(named, minlength=len(names)).tolist()
+            numbers = [self.number(name) if times else 0 for name, times in zip(names, used, strict=True)]
         return np.array(numbers, np.int32)[named]
