@@ -131,6 +131,26 @@ def test_contents_are_changed_by_filter(world: World) -> None:
     assert (again["matched"], again["changed"]) == (2, 0)
 
 
+def test_events_that_would_be_beyond_a_limit_are_named(either: World) -> None:
+    """They stay as they are; the others are changed."""
+    world = either
+    full = {f"d{number}": "x" for number in range(30)}
+    world.send("full", account="north", time="2026-10-20T12:00:00Z", dimensions={"region": "eu", **full})
+    new = {"a": "1", "b": "2"}
+    body = {"filter": {"account": "north", "period": OCTOBER}, "change": {"dimensions": new}}
+    left = [
+        {"id": "full", "source": "api", "code": "event.too_many_dimensions", "reason": "33 dimensions; at most 32 are kept"}
+    ]
+    tried = world.caller.post("/v1/events/replace", {**body, "dry_run": True})
+    assert tried["left_alone"] == left
+    done = world.apply("/v1/events/replace", body)
+    assert (done["matched"] - done["changed"], done["left_alone"]) == (1, left)
+    assert world.caller.get(f"/v1/events/corrections/{done['id']}")["left_alone"] == left
+    # one fewer fits
+    body["change"] = {"dimensions": {"a": "1"}}
+    assert world.caller.post("/v1/events/replace", {**body, "dry_run": True})["left_alone"] == []
+
+
 def test_events_by_name(either: World) -> None:
     world = either
     names = [{"id": "0"}, {"id": "1", "source": "api"}, {"id": "never"}]

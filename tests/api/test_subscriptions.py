@@ -133,7 +133,7 @@ def test_a_run_and_an_invoice_explained(house: House) -> None:
     assert again == {**run, "parked_accounts": []}
     invoice = company.invoices()[0]
     [line] = caller.get(f"/v1/invoices/{invoice.id}/explain", line=3)["items"]
-    assert (line["amount"], line["measured"], line["event_count"]) == ("11.00", ["120 of 1 events"], 1)
+    assert (line["amount"], line["measured"], line["event_count"]) == ("11.00", ["120 of 1 event"], 1)
     assert line["trace"] == ["120 calls: 100 × 0.10 + 20 × 0.05 = 11.00"]
     assert [event["value"] for event in line["events"]] == ["120"]
     assert len(caller.get(f"/v1/invoices/{invoice.id}/explain")["items"]) == 5

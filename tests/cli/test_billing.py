@@ -86,7 +86,7 @@ def test_late_usage_is_noted_by_the_next_run_and_a_line_is_explained_down_to_its
     shop.json("bill", "--period", "2026-09", "--at", "2027-01-02")
     assert shop.json("due", "--at", "2026-10-01") == []
     [line] = shop.json("invoices", "explain", "INV-2027-000001", "3")
-    assert (line["amount"], line["measured"], line["event_count"]) == ("11.00", ["120 of 1 events"], 1)
+    assert (line["amount"], line["measured"], line["event_count"]) == ("11.00", ["120 of 1 event"], 1)
     assert line["trace"] == ["120 calls: 100 × 0.10 + 20 × 0.05 = 11.00"]
     assert [(event["id"], event["value"]) for event in line["events"]] == [("2026-09-03T10:00:00Z", "120")]
     use("2026-09-04T10:00:00Z", "10")

@@ -69,6 +69,14 @@ def test_a_wrong_name_and_other_contents(company: Program, tmp_path: Path) -> No
     assert (company.json(*put, "--expect", "1")["changed"], counted(company)) == (1, "10.5")
     put = ("events", "replace", "company", "--filter", "n=2", *OCTOBER, "--set-value", "3", "--set", "m=x", "--unset", "n")
     assert company.json(*put, "--expect", "1")["what"]["change"] == {"value": "3", "dimensions": {"n": None, "m": "x"}}
+    many = [word for number in range(32) for word in ("--set", f"d{number}=x")]
+    put = ("events", "replace", "company", "--account", "north", *OCTOBER, *many)
+    [left, *_] = company.json(*put, "--dry-run")["left_alone"]
+    assert (left["id"], left["code"], left["reason"]) == (
+        "1",
+        "event.too_many_dimensions",
+        "33 dimensions; at most 32 are kept",
+    )
     right = tmp_path / "right.ndjson"
     right.write_text('{"id": "1", "type": "call", "account": "north", "time": "2026-10-01T00:00:00Z", "value": 1}\n')
     assert company.json("events", "replace", "company", "--file", str(right), "--expect", "1")["changed"] == 1

@@ -34,6 +34,7 @@ def lived(script: Company, home: Path, url: str = "") -> dict[str, Any]:
     return {**msgspec.to_builtins(seen), "hash": seen.hash}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("seed", "customers"), LIVES)
 def test_every_customer_owes_what_the_auditor_says(seed: int, customers: int, tmp_path: Path) -> None:
     script = company(seed, customers=customers)

@@ -413,6 +413,7 @@ class Suite:
 
     # ── the judge ──
 
+    @pytest.mark.long
     @differential(RUNS)
     def test_the_same_as_the_reference(self, shared: UsageStore, scenario: usage.Scenario, asked: list[Query]) -> None:
         """Duplicates, conflicts, late events, corrections, many clients, zones, every aggregation, every state in the past."""

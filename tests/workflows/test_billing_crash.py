@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.billing_crash import nursery
 from tests.support.house import House
 
@@ -15,6 +17,7 @@ def test_killed_at_every_step_and_again_while_recovering(tmp_path: Path) -> None
     assert found.kills >= 2 * 11
 
 
+@pytest.mark.long
 def test_killed_at_random(tmp_path: Path) -> None:
     found = nursery("random", str(tmp_path), "2", "60")
     assert found.faults == []

@@ -120,10 +120,10 @@ def test_the_trace_explains_a_charge(sqlite_house: House) -> None:
     charges = {each.customer: each.line for each in shop.run().charges}
     assert charges["cust-a"].trace == (
         "cloud, invoice V-000001, line 1: Backup 100 GB",
-        "100 GB: stated by the events 10.00 + 10.00 × 20 % = 12.00",
+        "100 GB: on the vendor's invoice 10.00 + 10.00 × 20 % = 12.00",
     )
     assert charges["acme"].trace[1:] == (
-        "1: stated by the events 25.00 + a margin of 30 % ≈10.714286 = ≈35.714286",
+        "1: on the vendor's invoice 25.00 + a margin of 30 % ≈10.714286 = ≈35.714286",
         "rounded half up: 35.71",
         "a share of 2 of 3: 23.81 of 35.71",
     )

@@ -48,6 +48,7 @@ def test_the_trial_can_see(urls: tuple[str, str]) -> None:
     assert nursery(*urls, 10, 20261101, "marks before rows").faults
 
 
+@pytest.mark.long
 def test_each_vendors_client_is_killed_at_every_step_while_it_waits_and_at_random(tmp_path: Path) -> None:
     """Over HTTP; `python -m tests.soak pulls` kills more often."""
     found = client_crash.nursery(tmp_path, fresh_seed(), 2)

@@ -30,6 +30,7 @@ from billsmith.events.event import DEFAULT_SOURCE, Event
 from billsmith.storage import accounts, corrections
 from billsmith.storage.corrections import Correction, Summary
 from billsmith.storage.database import Connection
+from billsmith.storage.patience import may_take_long
 from billsmith.storage.upgrade import cursor_key
 from billsmith.units.errors import Invalid, NotFound
 from billsmith.units.ids import parse_id
@@ -38,7 +39,7 @@ from billsmith.units.rounding import plain
 from billsmith.wire.face import Call
 from billsmith.wire.json import RawDecimal, exact
 from billsmith.workflows import corrections as workflow
-from billsmith.workflows.corrections import MAX_MATCHED, MAX_NAMED, Corrected, Kind, What, what_of
+from billsmith.workflows.corrections import MAX_MATCHED, MAX_NAMED, Corrected, Kind, LeftAlone, What, what_of
 from billsmith.workflows.new_ids import new_id
 
 
@@ -131,7 +132,7 @@ class ChangeView(msgspec.Struct, frozen=True, kw_only=True):
 class CorrectionSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A correction in short. ``matched`` events are to be corrected as of ``as_of_seq``; ``changed`` of them were.
 
-    Those of a filter that say so already, or can't say it, are not changed. A dry run has no id.
+    Those of a filter that say so already, or would be beyond a limit, are not changed. A dry run has no id.
     """
 
     id: Id | None
@@ -149,14 +150,25 @@ class CorrectionSummary(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
 
 
+class LeftAloneView(EventName, frozen=True, kw_only=True):
+    """An event that is not changed, because it would be beyond a limit: which."""
+
+    code: str
+    reason: str
+
+
 class CorrectionView(CorrectionSummary, frozen=True, kw_only=True):
-    """A correction, made or tried, with what was asked. A dry run has a ``sample``, and those ``missing``: never sent."""
+    """A correction, made or tried, with what was asked. A dry run has a ``sample``, and those ``missing``: never sent.
+
+    ``left_alone`` are the first of those that would be beyond a limit.
+    """
 
     events: list[EventName]
     filter: FilterView | None
     change: ChangeView | None
     missing: list[EventName] = []
     sample: list[SampleView] = []
+    left_alone: list[LeftAloneView] = []
 
 
 class CorrectionPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,6 +224,7 @@ def list_corrections(call: Call) -> CorrectionPage:
 
 def get_correction(call: Call) -> CorrectionView:
     """``GET /v1/events/corrections/{correction}``."""
+    may_take_long()  # what was left alone is looked up in the usage store
     id = parse_id(call.path_values["correction"])
     with call.services.database.read() as connection:
         found = None if id is None else corrections.by_id(connection, id)
@@ -249,7 +262,8 @@ def _follow(call: Call, kind: Kind, body: Any, recorded: bytes, what_of_body: An
     if id is not None:
         done = workflow.carry_out(services.database, services.ingest, services.current_usage, id, now=services.clock())
         with services.database.read() as connection:
-            return _view(call, done, accounts.by_seq(connection, done.sender_seq))
+            sender = accounts.by_seq(connection, done.sender_seq)
+        return _view(call, done, sender)
     with services.database.read() as connection:
         sender = account_of_field(connection, call.principal, body.sender, "sender")
         what: What = what_of_body(connection, call, body)
@@ -266,6 +280,7 @@ def _follow(call: Call, kind: Kind, body: Any, recorded: bytes, what_of_body: An
         changed=0,
         missing=[EventName(id=name.id, source=name.source) for name in plan.missing],
         sample=[_sample(each) for each in plan.sample],
+        left_alone=[_left_alone(each) for each in plan.left_alone],
         as_of_seq=shown(call, plan.as_of_seq),
         seq=None,
         created_at=format_instant(services.clock()),
@@ -318,7 +333,11 @@ def _change(sent: EventChange | None) -> Change:
 
 
 def _view(call: Call, found: Correction, sender: Account) -> CorrectionView:
-    return CorrectionView(**msgspec.structs.asdict(_summary(call, found, sender)), **_described(what_of(found)))
+    return CorrectionView(
+        **msgspec.structs.asdict(_summary(call, found, sender)),
+        **_described(what_of(found)),
+        left_alone=[_left_alone(each) for each in workflow.left_alone(call.services.usage, sender, found)],
+    )
 
 
 def _summary(call: Call, found: Summary, sender: Account) -> CorrectionSummary:
@@ -373,6 +392,10 @@ def _sample(each: Corrected) -> SampleView:
         event=None if each.event is None else contents(each.event),
         becomes=None if each.becomes is None else contents(each.becomes),
     )
+
+
+def _left_alone(each: LeftAlone) -> LeftAloneView:
+    return LeftAloneView(id=each.event.id, source=each.event.source, code=each.code, reason=each.reason)
 
 
 _HOW = (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +29,7 @@ from billsmith.usage.store import MAX_PAGE, Place, Selection, UsageStore
 from billsmith.workflows import corrections as workflow
 from billsmith.workflows.ask_usage import accounts_below
 from billsmith.workflows.clock import system_clock
-from billsmith.workflows.corrections import MAX_NAMED, Kind, Name, What, what_of
+from billsmith.workflows.corrections import MAX_NAMED, Kind, LeftAlone, Name, What, what_of
 from billsmith.workflows.ingest import Ingest
 from billsmith.workflows.meters import filter_of
 from billsmith.workflows.new_ids import new_id
@@ -41,19 +42,48 @@ app = App(name="events", help="Usage events: what came in, and what was sent wro
 
 Sender = Annotated[str, Parameter(help="The account that sent them, by UUID or external id.")]
 Of = Annotated[str | None, Parameter(help="Only events of this account.")]
-ReferenceText = Annotated[str | None, Parameter(help="Only events that call their account so; it need not be one.")]
-TypeText = Annotated[str | None, Parameter(help="Only events of this type.")]
-SourceText = Annotated[str | None, Parameter(help=f"Only events of this source; with --id, its source ({DEFAULT_SOURCE}).")]
-Where = Annotated[list[str] | None, Parameter(name="--filter", help="Such as region=eu; several times.", negative=())]
-Month = Annotated[str | None, Parameter(help="A month such as 2026-10, or a year.")]
-From = Annotated[str | None, Parameter(name="--from", help="The first instant or local day, in place of --period.")]
-To = Annotated[str | None, Parameter(name="--to", help="The end, which doesn't belong to it.")]
-Ids = Annotated[
-    list[str] | None, Parameter(name="--id", help="An event by its id, in place of a filter; several times.", negative=())
-]
-DryRun = Annotated[bool, Parameter(negative=(), help="Count the events and show some; change nothing.")]
-Expect = Annotated[int | None, Parameter(help="How many events the dry run counted. Needed to change anything.")]
-Reason = Annotated[str, Parameter(help="Why, for the record.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Which:
+    """Conditions that events meet, and their time."""
+
+    reference: Annotated[str | None, Parameter(help="Only events that call their account so; it need not be one.")] = None
+    type: Annotated[str | None, Parameter(help="Only events of this type.")] = None
+    source: Annotated[str | None, Parameter(help=f"Only events of this source; with --id, its source ({DEFAULT_SOURCE}).")] = (
+        None
+    )
+    filter: Annotated[list[str] | None, Parameter(name="--filter", help="Such as region=eu; several times.", negative=())] = (
+        None
+    )
+    period: Annotated[str | None, Parameter(help="A month such as 2026-10, or a year.")] = None
+    start: Annotated[str | None, Parameter(name="--from", help="The first instant or local day, in place of --period.")] = None
+    end: Annotated[str | None, Parameter(name="--to", help="The end, which doesn't belong to it.")] = None
+
+    def selection(self, zone: str) -> Selection:
+        """The events that meet them, whose-ever they are, with days as they are in a zone."""
+        return Selection(
+            source=self.source or "",
+            type=self.type or "",
+            reference=self.reference or "",
+            where=filter_of(self.filter or (), "filter"),
+            period=span(self.period, self.start, self.end, zone),
+        )
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Carefully:
+    """How a correction is made: looked at first, then done."""
+
+    dry_run: Annotated[bool, Parameter(negative=(), help="Count the events and show some; change nothing.")] = False
+    expect: Annotated[int | None, Parameter(help="How many events the dry run counted. Needed to change anything.")] = None
+    reason: Annotated[str, Parameter(help="Why, for the record.")] = ""
+
+
+ALL = Which()
+UNSEEN = Carefully()
 
 
 @app.command(name="list")
@@ -63,13 +93,7 @@ def list_events(
     sender: Annotated[
         str | None, Parameter(help="Only events that this account sent; also those that bill nobody yet.")
     ] = None,
-    reference: ReferenceText = None,
-    type: TypeText = None,
-    source: SourceText = None,
-    filter: Where = None,
-    period: Month = None,
-    start: From = None,
-    end: To = None,
+    which: Which = ALL,
     as_of_seq: Annotated[int | None, Parameter(help="The state after this seq (now).")] = None,
     limit: Annotated[int, Parameter(help="How many at most.")] = 1_000,
     common: Common = PLAIN,
@@ -84,14 +108,10 @@ def list_events(
             sent_by = None if sender is None else accounts.get(connection, sender, owner)
             about = None if sent_by is not None else tuple(each.id for each in accounts_below(connection, owner))
         store = usage.catch_up()
-        selection = Selection(
+        selection = msgspec.structs.replace(
+            which.selection(owner.time_zone),
             owner="" if sent_by is None else sent_by.id,
-            source=source or "",
-            type=type or "",
-            reference=reference or "",
             accounts=about,
-            period=span(period, start, end, owner.time_zone),
-            where=filter_of(filter or (), "filter"),
             as_of_seq=store.watermark() if as_of_seq is None else as_of_seq,
         )
         common.show(
@@ -203,18 +223,12 @@ def _fields(event: Event) -> dict[str, Any]:
 def void(
     sender: Sender,
     *,
-    ids: Ids = None,
+    ids: Annotated[
+        list[str] | None, Parameter(name="--id", help="An event by its id, in place of a filter; several times.", negative=())
+    ] = None,
     account: Of = None,
-    reference: ReferenceText = None,
-    type: TypeText = None,
-    source: SourceText = None,
-    filter: Where = None,
-    period: Month = None,
-    start: From = None,
-    end: To = None,
-    dry_run: DryRun = False,
-    expect: Expect = None,
-    reason: Reason = "",
+    which: Which = ALL,
+    how: Carefully = UNSEEN,
     common: Common = PLAIN,
 ) -> None:
     """Take back events that an account sent: by id, or all of a time that meet the conditions.
@@ -228,15 +242,10 @@ def void(
     with opened_with_usage(common) as (database, usage):
         with database.read() as connection:
             owner = accounts.get(connection, sender)
-            chosen = None
-            if not ids:
-                conditions = Selection(
-                    source=source or "", type=type or "", reference=reference or "", where=filter_of(filter or (), "filter")
-                )
-                chosen = _chosen(connection, owner, conditions, account, (period, start, end))
-        names = tuple(Name(source=source or DEFAULT_SOURCE, id=id) for id in ids or ())
+            chosen = None if ids else _chosen(connection, owner, account, which)
+        names = tuple(Name(source=which.source or DEFAULT_SOURCE, id=id) for id in ids or ())
         what = workflow.checked(Kind.VOID, What(names=names, selection=chosen))
-        _correct(common, database, usage, owner, Kind.VOID, what, dry_run=dry_run, expect=expect, reason=reason)
+        _correct(common, database, usage, owner, Kind.VOID, what, how)
 
 
 @app.command
@@ -245,21 +254,13 @@ def replace(
     *,
     file: Annotated[Path | None, Parameter(help="Events as they should have been: JSON or NDJSON, as they are sent.")] = None,
     account: Of = None,
-    reference: ReferenceText = None,
-    type: TypeText = None,
-    source: SourceText = None,
-    filter: Where = None,
-    period: Month = None,
-    start: From = None,
-    end: To = None,
+    which: Which = ALL,
     set_account: Annotated[str | None, Parameter(help="Whom they bill instead.")] = None,
     set_type: Annotated[str | None, Parameter(help="Their type instead.")] = None,
     set_value: Annotated[str | None, Parameter(help="Their value instead.")] = None,
     set: Annotated[list[str] | None, Parameter(help="A dimension, such as region=eu; several times.", negative=())] = None,
     unset: Annotated[list[str] | None, Parameter(help="A dimension to take away; several times.", negative=())] = None,
-    dry_run: DryRun = False,
-    expect: Expect = None,
-    reason: Reason = "",
+    how: Carefully = UNSEEN,
     common: Common = PLAIN,
 ) -> None:
     """Replace events that an account sent: by a file that has them as they should be, or all of a time in the same way.
@@ -277,15 +278,10 @@ def replace(
     with opened_with_usage(common) as (database, usage):
         with database.read() as connection:
             owner = accounts.get(connection, sender)
-            chosen = None
-            if file is None:
-                conditions = Selection(
-                    source=source or "", type=type or "", reference=reference or "", where=filter_of(filter or (), "filter")
-                )
-                chosen = _chosen(connection, owner, conditions, account, (period, start, end))
+            chosen = None if file is not None else _chosen(connection, owner, account, which)
         events = () if file is None else _events(file, owner)
         what = workflow.checked(Kind.REPLACE, What(events=events, selection=chosen, change=change))
-        _correct(common, database, usage, owner, Kind.REPLACE, what, dry_run=dry_run, expect=expect, reason=reason)
+        _correct(common, database, usage, owner, Kind.REPLACE, what, how)
 
 
 @app.command(name="corrections")
@@ -311,27 +307,22 @@ def show_correction(id: Annotated[str, Parameter(help="The correction's id.")], 
 
     Example: billsmith events correction 1cf7bd50-3a87-8b2c-9a7e-0d0a3f1c2b4e
     """
-    with opened(common) as database, database.read() as connection:
-        known = parse_id(id)
-        found = None if known is None else corrections.by_id(connection, known)
-    if found is None:
-        raise NotFound(
-            "there is no such correction; `billsmith events corrections ACCOUNT` lists them", code="correction.unknown"
-        )
-    common.show(Record(row=_whole(found)))
+    with opened_with_usage(common) as (database, usage):
+        with database.read() as connection:
+            known = parse_id(id)
+            found = None if known is None else corrections.by_id(connection, known)
+            sender = None if found is None else accounts.by_seq(connection, found.sender_seq)
+        if found is None or sender is None:
+            raise NotFound(
+                "there is no such correction; `billsmith events corrections ACCOUNT` lists them", code="correction.unknown"
+            )
+        _show(common, usage.store, sender, found)
 
 
-def _chosen(
-    connection: Connection,
-    owner: Account,
-    conditions: Selection,
-    account: str | None,
-    times: tuple[str | None, str | None, str | None],
-) -> Selection:
+def _chosen(connection: Connection, owner: Account, account: str | None, which: Which) -> Selection:
     return msgspec.structs.replace(
-        conditions,
+        which.selection(owner.time_zone),
         accounts=None if account is None else (accounts.get(connection, account, owner).id,),
-        period=span(*times, owner.time_zone),
     )
 
 
@@ -357,20 +348,9 @@ def _events(file: Path, owner: Account) -> tuple[Event, ...]:
     return tuple(found.events[: MAX_NAMED + 1])
 
 
-def _correct(
-    common: Common,
-    database: Database,
-    usage: Usage,
-    owner: Account,
-    kind: Kind,
-    what: What,
-    *,
-    dry_run: bool,
-    expect: int | None,
-    reason: str,
-) -> None:
+def _correct(common: Common, database: Database, usage: Usage, owner: Account, kind: Kind, what: What, how: Carefully) -> None:
     store = usage.catch_up()
-    if dry_run:
+    if how.dry_run:
         plan = workflow.plan(store, owner, kind, what)
         sample = [
             {
@@ -380,11 +360,18 @@ def _correct(
             for each in plan.sample
         ]
         missing = [msgspec.structs.asdict(name) for name in plan.missing]
-        row = {"dry_run": True, "kind": kind.value, "matched": plan.matched, "missing": missing, "sample": sample}
-        common.show(Record(row=row, id_field="matched", tables=("missing", "sample")))
+        row = {
+            "dry_run": True,
+            "kind": kind.value,
+            "matched": plan.matched,
+            "missing": missing,
+            "sample": sample,
+            "left_alone": _left_alone(plan.left_alone),
+        }
+        common.show(Record(row=row, id_field="matched", tables=("missing", "sample", "left_alone")))
         note(f"nothing was changed; to do it, run the same with --expect {plan.matched} in place of --dry-run")
         return
-    if expect is None:
+    if how.expect is None:
         raise Invalid(
             "say with --expect how many events are to be corrected, as --dry-run counted them",
             code="correction.expected",
@@ -392,10 +379,24 @@ def _correct(
         )
     now = system_clock()
     with database.write() as connection:
-        made = workflow.record(connection, owner, kind, what, expected=expect, reason=reason, id=new_id(), now=now, actor=ACTOR)
-    with progress("events", expect) as advance:
+        made = workflow.record(
+            connection, owner, kind, what, expected=how.expect, reason=how.reason, id=new_id(), now=now, actor=ACTOR
+        )
+    with progress("events", how.expect) as advance:
         done = workflow.carry_out(database, Ingest(database), store, made.id, now=now, progress=advance)
-    common.show(Record(row=_whole(done)))
+    _show(common, store, owner, done)
+
+
+def _show(common: Common, store: UsageStore, sender: Account, found: Correction) -> None:
+    rest = _left_alone(workflow.left_alone(store, sender, found))
+    common.show(
+        Record(row={**_row(found), "what": msgspec.to_builtins(what_of(found)), "left_alone": rest}, tables=("left_alone",))
+    )
+
+
+def _left_alone(found: Sequence[LeftAlone]) -> list[dict[str, str]]:
+    """The first events that can't be changed as was asked."""
+    return [{"source": each.event.source, "id": each.event.id, "code": each.code, "reason": each.reason} for each in found]
 
 
 def _said(event: Event) -> str:
@@ -421,7 +422,3 @@ def _row(found: Summary) -> dict[str, Any]:
         "created_at": format_instant(found.created_at),
         "finished_at": None if found.finished_at is None else format_instant(found.finished_at),
     }
-
-
-def _whole(found: Correction) -> dict[str, Any]:
-    return {**_row(found), "what": msgspec.to_builtins(what_of(found))}

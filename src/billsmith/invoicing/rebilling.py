@@ -97,7 +97,7 @@ def _rated(rule: Rule, source: SourceLine) -> Charge:
         amount=from_minor(line.amount_minor, source.currency),
         dimensions=line.dimensions,
     )
-    return rate(rule.price, [bought], Context(currency=source.currency, unit=line.unit))
+    return rate(rule.price, [bought], Context(currency=source.currency, unit=line.unit, stated="on the vendor's invoice"))
 
 
 def _line(

@@ -15,8 +15,9 @@ from billsmith.units.rounding import Rounding
 class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """Currency, rounding, words, and where in a split period we are.
 
-    ``unit`` names what is counted ("calls"). ``places`` after the point are the currency's unless given (0 where amounts are in
-    minor units). ``zone`` is the account's, for hours of the day.
+    ``unit`` names what is counted ("calls"), ``stated`` where the amounts come from that the usage states. ``places`` after
+    the point are the currency's unless given (0 where amounts are in minor units). ``zone`` is the account's, for hours of the
+    day.
 
     Where a period is billed in splits, ``previous`` is the usage of the splits before this one and ``previously_billed`` what
     they were billed, where that is known better than the price itself would say. A minimum and a commitment's true-up are
@@ -25,6 +26,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dic
 
     currency: str
     unit: str = ""
+    stated: str = "stated by the events"
     rounding: Rounding = Rounding.HALF_UP
     places: int | None = None
     zone: str = "UTC"

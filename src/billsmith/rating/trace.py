@@ -95,6 +95,8 @@ def _say_sum(entry: Sum, places: int) -> str:
     else:
         number = say_money(quantity, places) if entry.money else say_number(quantity)
         subject = f"{number} {entry.unit}: " if entry.unit else f"{number}: "
+        if entry.unit and quantity == 1:
+            subject = _one_of(entry)
     if len(terms) == 1:
         term = terms[0]
         count, rate = term.count, term.rate
@@ -107,6 +109,18 @@ def _say_sum(entry: Sum, places: int) -> str:
     if not terms:
         return subject + result
     return f"{subject}{' + '.join([term.words or _say_term(term, places) for term in terms])} = {result}"
+
+
+def _one_of(entry: Sum) -> str:
+    """One of a unit: what it is called alone nobody says, and ``unit`` may be a plural.
+
+    >>> from decimal import Decimal as D
+    >>> _one_of(Sum(D(1), (Term(D("5.00"), D(1), D("5.00")),), D("5.00"), unit="seats"))
+    'seats: '
+    """
+    [first, *more] = entry.terms or (Term(entry.result),)
+    is_said = not more and first.count == 1 and not first.name and not first.rate_unit
+    return f"{entry.unit}: " if is_said else f"{entry.unit}, 1: "
 
 
 def _say_term(term: Term, places: int) -> str:

@@ -35,8 +35,8 @@ class Direct:
 
     def __init__(self, connection: Connection) -> None:
         self.is_sqlite = connection.dialect.name == "sqlite"
-        self._cursor: Any = connection.connection.driver_connection.cursor  # type: ignore[union-attr]
-        self._execute: Any = connection.connection.driver_connection.execute  # type: ignore[union-attr]
+        driver: Any = connection.connection.driver_connection
+        self._cursor, self._execute = driver.cursor, driver.execute
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a statement. What it reads must be bounded."""
@@ -73,10 +73,7 @@ class Direct:
 
     def add_to(self, tally: Table, rows: Iterable[Sequence[Any]]) -> None:
         """Rows of a tally (its key, then a number): numbers are added to those that stand under their keys."""
-        *keys, number = (column.name for column in tally.columns)
-        named = ", ".join(f'"{name}"' for name in keys)
-        added = f'DO UPDATE SET "{number}" = {tally.name}."{number}" + excluded."{number}"'
-        self.many(f"{_insertion(tally)} ON CONFLICT ({named}) {added}", rows)
+        self.many(_addition(tally), rows)
 
     def id(self, text: str) -> Any:
         """An id as a row has it."""
@@ -115,6 +112,14 @@ def _copy(table: Table) -> str:
 def _insertion(table: Table) -> str:
     columns = ", ".join(f'"{column.name}"' for column in table.columns)
     return f"INSERT INTO {table.name} ({columns}) VALUES ({', '.join('?' * len(table.columns))})"
+
+
+@lru_cache(maxsize=64)
+def _addition(tally: Table) -> str:
+    *keys, number = (column.name for column in tally.columns)
+    named = ", ".join(f'"{name}"' for name in keys)
+    added = f'DO UPDATE SET "{number}" = {tally.name}."{number}" + excluded."{number}"'
+    return f"{_insertion(tally)} ON CONFLICT ({named}) {added}"
 
 
 @lru_cache(maxsize=1024)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import Connection, delete, func, insert, select, text, update
 
 from billsmith.accounts.model import Account
-from billsmith.documents.packed import pack_content, unpacked
+from billsmith.documents.packed import packed_and_sealed, unpacked
 from billsmith.invoicing.chain import BEGINNING, content_digest
 from billsmith.invoicing.model import (
     OPEN_STATUSES,
@@ -49,7 +49,7 @@ class NewInvoice(msgspec.Struct, frozen=True, kw_only=True):
     issuer: Account
     recipient: Account
     body: bytes | None = None
-    """The content as it is kept (:func:`pack_content`), where the caller packed it already."""
+    """The content as it is kept (:func:`packed_and_sealed`), where the caller packed it already."""
     digest: bytes = b""
     """The content's digest (:func:`content_digest`), where the caller has it already."""
     series: str = ""
@@ -74,20 +74,19 @@ def add(connection: Connection, batch: Sequence[NewInvoice]) -> list[int]:
     _lock_lists(connection, batch)
     direct = Direct(connection)
     seqs = _next_seqs(direct, len(batch))
-    due_at = lru_cache(_due_at)  # for most of a batch the same
     try:
-        direct.add(table, [_row(seq, new, direct.id(new.invoice.id), due_at) for seq, new in zip(seqs, batch, strict=True)])
+        direct.add(table, [_row(seq, new, direct.id(new.invoice.id)) for seq, new in zip(seqs, batch, strict=True)])
     except Exception as error:
         if is_integrity_error(error) and "UNIQUE" in str(error).upper() and "invoice" in str(error):
             raise Conflict("there is an invoice with that id already", code="invoice.id_taken", where="id") from error
         raise
-    bodies = [_body(new) for new in batch]
-    direct.add(schema.invoice_document, [(seq, body) for seq, body in zip(seqs, bodies, strict=True) if body is not None])
+    packed = [(seq, new, *_packed(new)) for seq, new in zip(seqs, batch, strict=True)]
+    direct.add(schema.invoice_document, [(seq, body) for seq, _, body, _ in packed if body is not None])
     chain.extend(
         connection,
         [
-            chain.Sealed(new.series, seq, new.issuer.seq, new.invoice, new.digest or content_digest(unpacked(body)))
-            for seq, new, body in zip(seqs, batch, bodies, strict=True)
+            chain.Sealed(new.series, seq, new.issuer.seq, new.invoice, digest)
+            for seq, new, body, digest in packed
             if new.series and body is not None
         ],
     )
@@ -124,10 +123,13 @@ def _queue_mails(connection: Connection, seqs: Sequence[int], batch: Sequence[Ne
         )
 
 
-def _body(new: NewInvoice) -> bytes | None:
-    if new.body is not None or new.invoice.content is None:
-        return new.body
-    return pack_content(new.invoice.content)
+def _packed(new: NewInvoice) -> tuple[bytes | None, bytes]:
+    """The content as it is kept, and its digest where it is to be sealed."""
+    if new.body is None and new.invoice.content is not None:
+        return packed_and_sealed(new.invoice.content)
+    if new.body is None or new.digest or not new.series:
+        return new.body, new.digest
+    return new.body, content_digest(unpacked(new.body))
 
 
 def move(
@@ -321,7 +323,7 @@ class _Change(NamedTuple):
     batch: str
 
 
-def _row(seq: int, new: NewInvoice, id: Any, due_at: Callable[[dt.date | None, str], int | None]) -> tuple[Any, ...]:
+def _row(seq: int, new: NewInvoice, id: Any) -> tuple[Any, ...]:
     """All columns of an invoice's row, in the table's order."""
     invoice = new.invoice
     return (
@@ -351,7 +353,7 @@ def _row(seq: int, new: NewInvoice, id: Any, due_at: Callable[[dt.date | None, s
         invoice.voided_at,
         invoice.scheduled_at,
         invoice.exported_at,
-        due_at(_waits_until(invoice), new.issuer.time_zone),
+        _due_at(_waits_until(invoice), new.issuer.time_zone),
         int(invoice.direct_debit),
         int(invoice.consolidated),
         invoice.batch,
@@ -373,6 +375,7 @@ def _waits_until(invoice: Invoice) -> dt.date | None:
     return invoice.due_date if invoice.due_date < dt.date.max else None
 
 
+@lru_cache(maxsize=256)  # for most documents of a day the same
 def _due_at(last: dt.date | None, time_zone: str) -> int | None:
     """When an invoice becomes past due: as its due date ends where the issuer is."""
     return None if last is None else start_of_day(last + dt.timedelta(days=1), time_zone)
@@ -391,13 +394,12 @@ def _next_seqs(direct: Direct, count: int) -> list[int]:
 
 
 def _note_viewers(direct: Direct, seqs: Sequence[int], batch: Sequence[NewInvoice]) -> None:
-    above = lru_cache(ancestors)
     direct.add(
         schema.invoice_viewer,
         [
             (viewer, new.invoice.created_at, seq)
             for seq, new in zip(seqs, batch, strict=True)
-            for viewer in above(new.recipient.path)
+            for viewer in ancestors(new.recipient.path)
             if viewer != new.issuer.seq
         ],
     )

@@ -49,6 +49,8 @@ class Writer(Generic[Ready]):
         self._room = room
         self._queue: deque[_Waiting[Ready]] = deque()
         self._changed = threading.Condition()
+        #: Batches are made ready one after the other, as bodies are read (decision 0224).
+        self._turn = threading.Lock()
         self._items = self._bytes = 0
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="usage-writer", daemon=True)
@@ -68,7 +70,8 @@ class Writer(Generic[Ready]):
         self._let_in(items, weight)
         future: Future[Receipt] = Future()
         try:
-            batch = prepare()
+            with self._turn:
+                batch = prepare()
             with self._changed:
                 self._open_only()
                 self._queue.append(_Waiting(batch, weight, future))

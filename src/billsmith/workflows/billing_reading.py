@@ -27,7 +27,7 @@ from billsmith.workflows.billing_cycles import CYCLE, recipients_due
 from billsmith.workflows.billing_issue import Made, Step
 from billsmith.workflows.billing_work import Bench, Outcome, draft
 
-#: Chunks in a stretch.
+#: Chunks in a stretch at most. The first has one and each that follows twice as many: whoever makes them waits for the first.
 STRETCH = 8
 
 
@@ -85,17 +85,19 @@ class Reading:
     def chunks(self, run: Run, books: Books, at_work: Bench) -> Iterator[Chunk]:
         """Every chunk after the run's cursor, each in the making."""
         with ThreadPoolExecutor(1, "billing-ahead") as ahead:
-            stretch = ahead.submit(self._stretch, run, run.cursor, books, at_work)
+            length = 1
+            stretch = ahead.submit(self._stretch, run, run.cursor, length, books, at_work)
             while chunks := stretch.result():
-                stretch = ahead.submit(self._stretch, run, chunks[-1].end, books, at_work)
+                length = min(2 * length, STRETCH)
+                stretch = ahead.submit(self._stretch, run, chunks[-1].end, length, books, at_work)
                 yield from chunks
 
-    def _stretch(self, run: Run, start: int, books: Books, at_work: Bench) -> list[Chunk]:
+    def _stretch(self, run: Run, start: int, length: int, books: Books, at_work: Bench) -> list[Chunk]:
         loads: list[tuple[int, Loaded]] = []
         with self._database.read() as connection:
             for found in self.loads(connection, run, start, books):
                 loads.append(found)
-                if len(loads) == STRETCH:
+                if len(loads) == length:
                     break
         self._step("loaded")
         people = {seq: account for _, loaded in loads for seq, account in loaded.accounts.items()}

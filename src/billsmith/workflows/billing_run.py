@@ -74,7 +74,8 @@ def bill(
     maker = _Maker(database, usage, issuer, span, kind, scope, step, progress, grace)
     if dry_run:
         return maker.preview(at)
-    return maker.run(at, actor, processes)
+    with no_cycles():
+        return maker.run(at, actor, processes)
 
 
 def check_over(
@@ -146,7 +147,7 @@ class _Maker:
         with self.database.read() as connection:
             books = load_books(connection, self.issuer, run.catalogs)
             few = len(self.reading.due(connection, run, books, run.cursor, FEW + 1)) <= FEW
-        with bench(books, 1 if few else processes) as at_work, no_cycles():
+        with bench(books, 1 if few else processes) as at_work:
             while not self._pass(run, books, at_work, actor):
                 with self.database.read() as connection:
                     run = runs.by_seqs(connection, [run.seq])[run.seq]

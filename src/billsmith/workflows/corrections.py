@@ -68,12 +68,24 @@ class Corrected(msgspec.Struct, frozen=True):
     becomes: Event | None
 
 
+class LeftAlone(msgspec.Struct, frozen=True):
+    """An event that stays as it is, because changed it would be beyond a limit; which, and how."""
+
+    event: Event
+    code: str
+    reason: str
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a correction would do: to how many events, to which first, as of which state; ``missing`` are not there at all."""
+    """What a correction would do: to how many events, to which first, as of which state.
+
+    ``missing`` are not there at all; ``left_alone`` are the first of those that can't be changed so.
+    """
 
     matched: int
     sample: tuple[Corrected, ...]
     missing: tuple[Name, ...]
+    left_alone: tuple[LeftAlone, ...]
     as_of_seq: int
 
 
@@ -120,7 +132,13 @@ def plan(store: UsageStore, sender: Account, kind: Kind, what: What) -> Plan:
     """What a correction would do now. It changes nothing. Raises :class:`TooLarge` for more events than one may change."""
     chosen = _Chosen(store, sender, kind, what, store.watermark())
     first, _ = chosen.chunk(None, SAMPLE)
-    return Plan(matched=chosen.count(), sample=tuple(first[:SAMPLE]), missing=chosen.missing(), as_of_seq=chosen.seq)
+    return Plan(
+        matched=chosen.count(),
+        sample=tuple(first[:SAMPLE]),
+        missing=chosen.missing(),
+        left_alone=chosen.left_alone(),
+        as_of_seq=chosen.seq,
+    )
 
 
 def record(
@@ -162,6 +180,13 @@ def _too_many(count: int) -> TooLarge:
 def what_of(correction: Correction) -> What:
     """Which events a recorded correction is about."""
     return _whats.decode(correction.what)
+
+
+def left_alone(store: UsageStore, sender: Account, correction: Correction) -> tuple[LeftAlone, ...]:
+    """The first events that a correction left as they were, because changed they would have been beyond a limit."""
+    if correction.as_of_seq is None or correction.matched == correction.changed:
+        return ()
+    return _Chosen(store, sender, Kind(correction.kind), what_of(correction), correction.as_of_seq).left_alone()
 
 
 def carry_out(
@@ -269,11 +294,25 @@ class _Chosen:
         if self.kind is Kind.VOID:
             return None
         changed = self.what.change.of(event)
-        try:
-            check(changed)
-        except InvalidEvent:
-            return event
-        return changed
+        return event if _beyond(changed) else changed
+
+    def left_alone(self) -> tuple[LeftAlone, ...]:
+        """The first of the selected events that can't be changed so: dimensions add up, and can be too many for some."""
+        if self._selection is None or all(text is None for text in self.what.change.dimensions.values()):
+            return ()
+        found: list[LeftAlone] = []
+        after: Place | None = None
+        while len(found) < SAMPLE:
+            page = self.store.events(self._selection, after=after, limit=CHUNK)
+            for kept in page:
+                fault = _beyond(self.what.change.of(kept.event))
+                if fault is not None:
+                    found.append(LeftAlone(kept.event, fault.code, fault.message))
+            if len(page) < CHUNK:
+                break
+            last = page[-1].event
+            after = (last.time, last.source, last.id, last.owner)
+        return tuple(found[:SAMPLE])
 
     def missing(self) -> tuple[Name, ...]:
         """Events that are named and that the sender never sent."""
@@ -303,6 +342,15 @@ class _Chosen:
             for entry in entries
             if entry.seq <= self.seq
         }
+
+
+def _beyond(event: Event) -> InvalidEvent | None:
+    """The limit that an event is beyond, if it is beyond one."""
+    try:
+        check(event)
+    except InvalidEvent as error:
+        return error
+    return None
 
 
 class _Worker:

@@ -5,14 +5,12 @@ A draft becomes a document under its own id, in one transaction with its end; it
 
 from __future__ import annotations
 
-import datetime as dt
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 
 from billsmith.accounts.model import Account
-from billsmith.invoicing.model import Invoice, LineKind, Period, RoundingPlace
+from billsmith.invoicing.model import Invoice
 from billsmith.invoicing.totals import DraftLine, TaxRate
 from billsmith.storage import accounts, drafts, invoices
 from billsmith.storage.database import Connection, Database
@@ -21,36 +19,18 @@ from billsmith.units.errors import BillsmithError, Invalid
 from billsmith.workflows.issue_invoice import OneOff, check_parties, drawn_up, issue
 
 
-class _Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    description: str
+class _Line(DraftLine, frozen=True, kw_only=True):
     amount: Decimal
-    kind: LineKind = LineKind.FEE
-    quantity: Decimal | None = None
-    unit: str = ""
-    unit_price: Decimal | None = None
-    period: Period | None = None
-    tax_category: str = ""
-    trace: tuple[str, ...] = ()
 
 
-class _Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is kept of a :class:`OneOff`."""
+class _Kept(OneOff, frozen=True, kw_only=True):
+    """A :class:`OneOff` as it is kept: what JSON can tell apart."""
 
-    lines: tuple[_Position, ...]
+    lines: tuple[_Line, ...]
     taxes: tuple[TaxRate, ...] = ()
-    currency: str | None = None
-    date: dt.date | None = None
-    due_date: dt.date | None = None
-    period: Period | None = None
-    rounding_place: RoundingPlace = RoundingPlace.LINE
-    send_by_email: bool = False
-    direct_debit: bool = False
-    batch: str = ""
-    notes: str = ""
-    scheduled_at: int | None = None
 
 
-_bodies = msgspec.json.Decoder(_Body)
+_kept = msgspec.json.Decoder(_Kept)
 
 
 def keep(
@@ -140,19 +120,11 @@ def issue_due(database: Database, now: int, actor: str) -> int:
 
 def read(draft: Draft) -> OneOff:
     """What a draft says."""
-    body = _bodies.decode(draft.body)
-    fields = _fields(body)
-    return OneOff(**{**fields, "lines": [DraftLine(**_fields(line)) for line in body.lines]})
+    return _kept.decode(draft.body)
 
 
 def _written(what: OneOff) -> str:
-    lines = tuple(_Position(**{name: getattr(line, name) for name in _Position.__struct_fields__}) for line in what.lines)
-    return msgspec.json.encode(_Body(**{**_fields(what), "lines": lines, "taxes": tuple(what.taxes)})).decode()
-
-
-def _fields(value: msgspec.Struct) -> dict[str, Any]:
-    """The fields of a struct as they are, those within it too."""
-    return {name: getattr(value, name) for name in value.__struct_fields__}
+    return msgspec.json.encode(what).decode()
 
 
 def _parties(connection: Connection, draft: Draft) -> tuple[Account, Account]:

@@ -130,4 +130,5 @@ def _said(quantity: Quantity) -> str:
     value = plain(quantity.value) if isinstance(quantity.value, Decimal) else str(quantity.value)
     group = "".join(f", {name} {value_of or '(none)'}" for name, value_of in quantity.dimensions.items())
     start = "" if quantity.start is None else f", from {format_instant(quantity.start)}"
-    return f"{value} of {quantity.events} events{group}{start}"
+    events = "1 event" if quantity.events == 1 else f"{quantity.events} events"
+    return f"{value} of {events}{group}{start}"

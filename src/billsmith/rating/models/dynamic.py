@@ -30,7 +30,7 @@ def dynamic(price: Dynamic, usage: Usage, context: Context) -> Priced:
     Decimal('0.31')
     """
     amount = stated_by_events(usage)
-    return Priced(amount, (Sum(usage.value, (Term(amount, name="stated by the events"),), amount, context.unit),))
+    return Priced(amount, (Sum(usage.value, (Term(amount, name=context.stated),), amount, context.unit),))
 
 
 def stated_by_events(usage: Usage) -> Exact:

@@ -47,7 +47,7 @@ def margin(price: Margin, usage: Usage, context: Context) -> Priced:
     cost = stated_by_events(usage)
     amount = divide(cost, (_HUNDRED - price.percent).scaleb(-2))
     terms = (
-        Term(cost, name="stated by the events"),
+        Term(cost, name=context.stated),
         Term(subtract(amount, cost), name=f"a margin of {plain(price.percent)} %"),
     )
     return Priced(amount, (Sum(usage.value, terms, amount, context.unit),))

@@ -40,5 +40,5 @@ def markup(price: Markup, usage: Usage, context: Context) -> Priced:
     cost = stated_by_events(usage)
     added = percent_of(cost, price.percent)
     amount = add(cost, added)
-    terms = (Term(cost, name="stated by the events"), Term(added, cost, price.percent, rate_unit="%"))
+    terms = (Term(cost, name=context.stated), Term(added, cost, price.percent, rate_unit="%"))
     return Priced(amount, (Sum(usage.value, terms, amount, context.unit),))

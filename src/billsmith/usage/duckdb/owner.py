@@ -332,7 +332,7 @@ class Client:
 
     def ingest(self, items: Sequence[Item]) -> Receipt:
         """See :class:`UsageStore`."""
-        receipt: Receipt = self._one("ingest", protocol.pack_items(items))
+        receipt: Receipt = self._one("ingest", protocol.pack_items(list(items)))  # columns make an event anew each time
         return receipt
 
     def bind(self, bindings: Sequence[Binding]) -> None:

@@ -33,7 +33,7 @@ class Batch:
     """A batch as it came. ``dims`` are its events' dimensions as stored; ``weight`` is the bytes that it takes, about."""
 
     def __init__(self, items: Sequence[Item]) -> None:
-        self.items = items
+        self.items = items = list(items)  # columns make an event anew each time
         self.events = [item for item in items if isinstance(item, Event)]
         self.dims = dims_of(self.events)
         replaced = dims_of([item.event for item in items if isinstance(item, Replace)])
