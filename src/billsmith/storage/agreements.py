@@ -18,13 +18,14 @@ from billsmith.storage.direct import Direct
 from billsmith.storage.schema import invoice
 from billsmith.storage.schema_billing import agreement as table
 from billsmith.storage.schema_billing import agreement_use as use_table
-from billsmith.storage.schema_billing import wallet_grant, wallet_movement
+from billsmith.storage.schema_billing import correction, wallet_grant, wallet_movement
 from billsmith.subscriptions.agreements import Agreement, Ended
 from billsmith.units.currency import from_minor
 from billsmith.units.errors import Conflict
 from billsmith.units.exact import Exact
+from billsmith.units.exact import add as add_up
 from billsmith.units.instants import format_instant
-from billsmith.units.rounding import plain
+from billsmith.units.rounding import ZERO, plain
 
 _agreements = msgspec.json.Decoder(Agreement)
 
@@ -39,7 +40,7 @@ class Stored(NamedTuple):
 
 
 class Use(NamedTuple):
-    """What an invoice used of an agreement. ``batch`` is that of the run that made the invoice."""
+    """What an invoice used of an agreement, or a note that corrects it did. ``batch`` is that of the run that made either."""
 
     invoice_seq: int
     batch: str
@@ -109,15 +110,39 @@ def uses(connection: Connection, seqs: Sequence[int]) -> dict[int, list[Use]]:
     """What invoices used of agreements, by the agreements' numbers."""
     found: dict[int, list[Use]] = {seq: [] for seq in seqs}
     if seqs:
-        query = select(use_table, invoice.c.batch).join_from(use_table, invoice, use_table.c.invoice_seq == invoice.c.seq)
-        for row in connection.execute(query.where(use_table.c.agreement_seq.in_(seqs))):
-            amount = Fraction(row.amount) if "/" in row.amount else Decimal(row.amount)
-            found[row.agreement_seq].append(Use(row.invoice_seq, row.batch, amount))
+        query = (
+            select(use_table.c.agreement_seq, _OF, invoice.c.batch, use_table.c.amount)
+            .join_from(use_table, invoice, use_table.c.invoice_seq == invoice.c.seq)
+            .join(correction, correction.c.note_seq == use_table.c.invoice_seq, isouter=True)
+        )
+        for seq, of, batch, amount in connection.execute(query.where(use_table.c.agreement_seq.in_(seqs))):
+            found[seq].append(Use(of, batch, _exact(amount)))
     return found
 
 
+def used_by(connection: Connection, documents: Sequence[int]) -> dict[tuple[int, int], Exact]:
+    """What documents used, those of notes with the invoice that they correct: by invoice and agreement, by numbers."""
+    found: dict[tuple[int, int], Exact] = {}
+    query = (
+        select(_OF, use_table.c.agreement_seq, use_table.c.amount)
+        .join_from(use_table, correction, correction.c.note_seq == use_table.c.invoice_seq, isouter=True)
+        .where(use_table.c.invoice_seq.in_(documents))
+    )
+    for of, seq, amount in connection.execute(query):
+        found[of, seq] = add_up(found.get((of, seq), ZERO), _exact(amount))
+    return found
+
+
+#: The invoice that a use is of: a note's is that of the invoice which it corrects.
+_OF = func.coalesce(correction.c.invoice_seq, use_table.c.invoice_seq)
+
+
+def _exact(text: str) -> Exact:
+    return Fraction(text) if "/" in text else Decimal(text)
+
+
 def add_uses(connection: Connection, rows: Iterable[tuple[int, int, Exact]]) -> None:
-    """Keep what invoices used: agreement, invoice, amount."""
+    """Keep what invoices, and notes, used: agreement, document, amount."""
     Direct(connection).add(use_table, [(seq, invoice, str(amount)) for seq, invoice, amount in rows])
 
 

@@ -23,6 +23,7 @@ from billsmith.subscriptions.learnt import Mark, Step, as_learnt
 from billsmith.subscriptions.subscription import ChangePlan, PlanRef, Subscription
 from billsmith.subscriptions.timeline import ends_at
 from billsmith.units.errors import BillsmithError
+from billsmith.units.exact import total
 from billsmith.units.instants import local_date
 from billsmith.units.periods import Period
 from billsmith.units.spans import NamedSpan
@@ -210,14 +211,16 @@ def _held(seq: int, id: str, body: Agreement, used: Sequence[Use], of: int | Non
     """An agreement with what was used of it before; ``None`` for a coupon that the invoice in question was made without.
 
     A coupon lasts for so many runs, however many documents they make of it. Which invoices it was for stands beside them: what
-    was voided or billed since doesn't change that.
+    was voided or billed since doesn't change that. Of a commitment an invoice has what the others leave of it: those before
+    it, and what those after it drew together, for it is drawn but once.
     """
     if isinstance(body, CouponGiven):
         if of is None:
             return Held(seq=seq, id=id, agreement=body, runs=len({use.batch for use in used}))
         return Held(seq=seq, id=id, agreement=body) if any(use.invoice_seq == of for use in used) else None
-    before = (use.amount for use in used if of is None or use.invoice_seq < of)
-    return Held(seq=seq, id=id, agreement=body, used=tuple(before))
+    before = tuple(use.amount for use in used if of is None or use.invoice_seq < of)
+    after = total([use.amount for use in used if of is not None and use.invoice_seq > of])
+    return Held(seq=seq, id=id, agreement=body, used=(*before, after) if after > 0 else before)
 
 
 class _Wallets:

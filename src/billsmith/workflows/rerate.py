@@ -7,7 +7,7 @@ lock that the invoice has one note more. A note's lines name the lines that they
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -19,17 +19,20 @@ from billsmith.invoicing.cases import Books, Case, Charged, Counted, make
 from billsmith.invoicing.corrections import correct
 from billsmith.invoicing.model import Content, Invoice, InvoiceKind, InvoiceStatus
 from billsmith.invoicing.notes import Document, Note, document_of
-from billsmith.storage import accounts, catalogs, invoice_writing, invoices, ledger, runs, subscriptions
+from billsmith.storage import accounts, agreements, catalogs, invoice_writing, invoices, ledger, runs, subscriptions
 from billsmith.storage.database import Connection, Database
 from billsmith.storage.invoice_writing import NewInvoice, Numbers
 from billsmith.storage.invoices import Stored
 from billsmith.storage.ledger import Entry, Subject
 from billsmith.storage.runs import Item, Run
 from billsmith.subscriptions import learnt
+from billsmith.subscriptions.agreements import CommitmentAgreed
 from billsmith.units.errors import BillsmithError
+from billsmith.units.exact import Exact, add, subtract
 from billsmith.units.ids import derived_id
 from billsmith.units.instants import local_date
 from billsmith.units.periods import Period
+from billsmith.units.rounding import ZERO
 from billsmith.units.spans import NamedSpan
 from billsmith.usage.store import UsageStore
 from billsmith.workflows.billing_answers import worked_out
@@ -46,11 +49,15 @@ CHUNK = 100
 
 
 class Noted(msgspec.Struct, frozen=True, kw_only=True):
-    """An invoice, what it bills, and the note that it needs; or why it can't be rated."""
+    """An invoice, what it bills, and the note that it needs; or why it can't be rated.
+
+    ``draws`` are what it draws more of commitments than was noted, by their numbers.
+    """
 
     found: Stored
     earlier: tuple[int, ...]
     outcome: Note | Parked
+    draws: tuple[tuple[int, Exact], ...] = ()
 
 
 def rerate(
@@ -135,6 +142,8 @@ class _Rater:
         for found in invoices.with_content(connection, looked_at):
             run = whose[found.seq]
             groups.setdefault(repr(sorted(run.catalogs.items())), []).append((found, run))
+        used = agreements.used_by(connection, [seq for found in looked_at for seq in (found.seq, *notes[found.seq])])
+        drawn: dict[int, Exact] = {}
         result = []
         for group in groups.values():
             books = self.books(connection, group[0][1])
@@ -144,9 +153,12 @@ class _Rater:
                 earlier = tuple(notes[found.seq])
                 standing = [live[note] for note in earlier if note in live and note not in by_hand]
                 documents = [document_of(each.invoice) for each in (found, *standing)]
-                outcome = _outcome(work, counted, books, documents)
+                outcome, draws = _outcome(work, counted, books, documents, drawn)
                 if outcome is not None:
-                    result.append(Noted(found=found, earlier=earlier, outcome=outcome))
+                    more = {seq: subtract(amount, used.get((found.seq, seq), ZERO)) for seq, amount in draws}
+                    drawn |= {seq: add(drawn.get(seq, ZERO), amount) for seq, amount in more.items()}
+                    changed = tuple((seq, amount) for seq, amount in more.items() if amount)
+                    result.append(Noted(found=found, earlier=earlier, outcome=outcome, draws=changed))
         return sorted(result, key=lambda noted: noted.found.seq)
 
     def _ends_in_span(self, billed: Sequence[tuple[subscriptions.Stored, learnt.Step]]) -> bool:
@@ -234,6 +246,10 @@ class _Rater:
             run,
             [(each.found.seq, len(each.earlier) + 1, seq) for seq, (each, _) in zip(seqs, ready, strict=True)],
         )
+        agreements.add_uses(
+            connection,
+            [(agreement, seq, amount) for seq, (each, _) in zip(seqs, ready, strict=True) for agreement, amount in each.draws],
+        )
         return [
             Item(each.found.recipient_seq, each.found.seq, "billed", seq) for seq, (each, _) in zip(seqs, ready, strict=True)
         ]
@@ -289,14 +305,27 @@ def _given_back(found: Stored, notes: Sequence[Stored]) -> bool:
     return found.invoice.total_minor + sum(note.invoice.total_minor for note in notes) == 0
 
 
-def _outcome(work: Work, counted: Sequence[Counted], books: Books, documents: Sequence[Document]) -> Note | Parked | None:
-    """The note that turns documents into what a case comes to now; or why that can't be told."""
+def _outcome(
+    work: Work, counted: Sequence[Counted], books: Books, documents: Sequence[Document], drawn: Mapping[int, Exact]
+) -> tuple[Note | Parked | None, list[tuple[int, Exact]]]:
+    """The note that turns documents into what a case comes to now, or why that can't be told; what it draws of commitments.
+
+    ``drawn`` are what others draw more of them, whose notes aren't kept yet.
+    """
     if work.fault is not None:
-        return work.fault
+        return work.fault, []
+    held = tuple(
+        msgspec.structs.replace(each, used=(*each.used, drawn[each.seq])) if each.seq in drawn else each
+        for each in work.case.held
+    )
+    case = msgspec.structs.replace(work.case, held=held)
+    commitments = {each.seq for each in held if isinstance(each.agreement, CommitmentAgreed)}
     try:
-        return correct(make(work.case, books, counted).assembled.totals, documents, work.case.currency)
+        made = make(case, books, counted)
+        note = correct(made.assembled.totals, documents, case.currency)
+        return note, [use for use in made.uses if use[0] in commitments]
     except BillsmithError as error:
-        return Parked(error.code, error.message)
+        return Parked(error.code, error.message), []
 
 
 def _open(
