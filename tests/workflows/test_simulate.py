@@ -54,7 +54,7 @@ def company(sqlite_house: House) -> Company:
     for name, value in (
         ("north", "150"),
         ("south", "0"),
-        ("agreed", "12.5"),
+        ("agreed", "1250.5"),
         ("later", "1000000"),
         ("moved", "7"),
         ("gone", "3"),

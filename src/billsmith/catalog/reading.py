@@ -13,6 +13,7 @@ from typing import Any, NoReturn, Union, get_args, get_origin
 import msgspec
 
 from billsmith.catalog.catalog import Catalog
+from billsmith.catalog.fields import fields_of
 from billsmith.catalog.price import Price, price_models
 from billsmith.catalog.text import Listing, Mapping, Node, Scalar, read_tree
 from billsmith.units.calendar import Interval, Unit
@@ -101,7 +102,7 @@ class _Reader:
         return self._struct(Mapping(rest, mapping.line), models[model.text], path)
 
     def _struct(self, mapping: Mapping, kind: type[msgspec.Struct], path: str) -> Any:
-        fields = {field.name: field for field in msgspec.structs.fields(kind)}
+        fields = fields_of(kind)
         for name, node in mapping.entries.items():
             if name not in fields:
                 message = f"{name!r} is not a field of {_word(kind)}{_meant(name, fields)}. It has {', '.join(sorted(fields))}"

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from billsmith.catalog.fields import fields_of
 from billsmith.catalog.price import Price
 from billsmith.units.calendar import Interval
 from billsmith.units.rounding import plain, trimmed
@@ -37,7 +38,7 @@ def tree_of(value: Any, trim: bool = False) -> Any:
         tree = {"model": value.model} if isinstance(value, Price) else {}
         return tree | {
             field.name: tree_of(getattr(value, field.name), trim)
-            for field in msgspec.structs.fields(value)
+            for field in fields_of(type(value)).values()
             if field.required or getattr(value, field.name) != _default(field)
         }
     if isinstance(value, dict):

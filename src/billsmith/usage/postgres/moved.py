@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zipfile
 import zlib
@@ -34,6 +35,7 @@ DAMAGE = (zipfile.BadZipFile, zlib.error, KeyError, EOFError, ValueError, struct
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 _END = -1
+_BUFFER = 2**20
 _decimal = psycopg.adapters.get_loader(1700, pq.Format.BINARY)
 _json = msgspec.json.Decoder(dict[str, str])
 
@@ -90,7 +92,7 @@ def _rows(copy: Path, archive: zipfile.ZipFile, names: dict[int, Named], before:
 
 def _tuples(archive: zipfile.ZipFile, table: str, columns: Sequence[Callable[[bytes], Any]]) -> Iterator[list[Any]]:
     """The rows of a table, as PostgreSQL's binary COPY wrote them."""
-    with archive.open(f"{table}.copy") as part:
+    with archive.open(f"{table}.copy") as slow, io.BufferedReader(slow, _BUFFER) as part:  # type: ignore[type-var]
         if _exactly(part, len(_SIGNATURE)) != _SIGNATURE:
             raise ValueError(f"{table} is not in the form that COPY writes")
         _flags, more = struct.unpack(">ii", _exactly(part, 8))
