@@ -24,7 +24,8 @@ def verify(
     *,
     common: Common = PLAIN,
 ) -> int:
-    """Check the whole store: the file, the sums of every invoice, payments, tallies, numbers, the chain over issued documents.
+    """Check the whole store: the file, the sums of every invoice, payments, tallies, numbers, the chain over issued documents,
+    the ledger, and what it says is owed, held as credit and left in wallets.
 
     It only reads, in short steps, while others work. It counts lines that a vendor's total left unexplained, and says where
     each chain ends: keep those digests elsewhere. Exit code 1 means that it found problems; each says where it is.
