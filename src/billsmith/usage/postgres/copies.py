@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from billsmith.usage.postgres.schema import LOCKS, MAKING, OPEN, SCHEMA, VERSION
 
 #: What is copied, and put back in this order.
 _COPIED = ("store", "subjects", "types", "batches", "identities", "events", "amendments")
+#: Seconds that the server may take to notice that a connection was closed.
+_GOING = 5.0
 
 
 def backup(connection: Connection, into: Path) -> None:
@@ -44,6 +47,16 @@ def _save(connection: Connection, archive: zipfile.ZipFile, table: str) -> None:
             part.write(chunk)
 
 
+def _is_closed(connection: Connection) -> bool:
+    """Whether nobody has the store open; of one who has just closed it, the server takes notice a moment later."""
+    until = time.monotonic() + _GOING
+    while connection.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [LOCKS, OPEN]).fetchone() != (True,):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 @contextmanager
 def replacing(url: str, copy_of: Path | Copied | None, *, force: bool) -> Iterator[None]:
     """Put a copy in the place of the store, or nothing, when the block has ended well; nobody can open the store meanwhile.
@@ -64,7 +77,7 @@ def replacing(url: str, copy_of: Path | Copied | None, *, force: bool) -> Iterat
             raise Conflict(
                 "the database holds usage; restore into an empty one, or replace it with --force", code="backup.store_not_empty"
             )
-        if connection.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [LOCKS, OPEN]).fetchone() != (True,):
+        if not _is_closed(connection):
             raise Conflict("another process has the usage store open; stop it first", code="backup.usage_open")
         connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
         if copy_of is not None:
