@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import random
 import signal
+import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,9 +48,16 @@ def test_kill_at_any_moment_on_postgresql() -> None:
         postgres.drop_database(url)
 
 
-def test_the_database_server_crashes(tmp_path: Path) -> None:
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that the server's user may enter: pytest closes its own to others whenever a run of it begins."""
+    with tempfile.TemporaryDirectory(prefix="billsmith-pg-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def test_the_database_server_crashes(open_folder: Path) -> None:
     """PostgreSQL stopped at once, as ``pg_ctl -m immediate`` does, while a writer writes; then started again."""
-    server = postgres.another_server(tmp_path / "pg")
+    server = postgres.another_server(open_folder / "pg")
     try:
         url = str(server.get_uri()).replace("postgresql://", "postgresql+psycopg://")
         prepared = Database(url)
