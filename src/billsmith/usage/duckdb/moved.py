@@ -12,7 +12,7 @@ import numpy as np
 from billsmith.events.columns import EventColumns
 from billsmith.units.errors import Invalid
 from billsmith.usage.copied import Copied, Named, Row
-from billsmith.usage.duckdb import file
+from billsmith.usage.duckdb import file, subjects
 from billsmith.usage.duckdb.columns import columns_of, dims_of
 from billsmith.usage.duckdb.rows import EVENT, Rows, append, event_of
 
@@ -61,10 +61,8 @@ def write(copied: Copied, into: Path) -> None:
     connection = file.connect(into, MEMORY)
     try:
         connection.execute("BEGIN")
-        if copied.names:
-            connection.executemany("INSERT INTO subjects VALUES (?, ?, ?)", [list(name[:3]) for name in copied.names])
-        if bound := [[name.subject, name.account] for name in copied.names if name.account is not None]:
-            connection.executemany("INSERT INTO bindings VALUES (?, ?)", bound)
+        bound = {name.subject: name.account for name in copied.names if name.account is not None}
+        subjects.append(connection, [name[:3] for name in copied.names], bound)
         for rows in filter(None, copied.rows):
             append(connection, _columns(rows))
         connection.execute("COMMIT")
