@@ -21,11 +21,13 @@ from schemathesis.specs.openapi import checks
 
 from billsmith.api.openapi import document
 from billsmith.api.routes import OPERATIONS
-from billsmith.storage.database import Database, sqlite_url
+from billsmith.storage import accounts
+from billsmith.storage.database import SQLITE_FILE, Database, sqlite_url
 from billsmith.units.spans import parse_span
 from billsmith.wire.json import encode
 from billsmith.workflows import billing_run, webhooks
 from tests.api.support import Caller
+from tests.conftest import sqlite_copy
 from tests.support.billing import CATALOG, START
 from tests.support.house import House
 
@@ -48,7 +50,8 @@ def operations() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def caller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
+def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database's file with something of every kind in it."""
     folder: Path = tmp_path_factory.mktemp("fuzz")
     database = Database(sqlite_url(folder))
     house = House(database)
@@ -60,9 +63,20 @@ def caller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
     made.post("/v1/invoices", {"recipient": "c-1", "lines": [{"description": "x", "amount": 1}], "send_by_email": True})
     made("PATCH", "/v1/accounts/c-1", {"profile": {"email": "c-1@customer.example"}})
     billing_run.bill(database, None, top, parse_span("2026-09"), at=house.now, actor="test")
+    database.close()
+    return folder / SQLITE_FILE
+
+
+@pytest.fixture
+def caller(stocked: Path, tmp_path: Path) -> Iterator[Caller]:
+    """A caller of a store of its own: what one operation's requests left (another catalog) is nothing to the next one's."""
+    database = sqlite_copy(stocked, tmp_path)
+    house = House(database, first_id=1_000)
+    with database.read() as connection:
+        top = accounts.get(connection, "top")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(webhooks, "MAX_WEBHOOKS", 10_000)
-        yield made
+        yield Caller(house, top)
     database.close()
 
 
