@@ -80,7 +80,10 @@ def _main() -> None:
     database = Database(wanted["database_url"] or sqlite_url(settings.home))
     everything = services(settings, database)
     upgrade.upgrade(database, everything.clock() // SECOND * SECOND)
-    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    # The loop sends what is small at once (no delay) only where the protocol is named, as it is where a server binds a port.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(512)
     print(listener.getsockname()[1], flush=True)
     limits = msgspec.convert(wanted["limits"], ConnectionLimits)
     uvicorn.Server(configuration(application(settings, everything), limits)).run(sockets=[listener])

@@ -145,7 +145,7 @@ def get(connection: Connection, id: str, within: Account | None) -> Webhook:
     canonical = parse_id(id)
     found = None if canonical is None else webhooks.find(connection, canonical, within)
     if found is None:
-        raise NotFound("no such webhook at or below this account", code="webhook.unknown")
+        raise NotFound("no such webhook; `billsmith webhooks list` shows them all", code="webhook.unknown")
     return found
 
 
